@@ -1,0 +1,5 @@
+"""Where images and masks come from. One file and one line here adds another."""
+
+from bal.sources.well_log import WellLog
+
+SOURCES = {"well_log": WellLog}

@@ -1,0 +1,179 @@
+"""Scanned two-curve paper well logs, rendered on demand with exact masks."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bal.sources.cache import Cache
+from bal.sources.curves import Window, cut, generate, starts
+from bal.sources.damage import scan
+from bal.sources.look import Look, resolve
+from bal.sources.render import draw, lay_out
+from bal.sources.warp import draw_warp
+from bal.sources.wells import read_wells, split
+from bal.types import BadInput
+
+CACHE = 64 << 20  # bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class WellLog:
+    """A renderer of scanned paper well logs: two curves a track, and a mask of whose ink is on each pixel.
+
+    Where the curves cross, the later-drawn curve_2 wins. The knobs from `stroke` on default to the preset's.
+    """
+
+    height: int = 128
+    """Pixels; real logs have 480 to 640."""
+    width: int = 128
+    """Pixels; real logs have 3200 to 12800."""
+    pool: int = 150
+    """Images whose regions may be bought."""
+    test: int = 40
+    """Images kept for evaluation."""
+    seed: int = 0
+    """Seed of everything that is drawn; an image depends on the seed and its own id, not on the others."""
+    depth: Literal["width", "height"] = "width"
+    """The side of the image that depth runs along."""
+    curves: Path | None = None
+    """Real curves: a .las file, a folder of them, or an .npz of wells; none = generated layered rock."""
+    columns: tuple[str, str] = ("RHOB", "NPHI")
+    """Mnemonics of curve_1 and curve_2 in the file of real curves; unused for generated ones."""
+    pace: float = 4.0
+    """Pixels per depth sample."""
+    grid: Literal["any", "linear", "log"] = "any"
+    """Printed grid and axis; any = drawn at random, or for real curves what their range asks for."""
+    dashed: Literal["none", "curve_1", "curve_2", "both"] = "curve_2"
+    """Which curves are dashed."""
+    preset: Literal["clean", "scanned", "harsh"] = "scanned"
+    """Where every knob below starts from."""
+    stroke: tuple[float, float] | None = None
+    """Thinnest and thickest pen in pixels on an image 128 across; grows with the root of the size, to 2.2 times."""
+    dash: tuple[float, float] | None = None
+    """Dash and gap in pixels on an image 128 across; grows as the stroke does."""
+    contrast: float | None = None
+    """The palest that ink may be on a page, as a share of full ink."""
+    off_scale: float | None = None
+    """Probability that generated curves get an axis so tight that they wrap to the other edge."""
+    header: float | None = None
+    """Probability of a printed header."""
+    labels: float | None = None
+    """Curve names printed inside the track, expected number for each square of the strip."""
+    stroke_variance: float | None = None
+    """How unevenly the pen draws: standard deviation of the logarithm of its width."""
+    grid_jitter: float | None = None
+    """Standard deviation in pixels of how far grid lines are off their place."""
+    skew: float | None = None
+    """Largest rotation of the page, degrees."""
+    tilt: float | None = None
+    """Largest perspective: how much larger one side of the page is than the other, as a share."""
+    feed: float | None = None
+    """Crooked feed: how far the paper wanders, as a share of its width."""
+    seams: float | None = None
+    """Page seams, expected number for each square of the strip."""
+    bleed: float | None = None
+    """How far ink spreads into the paper, pixels."""
+    brightness: float | None = None
+    """Uneven lighting: how much darker the dark side is."""
+    grain: float | None = None
+    """Standard deviation of the scanner's noise."""
+    stains: float | None = None
+    """Stains, expected number for each square of the strip."""
+    rings: float | None = None
+    """Coffee rings, expected number for each square of the strip."""
+    handwriting: float | None = None
+    """Pen strokes by hand, expected number for each square of the strip."""
+
+    def open(self) -> WellLogSource:
+        """Checks the settings and reads the curves; renders nothing.
+
+        Raises:
+            BadInput: a setting out of range, or curves that cannot be used.
+        """
+        for name, low, high in (("height", 32, 16384), ("width", 32, 16384), ("seed", 0, 2**63)):
+            if not low <= getattr(self, name) <= high:
+                raise BadInput(f"well_log: {name} is {getattr(self, name)}; it must be {low} to {high}")
+        for name in ("pool", "test"):
+            if not 1 <= getattr(self, name) <= 1_000_000:
+                raise BadInput(f"well_log: {name} is {getattr(self, name)}; it must be 1 to 1000000 images")
+        if not 1 <= self.pace <= 64:
+            raise BadInput(f"well_log: pace is {self.pace}; it must be 1 to 64 pixels per depth sample")
+        return WellLogSource(self, resolve(self.preset, self))
+
+
+class WellLogSource:
+    """What `WellLog.open` gives: a `bal.types.Source`, safe to share between threads."""
+
+    classes = ("background", "curve_1", "curve_2")
+    channels = 1
+
+    def __init__(self, settings: WellLog, look: Look):
+        self.pool = tuple(f"pool-{i:05d}" for i in range(settings.pool))
+        self.test = tuple(f"test-{i:05d}" for i in range(settings.test))
+        self._settings, self._look = settings, look
+        self._index = {id: (s, i) for s, ids in enumerate((self.pool, self.test)) for i, id in enumerate(ids)}
+        self._cache = Cache(self._render, CACHE)
+        self._wells = None
+        if settings.curves is not None:
+            wells = read_wells(settings.curves, settings.columns)
+            usable = [w for w in wells if starts(w, self._samples()).size]
+            share = settings.test / (settings.pool + settings.test)
+            self._wells = split(usable, len(wells), self._samples(), share, settings.seed, settings.curves)
+
+    def shape(self, id: str) -> tuple[int, int]:
+        """Height and width."""
+        self._locate(id)
+        return self._settings.height, self._settings.width
+
+    def image(self, id: str) -> np.ndarray:
+        """float32 [H, W, 1] in [0, 1]."""
+        self._locate(id)
+        return self._cache(id)[0][..., None].astype(np.float32) / np.float32(255)  # [H, W, 1]
+
+    def mask(self, id: str) -> np.ndarray:
+        """int32 [H, W]: 0 paper, 1 and 2 the ink of each curve."""
+        self._locate(id)
+        return self._cache(id)[1].astype(np.int32)
+
+    def well(self, id: str) -> str | None:
+        """The well that an image's curves come from; None for generated curves."""
+        part, i = self._locate(id)
+        return None if self._wells is None else self._wells[part][i % len(self._wells[part])].name
+
+    def _locate(self, id: str) -> tuple[int, int]:
+        if id not in self._index:
+            raise BadInput(f"well_log: there is no image {id!r}; ids run from {self.pool[0]} to {self.test[-1]}")
+        return self._index[id]
+
+    def _size(self) -> tuple[int, int]:
+        """Pixels along the depth and across."""
+        s = self._settings
+        return (s.width, s.height) if s.depth == "width" else (s.height, s.width)
+
+    def _samples(self) -> int:
+        return int(np.ceil(1.2 * self._size()[0] / self._settings.pace)) + 2
+
+    def _window(self, id: str, rng: np.random.Generator) -> Window:
+        s, (part, i) = self._settings, self._index[id]
+        if self._wells is None:
+            return generate(rng, self._samples(), self._look.off_scale, s.grid)
+        wells = self._wells[part]
+        return cut(wells[i % len(wells)], rng, self._samples(), {"any": None}.get(s.grid, s.grid == "log"))
+
+    def _render(self, id: str) -> tuple[np.ndarray, np.ndarray]:
+        s, look, size = self._settings, self._look, self._size()
+        seeds = np.random.SeedSequence([s.seed, zlib.crc32(id.encode())]).spawn(4)
+        window_rng, warp_rng, ink_rng, scan_rng = (np.random.default_rng(k) for k in seeds)
+        page = lay_out(ink_rng, size, look, s.pace)
+        warp = draw_warp(warp_rng, size, look)
+        dashed = (s.dashed in ("curve_1", "both"), s.dashed in ("curve_2", "both"))
+        ink, label = draw(ink_rng, page, warp, self._window(id, window_rng), look, dashed)
+        image = scan(scan_rng, ink, warp, look)
+        if s.depth == "width":  # the strip lies on its side: downwards on paper becomes rightwards
+            image, label = np.rot90(image), np.rot90(label)
+        return np.ascontiguousarray(image), np.ascontiguousarray(label)
