@@ -13,7 +13,9 @@ methods are pure. Frozen also means hashable, so an extension can be a static ar
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -46,6 +48,22 @@ class Moments(NamedTuple):
     mean_plogp: Array | None = None  # [..., C] mean_s p_s log p_s
     mean_p2: Array | None = None  # [..., C] mean_s p_s²
     votes: Array | None = None  # [..., C] share of the samples whose most likely class is c
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["params", "state"],
+    meta_fields=["head", "net", "calibrator"],
+)
+@dataclass(frozen=True)
+class Model:
+    """A posterior that can be asked: a head over a network with its parameters, and a calibrator with its state."""
+
+    head: Head
+    net: Net | None  # None for a head that brings its own function
+    params: Params
+    calibrator: Calibrator
+    state: Any
 
 
 class Query(NamedTuple):
@@ -101,8 +119,16 @@ class Net(Protocol):
     site, so that a head can put dropout, noise or anything else there without the network knowing.
     """
 
-    channels: int
-    classes: int
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def classes(self) -> int: ...
+
+    @property
+    def stride(self) -> int:
+        """Heights and widths that are multiples of this need no padding inside the network."""
+        ...
 
     def init(self, key: Key) -> Params: ...
 
@@ -126,11 +152,6 @@ class NetSettings(Protocol):
         self, channels: int, classes: int, mean: tuple[float, ...] = (0.0,), std: tuple[float, ...] = (1.0,)
     ) -> Net:
         """The network for images of `channels` channels with this mean and standard deviation, and `classes`."""
-        ...
-
-    @property
-    def stride(self) -> int:
-        """Heights and widths are padded to multiples of this."""
         ...
 
 

@@ -1,0 +1,32 @@
+"""Predictive entropy on calibrated probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bal.acquisitions.nats import plogp
+from bal.types import Array, Moments
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """Predictive entropy of the calibrated predictive distribution: all uncertainty, of either kind.
+
+        H[y | x] = − Σ_c p_c log p_c
+
+    In nats. With the calibrator `identity` this is the raw entropy of the pooled mean.
+
+    Reference:
+        Shannon (1948); Settles (2009), "Active Learning Literature Survey", section 3.1.
+    """
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ("predictive",)
+
+    def __call__(self, moments: Moments) -> Array:
+        return self.per_class(moments).sum(-1)
+
+    def per_class(self, moments: Moments) -> Array:
+        """[..., C]: what each class adds to the score, in nats; the sum over classes is exact."""
+        return -plogp(moments.predictive)

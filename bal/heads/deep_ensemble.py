@@ -1,0 +1,78 @@
+"""Deep ensembles: several networks trained apart, or several decoders on one encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from bal.types import Array, Batch, Criterion, Key, Net, Params
+
+
+def keep(site: str, x: Array) -> Array:
+    """Every site as it is: members differ in their weights alone."""
+    return x
+
+
+@dataclass(frozen=True)
+class DeepEnsemble:
+    r"""E networks from E random starts on E streams of examples; the s-th sample is the s-th member.
+
+        p(y | x) = 1/E Σ_e softmax f(x; θ_e)
+
+    Parameters are stacked on a leading axis [E, …], so that one member is a slice and the axis can be sharded.
+    Members are unrolled in training: `vmap` over convolution weights becomes a grouped convolution, which is three
+    to four times slower on CPU.
+
+    Reference:
+        Lakshminarayanan, Pritzel & Blundell (2017), "Simple and Scalable Predictive Uncertainty Estimation using
+        Deep Ensembles". A shared trunk: Lee et al. (2015), "Why M Heads are Better than One".
+    """
+
+    members: int = 5
+    """E, networks trained; also the number of posterior samples."""
+    share: Literal["nothing", "encoder"] = "nothing"
+    """What members have in common: nothing (independent networks), or one encoder under E decoders."""
+
+    def __post_init__(self) -> None:
+        if self.members < 1:
+            raise ValueError(f"a deep ensemble needs members ≥ 1, got {self.members}")
+
+    @property
+    def samples(self) -> int:
+        return self.members
+
+    @property
+    def _own(self) -> tuple[str, ...]:
+        """The parts of the network that each member has for itself."""
+        return ("decoder", "readout") if self.share == "encoder" else ("encoder", "decoder", "readout")
+
+    def init(self, net: Net, key: Key) -> Params:
+        each = [net.init(k) for k in jax.random.split(key, self.members)]
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)  # [E, …]
+        return {part: stacked[part] if part in self._own else each[0][part] for part in stacked}
+
+    def loss(self, net: Net, params: Params, batch: Batch, key: Key, criterion: Criterion) -> Array:
+        total = jnp.zeros(())
+        for e in range(self.members):
+            image, label, size = (None if x is None else _rows(x, e, self.members) for x in batch)
+            cache = self.prepare(net, params, image, size)
+            total = total + criterion(self.logits(net, params, cache, e), label)
+        return total
+
+    def prepare(self, net: Net, params: Params, x: Array, size: Array | None) -> Any:
+        return net.encode(params, x, size, keep) if self.share == "encoder" else (x, size)
+
+    def logits(self, net: Net, params: Params, cache: Any, s: Array | int) -> Array:
+        member = {
+            part: jax.tree.map(lambda p: p[s], tree) if part in self._own else tree for part, tree in params.items()
+        }
+        code = cache if self.share == "encoder" else net.encode(member, *cache, keep)
+        return net.readout(member, net.decode(member, code, keep), keep)
+
+
+def _rows(x: Array, e: int, members: int) -> Array:
+    """Rows e::E, by a reshape that leaves a batch sharded over devices where it is."""
+    return x.reshape(-1, members, *x.shape[1:])[:, e]  # [B/E, …]

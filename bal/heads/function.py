@@ -1,0 +1,37 @@
+"""A user's own network and posterior, as a head that can be asked but not trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bal.types import Array, Batch, Criterion, Key, Params
+
+
+@dataclass(frozen=True)
+class FunctionHead:
+    """`fn(params, x [B, H, W, Cin], s) → logits [B, H, W, C]`, any framework's weights in `params`.
+
+    The function must be traceable by JAX, and must not see padding: images of different sizes are padded with zeros
+    to a few common shapes, unless `bal.score_pool` is given images of one size.
+    """
+
+    fn: Callable[[Params, Array, Array | int], Array]
+    samples: int = 1
+
+    @property
+    def members(self) -> int:
+        return 1
+
+    def init(self, net: Any, key: Key) -> Params:
+        raise ValueError("a FunctionHead has no parameters of its own: pass the ones you trained")
+
+    def loss(self, net: Any, params: Params, batch: Batch, key: Key, criterion: Criterion) -> Array:
+        return criterion(self.fn(params, batch.image, 0), batch.label)
+
+    def prepare(self, net: Any, params: Params, x: Array, size: Array | None) -> Any:
+        return x
+
+    def logits(self, net: Any, params: Params, cache: Any, s: Array | int) -> Array:
+        return self.fn(params, cache, s)

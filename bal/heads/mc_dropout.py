@@ -1,0 +1,86 @@
+"""Monte Carlo dropout over the channels of chosen feature maps."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+
+from bal.types import Array, Batch, Criterion, Drop, Key, Net, Params
+
+
+def no_drop(site: str, x: Array) -> Array:
+    """Every site as it is."""
+    return x
+
+
+@dataclass(frozen=True)
+class MCDropout:
+    r"""Monte Carlo dropout: one network, S random sub-networks, each the same for every image.
+
+    A sample is a set of channel masks m ~ Bernoulli(1 − rate) / (1 − rate), one mask a site, drawn from (seed, s)
+    alone; training draws new masks for every example.
+
+        p(y | x) ≈ 1/S Σ_s softmax f(x; θ ⊙ m_s)
+
+    Reference:
+        Gal & Ghahramani (2016), "Dropout as a Bayesian Approximation". Masks over channels: Tompson et al. (2015),
+        "Efficient Object Localization Using Convolutional Networks".
+    """
+
+    samples: int = 20
+    """S, sub-networks averaged for every prediction."""
+    rate: float = 0.2
+    """Share of the channels that is dropped at each site."""
+    where: Literal["features", "decoder", "all"] = "decoder"
+    """Sites that drop: the features before the output layer, the whole decoder, or every level of the network.
+    Whatever lies before the first of them is computed once for all samples."""
+    seed: int = 0
+    """Seed of the masks, not of the run: sample s is the same sub-network everywhere."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.rate < 1.0 or self.samples < 1:
+            raise ValueError(
+                f"MC dropout needs 0 ≤ rate < 1 and samples ≥ 1, got rate={self.rate}, samples={self.samples}"
+            )
+
+    @property
+    def members(self) -> int:
+        return 1
+
+    def init(self, net: Net, key: Key) -> Params:
+        return net.init(key)
+
+    def loss(self, net: Net, params: Params, batch: Batch, key: Key, criterion: Criterion) -> Array:
+        drop = self._drop(key, examples=batch.image.shape[0])
+        code = net.encode(params, batch.image, batch.size, drop)
+        return criterion(net.readout(params, net.decode(params, code, drop), drop), batch.label)
+
+    def prepare(self, net: Net, params: Params, x: Array, size: Array | None) -> Any:
+        if self.where == "all":
+            return x, size
+        code = net.encode(params, x, size, no_drop)
+        return code if self.where == "decoder" else net.decode(params, code, no_drop)
+
+    def logits(self, net: Net, params: Params, cache: Any, s: Array | int) -> Array:
+        drop = self._drop(jax.random.fold_in(jax.random.key(self.seed), s), examples=1)
+        if self.where == "all":
+            cache = net.encode(params, *cache, drop)
+        if self.where != "features":
+            cache = net.decode(params, cache, drop)
+        return net.readout(params, cache, drop)
+
+    def _drop(self, key: Key, examples: int) -> Drop:
+        """Masks for `examples` examples, or one mask for all of them."""
+        prefixes = {"features": ("features",), "decoder": ("bottleneck", "decoder", "features"), "all": ("",)}
+
+        def drop(site: str, x: Array) -> Array:
+            if not site.startswith(prefixes[self.where]):
+                return x
+            site_key = jax.random.fold_in(key, zlib.crc32(site.encode()))
+            mask = jax.random.bernoulli(site_key, 1.0 - self.rate, (examples, 1, 1, x.shape[-1]))
+            return x * (mask / (1.0 - self.rate)).astype(x.dtype)
+
+        return drop

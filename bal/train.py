@@ -1,0 +1,197 @@
+"""Training: patches cut around labelled regions, one pure step, and the Python loop that drives it.
+
+On a CPU a training step inside `lax.scan` is 25 times slower than the same step called from Python, so the loop is a
+Python loop; steps are dispatched ahead, and the loss is read back only now and then.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from bal import devices
+from bal.types import IGNORE, Array, BadInput, Batch, Criterion, Head, Key, Net, Params
+
+LOOK_EVERY = 50  # steps between two looks at the loss
+
+
+@dataclass(frozen=True)
+class Train:
+    """How a network is fitted to the labelled regions; every round starts afresh from random weights."""
+
+    steps: int = 800
+    """Gradient steps of every fit, whatever the number of labels: arms stay comparable."""
+    batch: int = 16
+    """Patches a step, for each member of an ensemble."""
+    patch: int = 64
+    """Side of a training patch in pixels; a patch shows a labelled region with its surroundings."""
+    rate: float = 3e-3
+    """Peak learning rate of AdamW; a linear warm-up over a twentieth of the steps, then a cosine to zero."""
+    decay: float = 1e-4
+    """Weight decay of AdamW."""
+    flip: bool = True
+    """Mirror patches left–right and top–bottom at random."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1 or self.patch < 8 or self.rate <= 0:
+            raise BadInput(
+                "training needs steps ≥ 1, batch ≥ 1, patch ≥ 8 and rate > 0, "
+                f"got {self.steps}, {self.batch}, {self.patch} and {self.rate}"
+            )
+
+    def optimiser(self) -> optax.GradientTransformation:
+        """AdamW under a warm-up and cosine schedule. Elementwise, so stacked members do not see each other."""
+        warm = max(1, self.steps // 20)
+        schedule = optax.warmup_cosine_decay_schedule(0.0, self.rate, warm, max(self.steps, warm + 1))
+        return optax.adamw(schedule, b2=0.99, weight_decay=self.decay)
+
+
+class Crop(NamedTuple):
+    """One labelled region with as much around it as a patch may show; its neighbours' labels included."""
+
+    image: np.ndarray  # [h, w, Cin] float32
+    label: np.ndarray  # [h, w] int32, IGNORE where unlabelled
+    box: tuple[int, int, int, int]  # the region within the crop
+
+
+class Progress(NamedTuple):
+    """What training tells whoever watches."""
+
+    step: int
+    steps: int
+    loss: float
+
+
+def crop_around(image: np.ndarray, label: np.ndarray, box: Sequence[int], patch: int) -> Crop:
+    """Cuts a region and the margin a patch of side `patch` can reach beyond it. [H, W, Cin], [H, W] → Crop."""
+    top, left, height, width = (int(v) for v in box)
+    down, across = max(0, patch - height), max(0, patch - width)
+    first = max(0, top - down), max(0, left - across)
+    last = min(image.shape[0], top + height + down), min(image.shape[1], left + width + across)
+    window = slice(first[0], last[0]), slice(first[1], last[1])
+    return Crop(image[window].copy(), label[window].copy(), (top - first[0], left - first[1], height, width))
+
+
+def place(start: int, length: int, whole: int, patch: int, u: float) -> int:
+    """Where a patch begins along one side: over the whole region if it fits, else anywhere inside it; u in [0, 1)."""
+    low, high = sorted((start, start + length - patch))
+    low, high = max(0, min(low, whole - patch)), max(0, min(high, whole - patch))
+    return low + int(u * (high - low + 1))
+
+
+def cut(crop: Crop, patch: int, u: np.ndarray, flip: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A patch that shows the crop's region: image [P, P, Cin], label [P, P], valid height and width [2].
+
+    `u` [4] in [0, 1) says where along each side, and (below one half) whether each axis is mirrored.
+    """
+    sides = zip(crop.box[:2], crop.box[2:], crop.label.shape, u, strict=False)
+    top, left = (place(start, length, whole, patch, x) for start, length, whole, x in sides)
+    image, label = (a[top : top + patch, left : left + patch] for a in (crop.image, crop.label))
+    if flip:
+        image, label = (a[:: -1 if u[2] < 0.5 else 1, :: -1 if u[3] < 0.5 else 1] for a in (image, label))
+    size = np.array(label.shape, np.int32)
+    if size.min() < patch:
+        short = [(0, patch - n) for n in label.shape]
+        image = np.pad(image, (*short, (0, 0)))
+        label = np.pad(label, short, constant_values=IGNORE)
+    return image, label, size
+
+
+def batches(crops: Sequence[Crop], train: Train, members: int, key: Key) -> Iterator[Batch]:
+    """Endless batches; each member sees the crops in its own shuffled order, on rows e::E.
+
+    The stream depends on the crops and the key alone: numpy draws it, seeded from the key, because cutting patches
+    is the host's work.
+    """
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    small = any(min(crop.label.shape) < train.patch for crop in crops)
+
+    def shuffled() -> Iterator[int]:
+        while True:
+            yield from rng.permutation(len(crops))
+
+    streams = [shuffled() for _ in range(members)]
+    rows = devices.round_up(train.batch) * members
+    while True:
+        cuts = [cut(crops[next(streams[row % members])], train.patch, rng.random(4), train.flip) for row in range(rows)]
+        image, label, size = (np.stack(parts) for parts in zip(*cuts, strict=True))
+        yield Batch(image, label, size if small else None)  # type: ignore[arg-type]
+
+
+@functools.partial(jax.jit, static_argnames=("head", "net", "criterion", "train"), donate_argnames=("params", "state"))
+def step(
+    head: Head,
+    net: Net,
+    criterion: Criterion,
+    train: Train,
+    params: Params,
+    state: Any,
+    batch: Batch,
+    key: Key,
+    i: Array,
+) -> tuple[Params, Any, Array]:
+    """One step of the optimiser: parameters, its state and the loss."""
+    step_key = jax.random.fold_in(key, i)
+    loss, grads = jax.value_and_grad(lambda p: head.loss(net, p, batch, step_key, criterion))(params)
+    updates, state = train.optimiser().update(grads, state, params)
+    return optax.apply_updates(params, updates), state, loss
+
+
+@functools.partial(jax.jit, static_argnames=("head", "net", "train"))
+def begin(head: Head, net: Net, train: Train, key: Key) -> tuple[Params, Any]:
+    """Fresh parameters and the optimiser's state for them."""
+    params = head.init(net, key)
+    return params, train.optimiser().init(params)
+
+
+def fit(
+    head: Head,
+    net: Net,
+    criterion: Criterion,
+    train: Train,
+    crops: Sequence[Crop],
+    key: Key,
+    watch: Callable[[Progress], None] | None = None,
+) -> Params:
+    """Fits a head to labelled crops from random weights.
+
+    Args:
+        head, net, criterion, train: what is fitted, and how.
+        crops: labelled regions with their surroundings.
+        key: of the weights, the order of the examples and the dropout.
+        watch: called every few dozen steps.
+
+    Returns:
+        The parameters, on every device of the mesh.
+
+    Raises:
+        FloatingPointError: the loss was not finite; names the step.
+    """
+    init_key, order_key, drop_key, final_key = jax.random.split(key, 4)
+    params, state = devices.replicate(begin(head, net, train, init_key))
+    stream = batches(crops, train, head.members, order_key)
+    for i in range(train.steps):
+        batch = devices.spread(next(stream))
+        params, state, loss = step(head, net, criterion, train, params, state, batch, drop_key, jnp.int32(i))
+        if (i + 1) % LOOK_EVERY == 0 or i + 1 == train.steps:
+            seen = float(loss) / head.members
+            if not np.isfinite(seen):
+                raise FloatingPointError(f"the loss was {seen} by step {i + 1} of {train.steps}; try a lower train.rate")
+            if watch:
+                watch(Progress(i + 1, train.steps, seen))
+    finalize = getattr(head, "finalize", None)
+    return finalize(net, params, middles(crops, train.patch), final_key) if finalize else params
+
+
+def middles(crops: Sequence[Crop], patch: int) -> Batch:
+    """Every crop once, its region in the middle of the patch and nothing mirrored: what `finalize` is given."""
+    cuts = [cut(crop, patch, np.full(4, 0.5), flip=False) for crop in crops]
+    image, label, size = (np.stack(parts) for parts in zip(*cuts, strict=True))
+    return Batch(jnp.asarray(image), jnp.asarray(label), jnp.asarray(size))
