@@ -27,15 +27,7 @@ class Well(NamedTuple):
     names: tuple[str, str]
 
 
-FACIES = np.array(  # mean of curve 1, mean of curve 2, and how rough each is, as shares of the axis
-    [
-        [0.70, 0.62, 0.035, 0.030],  # shale
-        [0.32, 0.40, 0.020, 0.025],  # sand
-        [0.45, 0.22, 0.025, 0.020],  # gas sand: the curves cross over
-        [0.18, 0.20, 0.015, 0.015],  # limestone
-        [0.85, 0.82, 0.050, 0.060],  # coal or washed-out shale
-    ]
-)
+FACIES = 5  # kinds of rock in one well
 KINDS = (
     ("GR", "CALI", (0, 150), (6, 16), False),
     ("SP", "GR", (-160, 40), (0, 200), False),
@@ -49,7 +41,8 @@ KINDS = (
 def generate(rng: np.random.Generator, n: int, off_scale: float, grid: str) -> Window:
     """Layered facies seen through a tool of finite resolution, with correlated noise.
 
-    value_c = blur(mean_c[facies] + bed_c) + rough_c[facies] · AR-like noise, the two noises correlated.
+    value_c = blur(mean_c[facies] + bed_c) + rough_c[facies] · AR-like noise; means and noises are both correlated
+    between the curves, with either sign, as density and neutron are.
 
     Args:
         rng: where the randomness comes from.
@@ -62,19 +55,22 @@ def generate(rng: np.random.Generator, n: int, off_scale: float, grid: str) -> W
     """
     kinds = [k for k in KINDS if grid == "any" or k[4] == (grid == "log")]
     first, second, limits1, limits2, log = kinds[rng.integers(len(kinds))]
-    beds = np.maximum(rng.lognormal(2.2, 0.8, size=n // 2 + 8).astype(int), 2)
-    facies = rng.integers(len(FACIES), size=beds.size)
-    bed = rng.normal(0.0, 0.06, size=(beds.size, 2))
+    sign, tie = rng.choice([-1.0, 1.0]), rng.uniform(0.2, 0.8)
+    rock = rng.normal(0, 0.2, size=(FACIES, 2))
+    rock[:, 1] = sign * tie * rock[:, 0] + np.sqrt(1 - tie**2) * rock[:, 1]
+    rock += rng.uniform(0.3, 0.7, size=2)  # each curve keeps to its own part of the track
+    rough = rng.lognormal(-3.2, 0.5, size=(FACIES, 2))
+    beds = np.maximum(rng.lognormal(1.9, 0.8, size=n // 2 + 8).astype(int), 2)
+    facies = rng.integers(FACIES, size=beds.size)
     layer = np.repeat(np.arange(beds.size), beds)[:n]  # [n]
-    row = FACIES[facies[layer]]  # [n, 4]
-    resolution = rng.uniform(0.6, 1.6)
-    mean = _blur(row[:, :2] + bed[layer], resolution)
+    bed = rng.normal(0, 0.05, size=(beds.size, 2))
+    mean = _blur(rock[facies[layer]] + bed[layer], rng.uniform(0.7, 1.8))  # [n, 2]
     white = rng.standard_normal((n, 3))
-    slow = _blur(white, 2.5) * 2.5 + 0.35 * _blur(rng.standard_normal((n, 3)), 0.6)  # [n, 3]
-    noise = 0.8 * slow[:, :2] + 0.6 * slow[:, 2:]  # a shared part correlates the two
-    value = mean + row[:, 2:] * noise
+    noise = 1.5 * _blur(white, 1.8) + 0.5 * _blur(rng.standard_normal((n, 3)), 0.6)  # [n, 3]
+    noise = 0.8 * noise[:, :2] + 0.6 * noise[:, 2:]  # a shared part correlates the two
+    value = mean + rough[facies[layer]] * noise
     if log:  # deep and shallow resistivity follow each other
-        value[:, 1] = 0.75 * value[:, 0] + 0.25 * value[:, 1] + 0.05
+        value[:, 1] = 0.7 * value[:, 0] + 0.3 * value[:, 1] + rng.uniform(-0.15, 0.15)
     gain, shift = 1.0, 0.0
     if rng.random() < off_scale:
         gain, shift = rng.uniform(1.3, 1.8), rng.uniform(-0.35, 0.35)

@@ -79,7 +79,7 @@ def draw(
     tone = rng.uniform(0.62, 0.95)
     thick = rng.uniform(*look.stroke) * page.scale
     for c in range(2):
-        radius = 0.5 * thick * (1.0, rng.uniform(1.0, 1.35))[c]
+        radius = 0.5 * thick * (1.0, rng.uniform(1.05, 1.45))[c]
         cover = np.zeros(page.size, np.float32)
         _curve(cover, rng, page, warp, window.value[c], radius, look, dashed[c])
         label[cover >= 0.5] = c + 1

@@ -58,7 +58,7 @@ def draw_warp(rng: np.random.Generator, size: tuple[int, int], look: Look) -> Wa
         rng: where the randomness comes from.
         size: pixels along the depth and across.
         look: uses skew, tilt, feed and seams. A long strip cannot be skewed far: its ends move by 8 % of its
-            width at most.
+            width at most, and perspective along it is weaker by as much as it is longer than wide.
 
     Returns:
         The map.
@@ -66,7 +66,7 @@ def draw_warp(rng: np.random.Generator, size: tuple[int, int], look: Look) -> Wa
     length, width = size
     cap = np.arcsin(min(1.0, 0.16 * width / length))
     angle = float(np.clip(np.radians(look.skew) * rng.uniform(-1, 1), -cap, cap))
-    tilt = rng.uniform(-look.tilt, look.tilt, size=2)
+    tilt = rng.uniform(-look.tilt, look.tilt, size=2) * (1.0, min(1.0, width / length))
     waves = 3
     feed = np.stack(
         [
