@@ -1,0 +1,169 @@
+"""The whole configuration of a run: one tree of frozen dataclasses, from defaults, then files, then flags."""
+
+# ruff: noqa: RUF009  (the defaults are frozen, so one instance can be shared by every Config)
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import yaml
+
+from bal import extensions
+from bal.acquisitions import BALD
+from bal.annotators import Oracle
+from bal.calibrators import Temperature
+from bal.extensions import SLOTS
+from bal.heads import MCDropout
+from bal.losses import Loss
+from bal.nets import UNet
+from bal.regions import Tile, Unit
+from bal.selectors import TopK
+from bal.settings import files, flags, layers, tree
+from bal.settings.convert import plain
+from bal.sources import WellLog
+from bal.train import Train
+from bal.types import Acquisition, Annotator, BadInput, Calibrator, Head, NetSettings, Selector, SourceSettings
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a run does. Two runs with equal Configs on the same machine buy the same labels.
+
+    Raises:
+        BadInput: a value is out of range, or an extension is not one.
+    """
+
+    acq: Acquisition = BALD()
+    """What makes a pixel worth asking about."""
+    head: Head = MCDropout()
+    """The posterior over networks."""
+    source: SourceSettings = WellLog()
+    """Where images and masks come from."""
+    net: NetSettings = UNet()
+    """The network."""
+    unit: Unit = Tile()
+    """What one query asks about."""
+    selector: Selector = TopK()
+    """How scores, costs and a budget become a purchase."""
+    calibrator: Calibrator = Temperature()
+    """What makes the probabilities honest, fitted on the audited labels."""
+    annotator: Annotator = Oracle()
+    """Who answers a query."""
+    loss: Loss = Loss()
+    """What training minimises."""
+    train: Train = Train()
+    """How a network is trained."""
+    seed: int = 0
+    """Everything random follows from it."""
+    rounds: int = 5
+    """Purchases after the start set."""
+    start: float = 24.0
+    """Labels bought at random before the first round, in units of cost."""
+    budget: float = 144.0
+    """All labels bought, start set and audits included, in units of cost."""
+    steer: float = 1.0
+    """Share of each purchase, after the audit, that follows the score; the rest is spread at random."""
+    audit: float = 0.1
+    """Share of each purchase, drawn at random, kept for calibration and honest estimates and never trained on."""
+    cost: Literal["regions", "pixels"] = "regions"
+    """What a label costs: one for each region, or one for each pixel."""
+
+    def __post_init__(self) -> None:
+        for slot in SLOTS:
+            extensions.check(slot, f"Config.{slot}", type(getattr(self, slot)))
+        ranges = {
+            "seed": (0 <= self.seed < 2**32, "0 ≤ seed < 2³²"),
+            "rounds": (self.rounds >= 0, "0 ≤ rounds"),
+            "budget": (0 < self.budget < float("inf"), "0 < budget < infinity"),
+            "start": (0 < self.start <= self.budget, f"0 < start ≤ budget (which is {self.budget:g})"),
+            "steer": (0 <= self.steer <= 1, "0 ≤ steer ≤ 1"),
+            "audit": (0 <= self.audit < 1, "0 ≤ audit < 1"),
+            "cost": (self.cost in ("regions", "pixels"), "'regions' or 'pixels'"),
+        }
+        for name, (good, expected) in ranges.items():
+            if not good:
+                raise BadInput(f"{name}: expected {expected}, got {getattr(self, name)!r}")
+
+
+class Command(NamedTuple):
+    """What a command line asked for."""
+
+    config: Config
+    out: Path | None
+    resume: bool
+    overwrite: bool
+    quiet: bool
+
+
+def parse(argv: Sequence[str] | None = None, default: Config | None = None) -> Command:
+    """Reads a command line and the files it names: flags over later files over earlier files over `default`.
+
+    Raises:
+        BadInput: anything in it cannot be used.
+        SystemExit: after `--help`.
+    """
+    default = Config() if default is None else default
+    words = flags.words(sys.argv[1:] if argv is None else argv)
+    paths, names = flags.glance(words)
+    written = [files.read(path) for path in paths]
+    so_far = layers.merge([*written, names], default)
+    chosen = layers.choose(so_far, default)
+    given, options = flags.parse(words, default, chosen, so_far)
+    config = tree.build(default, layers.merge([*written, given], default), chosen)
+    if options["resume"] and options["overwrite"]:
+        raise BadInput("--resume goes on with a run and --overwrite deletes it: give one of the two")
+    return Command(config, options.get("out"), options["resume"], options["overwrite"], options["quiet"])
+
+
+def load(*paths: str | Path, default: Config | None = None) -> Config:
+    """The Config of YAML files, later over earlier over `default`.
+
+    Raises:
+        BadInput: a file or anything in it cannot be used.
+    """
+    default = Config() if default is None else default
+    settings = layers.merge([files.read(Path(path)) for path in paths], default)
+    return tree.build(default, settings, layers.choose(settings, default))
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The whole configuration as YAML can hold it; an extension has its `name` among its fields.
+
+    Raises:
+        BadInput: a field of an extension from outside holds what YAML cannot write.
+    """
+    result = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        result[field.name] = plain(value, field.name)
+        if field.name in SLOTS:
+            result[field.name] = {"name": extensions.name_of(field.name, value)} | result[field.name]
+    return result
+
+
+def dump_yaml(config: Config) -> str:
+    """The text of a file that `--config` reads as this very configuration."""
+    return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
+
+
+def differences(a: Config, b: Config) -> list[str]:
+    """One line for each field in which they differ: `head.rate: 0.2, now 0.3`."""
+    left, right = _flat(to_dict(a)), _flat(to_dict(b))
+    other = tuple(f"{slot}." for slot in SLOTS if left[slot] != right[slot])
+    keys = [key for key in left if key in right and not key.startswith(other)]
+    return [f"{key}: {left[key]}, now {right[key]}" for key in keys if left[key] != right[key]]
+
+
+def _flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for name, value in mapping.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix[:-1] if name == "name" and prefix[:-1] in SLOTS else prefix + name] = value
+    return flat

@@ -1,0 +1,133 @@
+"""Extensions by name: the tables of this package, entry points, and `package.module:Class` from anywhere.
+
+A slot is a field of `Config` that holds an extension. An installed package adds to a slot with an entry point in the
+group of that slot (`bal.heads`, `bal.acquisitions`, …); it is imported when it is chosen, not before. A name of our
+own tables always means our own class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from typing import Any, NamedTuple
+
+from bal import regions, types
+from bal.acquisitions import ACQUISITIONS
+from bal.annotators import ANNOTATORS
+from bal.calibrators import CALIBRATORS
+from bal.heads import HEADS
+from bal.nets import NETS
+from bal.selectors import SELECTORS
+from bal.sources import SOURCES
+from bal.types import BadInput
+
+
+class Slot(NamedTuple):
+    """Where the extensions of one field of `Config` come from, and what they must satisfy."""
+
+    noun: str
+    table: Mapping[str, type]
+    protocol: type
+    group: str  # of entry points
+
+
+SLOTS: dict[str, Slot] = {
+    "acq": Slot("acquisition", ACQUISITIONS, types.Acquisition, "bal.acquisitions"),
+    "head": Slot("head", HEADS, types.Head, "bal.heads"),
+    "source": Slot("source", SOURCES, types.SourceSettings, "bal.sources"),
+    "net": Slot("net", NETS, types.NetSettings, "bal.nets"),
+    "unit": Slot("unit", regions.UNITS, regions.Unit, "bal.regions"),
+    "selector": Slot("selector", SELECTORS, types.Selector, "bal.selectors"),
+    "calibrator": Slot("calibrator", CALIBRATORS, types.Calibrator, "bal.calibrators"),
+    "annotator": Slot("annotator", ANNOTATORS, types.Annotator, "bal.annotators"),
+}
+
+
+def names(slot: str) -> list[str]:
+    """What can be chosen by a short name: our own table, then entry points."""
+    ours = SLOTS[slot].table
+    return [*ours, *sorted({entry.name for entry in entry_points(group=SLOTS[slot].group)} - set(ours))]
+
+
+def find(slot: str, name: str) -> type:
+    """The class behind a name.
+
+    Raises:
+        BadInput: the name is unknown, or what it stands for cannot be imported or is no such extension.
+    """
+    noun, table, _, group = SLOTS[slot]
+    if name in table:
+        return table[name]
+    for entry in entry_points(group=group):
+        if entry.name == name:
+            return _checked(slot, f"entry point '{name} = {entry.value}' of {group}", entry.load)
+    if ":" in name:
+        module, _, path = name.partition(":")
+        return _checked(slot, f"{noun} '{name}'", lambda: _member(importlib.import_module(module), path))
+    choices = names(slot)
+    raise BadInput(f"unknown {noun} '{name}'{nearest(name, choices)} choices: {', '.join(choices)}")
+
+
+def name_of(slot: str, extension: Any) -> str:
+    """The name under which `find` gives back this class, or the class of this instance."""
+    cls = extension if isinstance(extension, type) else type(extension)
+    for name, ours in SLOTS[slot].table.items():
+        if ours is cls:
+            return name
+    for entry in entry_points(group=SLOTS[slot].group):
+        if entry.value == f"{cls.__module__}:{cls.__qualname__}":
+            return entry.name
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def summary(slot: str, name: str) -> str:
+    """What a name stands for, in one line; of an entry point, which is not imported for that, where it points."""
+    if name in SLOTS[slot].table:
+        return first_line(SLOTS[slot].table[name])
+    return next((entry.value for entry in entry_points(group=SLOTS[slot].group) if entry.name == name), "")
+
+
+def first_line(cls: type) -> str:
+    """The first line of a docstring, if somebody wrote one."""
+    line = (inspect.getdoc(cls) or "").partition("\n")[0]
+    return "" if line.startswith(f"{cls.__name__}(") else line  # what `dataclass` writes where there is none
+
+
+def check(slot: str, what: str, cls: Any) -> None:
+    """Raises BadInput unless `cls` is a frozen dataclass with the methods that this slot needs."""
+    noun, _, protocol, _ = SLOTS[slot]
+    if not isinstance(cls, type) or not dataclasses.is_dataclass(cls):
+        raise BadInput(f"{what} is not a {noun}: expected a frozen dataclass, got {cls!r}")
+    if not cls.__dataclass_params__.frozen:  # pyright: ignore[reportAttributeAccessIssue]
+        raise BadInput(f"{what} is not frozen: write @dataclass(frozen=True), so that it can be hashed by jax.jit")
+    has = set(dir(cls)) | {field.name for field in dataclasses.fields(cls)}
+    asked = {**vars(protocol), **inspect.get_annotations(protocol)}
+    needed = [name for name in asked if not name.startswith("_") or name == "__call__"]
+    if missing := [name for name in needed if name not in has]:
+        raise BadInput(f"{what} is not a {noun}: it has no {', '.join(missing)}")
+
+
+def nearest(word: str, choices: Any) -> str:
+    """The middle of an error message: "; did you mean 'bald'?" or nothing but a semicolon."""
+    close = get_close_matches(word, list(choices), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ";"
+
+
+def _checked(slot: str, what: str, load: Any) -> type:
+    try:
+        cls = load()
+    except Exception as error:  # whatever somebody else's module does when it is imported
+        line = " ".join(str(error).split())
+        raise BadInput(f"{what} cannot be loaded: {type(error).__name__}: {line}") from error
+    check(slot, what, cls)
+    return cls
+
+
+def _member(module: Any, path: str) -> Any:
+    for part in path.split("."):
+        module = getattr(module, part)
+    return module
