@@ -1,0 +1,7 @@
+"""The report of one run: a self-contained HTML page, and its figures for a notebook."""
+
+from bal.report.images import Panel
+from bal.report.page import write
+from bal.report.plots import acquisition_curve, background_curve, panel, reliability_diagram
+
+__all__ = ["Panel", "acquisition_curve", "background_curve", "panel", "reliability_diagram", "write"]

@@ -1,0 +1,81 @@
+"""Reading the rows of curve.csv, and what each of its columns means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+Row = Mapping[str, float | int | str]
+ABSENT = "–"
+
+_GAP = (
+    "mean gap between predicted probability and observed frequency over bins of probability, "
+    "weighted by the pixels in each. 0 is perfect."
+)
+_FIXED = {
+    "round": "How many purchases had been made after the start set when this model was trained.",
+    "regions": "Regions labelled so far, the start set included.",
+    "pixels": "Pixels inside those regions.",
+    "cost": "Labelling cost so far, in the units of the cost model named in the configuration.",
+    "steered_share": "Share of the budget that follows the acquisition score; the rest is drawn at random.",
+    "temperature": "What the logits are divided by before they become probabilities. "
+    "Above 1: the raw model was over-confident.",
+    "nll": "Negative log-likelihood of the true class, mean over the labelled test pixels, in nats. Lower is better.",
+    "brier": "Brier score: squared distance between the predicted probabilities and the truth, "
+    "mean over the labelled test pixels. Lower is better.",
+    "iou_all_background": "Background IoU of a model that never predicts anything but background. "
+    "A model below it is worse than nothing on that class.",
+    "seconds_fit": "Seconds spent training and calibrating.",
+    "seconds_score": "Seconds spent scoring the pool and choosing regions.",
+    "ece_foreground": "Expected calibration error of the probability that a pixel is foreground "
+    f"(any class but the first): {_GAP}",
+}
+_PER_CLASS = {
+    "iou_image_": "IoU of “{}”, computed on each test image and then averaged over the images. "
+    "Not the same quantity as the pooled one, and neither bounds the other.",
+    "iou_": "IoU of “{}”, pooled: one confusion matrix over all test pixels. "
+    "Intersection ÷ union of prediction and truth.",
+    "f1_": "F1 (Dice) of “{}”, pooled over all test pixels. Equals 2·IoU ÷ (1 + IoU).",
+    "ece_": f"Expected calibration error of the predicted probability of “{{}}”: {_GAP}",
+}
+
+
+def number(row: Row, column: str) -> float:
+    """The value of a column; NaN where it is missing, empty or not a number."""
+    try:
+        return float(row.get(column, math.nan))
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def horizontal(rows: Sequence[Row]) -> tuple[list[float], str]:
+    """The x axis of the learning curves: (values, label). Cost, or the round where a cost is missing."""
+    cost = [number(row, "cost") for row in rows]
+    if all(math.isfinite(c) for c in cost):
+        return cost, "labelling cost"
+    return [number(row, "round") for row in rows], "round"
+
+
+def show(value: float, digits: int = 3) -> str:
+    """Fixed digits, a dash for NaN."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else ABSENT
+
+
+def count(value: float) -> str:
+    """At most two digits behind the point, thousands separated: 36,864 or 12.5."""
+    return f"{value:,.2f}".rstrip("0").rstrip(".") if math.isfinite(value) else ABSENT
+
+
+def meaning(column: str, classes: Sequence[str]) -> str:
+    """One or two sentences on a column of curve.csv, as plain text."""
+    if column in _FIXED:
+        return _FIXED[column]
+    if column.endswith("_raw"):
+        before = meaning(column.removesuffix("_raw"), classes)
+        return f"Before calibration. {before}" if before else ""
+    for prefix, text in _PER_CLASS.items():
+        if column.startswith(prefix) and column.removeprefix(prefix) in classes:
+            return text.format(column.removeprefix(prefix))
+    if column.startswith("seconds_"):
+        return f"Seconds spent on “{column.removeprefix('seconds_')}”."
+    return "Recorded by an extension, for instance by the calibrator."

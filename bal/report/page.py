@@ -1,0 +1,199 @@
+"""report.html: one file without scripts or outside addresses, written anew after every round."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import yaml
+
+from bal.report import plots, tables
+from bal.report.columns import Row, count, number
+from bal.report.gallery import gallery, touched
+from bal.report.images import Panel
+from bal.report.style import class_colour, css_variables, inline_svg
+
+NAMED = 4  # foreground classes up to which the first sentence names each
+_HIDDEN = ("password", "secret", "token", "api_key")
+
+
+def write(
+    out: Path,
+    rows: Sequence[Row],
+    queries: Sequence[Mapping],
+    panels: Sequence[Panel],
+    config: Mapping,
+    classes: tuple[str, ...],
+    bins: Mapping | None = None,
+) -> None:
+    """Writes the report of a run to `out`, whole or not at all.
+
+    Args:
+        out: the file; its folder exists.
+        rows: rows of curve.csv, oldest first, at least one; row r is the model trained on the labels of rounds ≤ r.
+        queries: lines of queries.jsonl.
+        panels: images of the newest round.
+        config: the resolved configuration, plain values.
+        classes: names; class 0 is the background.
+        bins: "foreground" and class names → {"raw", "calibrated"} → (count, confidence, frequency) of each bin.
+
+    Raises:
+        ValueError: there is no row.
+    """
+    if not rows:
+        raise ValueError("a report needs at least one row of curve.csv; call it after the first round")
+    text = page(rows, queries, panels, config, classes, bins)
+    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(name, 0o644)
+        os.replace(name, out)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def page(
+    rows: Sequence[Row],
+    queries: Sequence[Mapping],
+    panels: Sequence[Panel],
+    config: Mapping,
+    classes: tuple[str, ...],
+    bins: Mapping | None = None,
+) -> str:
+    """The HTML of `write`: a pure function of its arguments."""
+    styles = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    light = f"{css_variables(0)}--ground:#f6f7f9;--card:#fff;"
+    dark = f"{css_variables(1)}--ground:#14171b;--card:#1c2026;"
+    source = config.get("source")
+    title = f"Labelling report{f' · {source}' if isinstance(source, str) else ''}"
+    round_ = count(number(rows[-1], "round"))
+    sections = [
+        f'<h1>{escape(title)} · round {round_}</h1><p class="lead">{_lead(rows, classes)}</p>',
+        tables.tiles(rows, classes),
+        _section("What the labels bought", _CURVES, _curves(rows, classes)),
+        _section("Every class, every round", _CLASSES, tables.class_tables(rows, classes)),
+        _section("The newest purchases", f"{_NEWEST} {touched(panels, classes)}", gallery(panels, classes))
+        + tables.query_list(queries),
+        _section("Where the money went", _MONEY, _card(tables.purchases(queries))),
+        _section("Can its probabilities be trusted?", _TRUST, _card(tables.round_table(rows)))
+        + _reliability(bins or {}, classes),
+        _section("Time spent", _TIME, _card(tables.times(rows))),
+        "<h2>Small print</h2>",
+        f"<details><summary>What each column means</summary>{_card(tables.definitions(rows, classes))}</details>",
+        f"<details><summary>The resolved configuration</summary>{_card(_config(config))}</details>",
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta name="color-scheme" content="light dark"><title>{escape(title)}</title>\n'
+        f"<style>:root{{color-scheme:light dark;{light}}}"
+        f"@media (prefers-color-scheme:dark){{:root{{{dark}}}}}\n{styles}</style></head>\n"
+        "<body><main>\n" + "\n".join(sections) + "\n</main></body></html>\n"
+    )
+
+
+_CURVES = (
+    "Quality on the test images against what the labels have cost so far. Pooled IoU counts all test pixels "
+    "together; the mean over images gives every image the same weight, so the two differ. The background has "
+    "its own scale, beside the score of a model that calls everything background."
+)
+_CLASSES = (
+    "IoU and F1 are pooled over the pixels of all test images unless the column says mean over images. ECE is "
+    "the expected calibration error of the class's own probability: 0 is perfect."
+)
+_NEWEST = (
+    "The regions bought last, over the images they come from. The score is what the acquisition thought each "
+    "pixel was worth, on one colour scale for all images."
+)
+_MONEY = (
+    "Steered regions follow the score, random ones are spread blindly, audit ones check the estimate; all are "
+    "paid from the same budget."
+)
+_TRUST = (
+    "A score is worth following only if the probabilities behind it are honest. Bars reach what was observed, "
+    "the dashed diagonal is perfect, and the vertical lines are the gaps that the ECE averages, weighted by the "
+    "pixels beneath."
+)
+_TIME = "Seconds of computing in each round."
+
+
+def summary(rows: Sequence[Row], classes: Sequence[str]) -> str:
+    """One sentence on where the run stands, as plain text."""
+    first, last = rows[0], rows[-1]
+    n = number(last, "round")
+    spent = f"({count(number(last, 'regions'))} regions, {count(number(last, 'pixels'))} pixels)"
+    when = f"After {count(n)} purchase{'s' * (n != 1)} {spent}" if n > 0 else f"With the start set alone {spent}"
+    values = [(number(first, f"iou_{c}"), number(last, f"iou_{c}"), c) for c in classes[1:]]
+    known = [v for v in values if math.isfinite(v[1])]
+    if len(known) > NAMED:
+        ranked = sorted(known, key=lambda v: v[1])
+        known, lead = [ranked[0], ranked[-1]], f"IoU of {len(ranked)} foreground classes, worst and best: "
+    else:
+        lead = ""
+    parts = []
+    for i, (start, now, name) in enumerate(known):
+        change = f"{start:.2f} → {now:.2f}" if len(rows) > 1 and math.isfinite(start) else f"{now:.2f}"
+        parts.append(f"{name} {'' if i or lead else 'IoU '}{change}")
+    text = f"{when}: {lead}{', '.join(parts) or 'no foreground IoU was measured'}"
+    ground, baseline = number(last, f"iou_{classes[0]}"), number(last, "iou_all_background")
+    if math.isfinite(ground):
+        text += f"; {classes[0]} {ground:.3f}"
+        if math.isfinite(baseline):
+            verdict = ", which is better" if baseline > ground else ""
+            text += f", predicting {classes[0]} everywhere scores {baseline:.3f}{verdict}"
+    return text + "."
+
+
+def _lead(rows: Sequence[Row], classes: Sequence[str]) -> str:
+    """The summary as HTML in which no line breaks between a name and its numbers."""
+    change = r"[^\s,;:]+( IoU)? \d\.\d+( → \d\.\d+)?"
+    return re.sub(change, r'<span class="together">\g<0></span>', escape(summary(rows, classes)))
+
+
+def _section(title: str, note: str, body: str) -> str:
+    return f'<h2>{title}</h2><p class="note">{note}</p>{body}'
+
+
+def _card(body: str) -> str:
+    return f'<div class="card">{body}</div>'
+
+
+def _curves(rows: Sequence[Row], classes: Sequence[str]) -> str:
+    left = inline_svg(plots.acquisition_curve(rows, classes), "curve", "IoU of every class against labelling cost")
+    right = inline_svg(plots.background_curve(rows, classes), "ground", "IoU of the background against labelling cost")
+    return f'<div class="grid curves"><figure class="card">{left}</figure><figure class="card">{right}</figure></div>'
+
+
+def _reliability(bins: Mapping, classes: Sequence[str]) -> str:
+    wanted = [("foreground", None), *((c, class_colour(k)) for k, c in list(enumerate(classes))[1:])]
+    wanted.append((classes[0], class_colour(0)))
+    cards = []
+    for i, (name, colour) in enumerate(w for w in wanted if w[0] in bins):
+        figure = plots.reliability_diagram(bins[name], name, colour)
+        drawn = inline_svg(figure, f"bins{i}", f"Reliability of {name}, before and after calibration")
+        cards.append(f'<figure class="card"><h3>{escape(name)}</h3>{drawn}</figure>')
+    return f'<div class="grid pairs" style="margin-top:14px">{"".join(cards)}</div>' if cards else ""
+
+
+def _config(config: Mapping) -> str:
+    text = yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True, width=110)
+    return f"<pre>{escape(text)}</pre>"
+
+
+def _plain(value):
+    """Plain YAML values; what a key calls a secret is not shown, because a report is passed on."""
+    if isinstance(value, Mapping):
+        return {
+            str(k): "(hidden)" if v and any(h in str(k).lower() for h in _HIDDEN) else _plain(v)
+            for k, v in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

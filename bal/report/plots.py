@@ -1,0 +1,241 @@
+"""Figures of a run for the page or a notebook: plain matplotlib Figures, no pyplot, no global state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator
+
+from bal.report.columns import Row, horizontal, number
+from bal.report.images import Panel, grey, labelled_rgb, score_range
+from bal.report.style import (
+    GRID,
+    INK,
+    MARKERS,
+    MUTED,
+    class_colour,
+    drawing,
+    policy_colour,
+    printable,
+)
+
+_PER_LETTER = 0.086  # inches that a letter of a direct label takes
+CROWDED = 5  # above this many foreground classes, a curve per class is all that one figure can carry
+Bins = tuple[Sequence[float], Sequence[float], Sequence[float]]
+
+
+def acquisition_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
+    """IoU of every foreground class against cost; solid pooled, dashed the mean over images.
+
+    Args:
+        rows: rows of curve.csv, oldest first.
+        classes: names; class 0 is the background and is left to `background_curve`.
+    """
+    with drawing():
+        figure = Figure(figsize=(5.6, 3.6))
+        x, label = horizontal(rows)
+        shown = list(enumerate(classes))[1:]
+        crowded = len(shown) > CROWDED
+        highest, ends = 0.0, []
+        longest = max((len(printable(name)) for _, name in shown), default=0) + 5
+        axes = figure.add_axes((0.085, 0.135, 0.895 - _PER_LETTER * longest / 5.6, 0.77))
+        for k, name in shown:
+            pooled = [number(row, f"iou_{name}") for row in rows]
+            image = [number(row, f"iou_image_{name}") for row in rows]
+            if not crowded:
+                axes.plot(x, image, color=class_colour(k), lw=1.1, ls=(0, (3, 2.5)), alpha=0.75)
+            style = MARKERS[(k - 1) % len(MARKERS)] + ("-" if k < 10 else "--")
+            axes.plot(x, pooled, style, color=class_colour(k), lw=2.2, ms=5 if len(rows) < 20 else 0)
+            finite = [v for v in pooled if math.isfinite(v)]
+            highest = max([highest, *finite, *(v for v in image if math.isfinite(v) and not crowded)])
+            if finite:
+                ends.append((finite[-1], f"{printable(name)} {finite[-1]:.2f}", class_colour(k)))
+        top = min(1.02, max(0.2, math.ceil(highest * 10 + 0.3) / 10))
+        _frame(axes, x, label, (0.0, top))
+        _direct_labels(axes, ends, top, gap=0.052 * top)
+        text = (
+            "IoU, pooled over all test pixels"
+            if crowded
+            else "IoU · solid: pooled over all test pixels · dashed: mean over images"
+        )
+        axes.text(0, 1.035, text, transform=axes.transAxes, color=MUTED[0], fontsize=9)
+        return figure
+
+
+def background_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
+    """IoU of the background against cost, on its own scale, beside that of predicting background everywhere."""
+    with drawing():
+        figure = Figure(figsize=(4.1, 3.6))
+        axes = figure.add_axes((0.135, 0.135, 0.845 - _PER_LETTER * 20 / 4.1, 0.77))
+        x, label = horizontal(rows)
+        lines = (
+            (f"iou_{classes[0]}", "pooled", class_colour(0), "o-", 2.2),
+            (f"iou_image_{classes[0]}", "per image", class_colour(0), "--", 1.1),
+            ("iou_all_background", "all background", INK[0], ":", 1.6),
+        )
+        values, ends = [], []
+        for column, name, colour, style, width in lines:
+            y = [number(row, column) for row in rows]
+            finite = [v for v in y if math.isfinite(v)]
+            if finite:
+                values += finite
+                axes.plot(x, y, style, color=colour, lw=width, ms=5 if len(rows) < 20 else 0)
+                if len(rows) == 1:
+                    axes.axhline(finite[0], color=colour, lw=width, ls=style.strip("o"), alpha=0.6)
+                ends.append((finite[-1], f"{name} {finite[-1]:.3f}", colour))
+        low, high = (min(values), max(values)) if values else (0.0, 1.0)
+        pad = max(0.005, 0.15 * (high - low))
+        _frame(axes, x, label, (low - pad, min(high + pad, 1.0 + pad / 2)))
+        _direct_labels(axes, ends, high + pad, gap=0.06 * (high - low + 2 * pad))
+        axes.text(0, 1.035, "IoU of the background, zoomed in", transform=axes.transAxes, color=MUTED[0], fontsize=9)
+        return figure
+
+
+def reliability_diagram(bins: Mapping[str, Bins], name: str, colour: str | None = None) -> Figure:
+    """Observed frequency against predicted probability, before and after calibration; pixels per bin beneath.
+
+    Bars reach the observed frequency; each vertical line is the gap to perfect calibration at the mean predicted
+    probability of its bin. ECE = Σ_b n_b |confidence_b − frequency_b| / Σ_b n_b.
+
+    Args:
+        bins: "raw" and, where there is one, "calibrated" → (count, confidence, frequency), one value a bin of
+            equal width over 0..1.
+        name: what the probability is of.
+        colour: of the bars; a neutral one if None.
+
+    Reference: Guo et al., On calibration of modern neural networks, ICML 2017.
+    """
+    with drawing():
+        figure = Figure(figsize=(5.2, 3.55))
+        stages = [s for s in ("raw", "calibrated") if s in bins]
+        most = max([10.0, *(float(np.nanmax(np.asarray(bins[s][0], float))) for s in stages)])
+        for column, stage in enumerate(stages):
+            left = 0.085 + 0.475 * column
+            count, confidence, frequency = (np.asarray(v, float) for v in bins[stage])
+            top = figure.add_axes((left, 0.34, 0.42, 0.545))
+            low = figure.add_axes((left, 0.125, 0.42, 0.165))
+            _reliability(top, count, confidence, frequency, colour or INK[0])
+            edges = np.linspace(0, 1, len(count) + 1)
+            low.stairs(np.maximum(np.nan_to_num(count), 0.5), edges, baseline=0.5, fill=True, color=MUTED[0])
+            low.set(yscale="log", xlim=(0, 1), ylim=(0.5, most * 3))
+            decades = [10.0**d for d in range(0, 12, 2 if most > 1e4 else 1) if 10.0**d <= most]
+            low.yaxis.set_minor_locator(NullLocator())
+            low.set_yticks(decades, [_decade(d) for d in decades])
+            for axes in (top, low):
+                axes.xaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
+                axes.tick_params(length=2.5)
+            top.xaxis.set_major_formatter(NullFormatter())
+            low.set_xticklabels(["0", "0.5", "1"])
+            low.set_xlabel("predicted probability", labelpad=2)
+            if column:
+                for axes in (top, low):
+                    axes.yaxis.set_major_formatter(NullFormatter())
+            else:
+                figure.text(left, 0.3, "pixels", color=MUTED[0], fontsize=8)
+            title = {"raw": "before calibration", "calibrated": "after calibration"}[stage]
+            error = expected_error(bins[stage])
+            figure.text(left, 0.935, title, fontsize=9.5, color=INK[0])
+            figure.text(left + 0.42, 0.935, f"ECE {error:.4f}", fontsize=9.5, color=INK[0], ha="right", weight="bold")
+            top.text(0.04, 0.92, "observed frequency", transform=top.transAxes, fontsize=8, color=MUTED[0])
+        if not stages:
+            figure.text(0.1, 0.5, f"no bins for {printable(name)}", color=MUTED[0])
+        return figure
+
+
+def expected_error(bins: Bins) -> float:
+    """Σ_b n_b |confidence_b − frequency_b| / Σ_b n_b over the bins that hold anything; NaN if none does."""
+    count, confidence, frequency = (np.asarray(v, float) for v in bins)
+    held = (count > 0) & np.isfinite(confidence) & np.isfinite(frequency)
+    if not held.any():
+        return math.nan
+    return float((count * np.abs(confidence - frequency))[held].sum() / count[held].sum())
+
+
+def panel(item: Panel, classes: Sequence[str]) -> Figure:
+    """One image of the newest round: the image with its boxes, the score, the prediction and the truth if known.
+
+    Args:
+        item: image [H, W, Cin], prediction [H, W], truth [H, W] or None, score [H, W] in nats, boxes.
+        classes: names; class 0 is the background.
+    """
+    with drawing():
+        height, width = item.score.shape
+        n = 4 if item.truth is not None else 3
+        tall = height > width
+        size = (11.0, 11.0 / n * min(height / width, 3) + 0.7) if tall or width < 3 * height else (9.0, 8.0)
+        figure = Figure(figsize=size, layout="constrained")
+        across = width < 3 * height
+        parts = np.ravel(figure.subplots(1 if across else n, n if across else 1))
+        low, high = score_range([item])
+        parts[0].imshow(grey(item.image), vmin=0, vmax=255, cmap="gray")
+        mapped = parts[1].imshow(item.score, vmin=low, vmax=high, cmap="magma")
+        figure.colorbar(mapped, ax=parts[1], label="nats", shrink=0.8)
+        parts[2].imshow(labelled_rgb(item.image, item.prediction))
+        titles = [printable(item.id, 40), "score", "prediction", "truth"]
+        if item.truth is not None:
+            parts[3].imshow(labelled_rgb(item.image, item.truth))
+        for axes, title in zip(parts, titles, strict=False):
+            axes.set_title(title, fontsize=9.5)
+            axes.set_axis_off()
+        for axes, colour in ((parts[0], None), (parts[1], "white")):
+            for top, left, high_, wide, policy, _ in item.boxes:
+                corner = (left - 0.5, top - 0.5)
+                edge = colour or policy_colour(policy)
+                axes.add_patch(Rectangle(corner, wide, high_, fill=False, lw=1.5, ec=edge))
+        parts[2].text(0, -0.06, ", ".join(printable(c) for c in classes[1:]), transform=parts[2].transAxes, va="top")
+        return figure
+
+
+def _reliability(axes: Axes, count, confidence, frequency, colour: str) -> None:
+    held = (count > 0) & np.isfinite(confidence) & np.isfinite(frequency)
+    edges = np.linspace(0, 1, len(count) + 1)
+    axes.plot([0, 1], [0, 1], color=MUTED[0], lw=1, ls=(0, (4, 3)))
+    axes.stairs(np.where(held, frequency, 0.0), edges, fill=True, color=colour, alpha=0.28)
+    axes.vlines(confidence[held], frequency[held], confidence[held], color=INK[0], lw=1.3)
+    axes.plot(confidence[held], frequency[held], "o", color=colour, ms=4)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.yaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
+    axes.set_yticklabels(["0", "0.5", "1"])
+
+
+def _decade(value: float) -> str:
+    """1, 10, 100, 1k … 1M … for a narrow axis."""
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:g}{name}"
+    return f"{value:g}"
+
+
+def _frame(axes: Axes, x: Sequence[float], label: str, y: tuple[float, float]) -> None:
+    finite = [v for v in x if math.isfinite(v)] or [0.0]
+    pad = 0.03 * (max(finite) - min(finite)) or 1.0
+    axes.set(xlim=(min(finite) - pad, max(finite) + pad), ylim=y)
+    axes.set_xlabel(label)
+    whole = all(float(v).is_integer() for v in finite)
+    axes.xaxis.set_major_locator(FixedLocator(finite) if len(finite) <= 7 else MaxNLocator(6, integer=whole))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(axis="y", color=GRID[0], lw=0.8)
+    axes.set_axisbelow(True)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", length=3)
+
+
+def _direct_labels(axes: Axes, ends: list[tuple[float, str, str]], top: float, gap: float) -> None:
+    """Names at the right end of their curves, pushed apart to at least `gap`, never above `top`."""
+    ends = sorted(ends)
+    places = [value for value, _, _ in ends]
+    for i in range(1, len(places)):
+        places[i] = max(places[i], places[i - 1] + gap)
+    limit = top
+    for i in reversed(range(len(places))):
+        places[i] = min(places[i], limit)
+        limit = places[i] - gap
+    transform = axes.get_yaxis_transform()
+    for place, (_, text, colour) in zip(places, ends, strict=True):
+        axes.text(1.012, place, text, transform=transform, color=colour, va="center", fontsize=9, weight="bold")

@@ -1,0 +1,226 @@
+"""The numbers of a run as HTML: key figures, one table a class, calibration, purchases, time, definitions."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+from bal.report.columns import ABSENT, Row, count, meaning, number, show
+from bal.report.style import class_index, policy_variable
+
+POLICIES = ("start", "steered", "random", "audit")
+LISTED = 200  # queries of the newest round that are listed one by one
+
+
+def table(head: str, body: Iterable[Sequence[str]], newest: bool = True, text: Sequence[int] = ()) -> str:
+    """A table that scrolls on a narrow screen.
+
+    Args:
+        head: the `<tr>` elements of the head.
+        body: rows of cells, already HTML; a cell that begins with "<td" is taken as it is.
+        newest: whether the last row is set off as the newest.
+        text: columns set flush left.
+    """
+    rows = [list(cells) for cells in body]
+    lines = []
+    for i, cells in enumerate(rows):
+        mark = ' class="newest"' if newest and i == len(rows) - 1 and i else ""
+        tds = (
+            c if c.startswith("<td") else f'<td class="text">{c}</td>' if j in text else f"<td>{c}</td>"
+            for j, c in enumerate(cells)
+        )
+        lines.append(f"<tr{mark}>{''.join(tds)}</tr>")
+    return f'<div class="scroll"><table><thead>{head}</thead><tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def header(*names: str, text: Sequence[int] = ()) -> str:
+    """One `<tr>` of plain column heads."""
+    cells = (f"<th{' class=text' if i in text else ''}>{escape(n)}</th>" for i, n in enumerate(names))
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def dot(k: int) -> str:
+    """The mark of class k's colour."""
+    return f'<span class="dot" style="background:var(--class-{class_index(k)})"></span>'
+
+
+def before_after(row: Row, column: str, digits: int = 4) -> str:
+    """ "before → after" calibration; the value alone where there is no `_raw` column."""
+    after, before = number(row, column), number(row, column + "_raw")
+    if math.isnan(before):
+        return show(after, digits)
+    return f"{show(before, digits)} → {show(after, digits)}"
+
+
+def tiles(rows: Sequence[Row], classes: Sequence[str]) -> str:
+    """The key figures of the newest round beside those of the first."""
+    first, last = rows[0], rows[-1]
+    out = []
+    for k, name in list(enumerate(classes))[1:]:
+        now, start = number(last, f"iou_{name}"), number(first, f"iou_{name}")
+        change = "" if len(rows) == 1 else f"{show(start)} at the start · "
+        note = f"{change}{show(number(last, f'iou_image_{name}'))} mean over images"
+        out.append(_tile(f"{dot(k)}IoU of {escape(name)}", show(now), note))
+    baseline = number(last, "iou_all_background")
+    name = escape(classes[0])
+    note = "" if math.isnan(baseline) else f"{baseline:.3f} if everything is called {name}"
+    out.append(_tile(f"{dot(0)}IoU of {name}", show(number(last, f"iou_{classes[0]}")), note))
+    after, before = number(last, "ece_foreground"), number(last, "ece_foreground_raw")
+    note = "of the foreground" + ("" if math.isnan(before) else f"; {before:.4f} before calibration")
+    out.append(_tile("Calibration error (ECE)", show(after, 4), note))
+    share = number(last, "steered_share")
+    note = "" if math.isnan(share) else f"{100 * share:.0f} % of the budget steered"
+    out.append(_tile("Labelling cost so far", count(number(last, "cost")), note))
+    return f'<div class="grid tiles">{"".join(out)}</div>'
+
+
+def _tile(name: str, value: str, note: str) -> str:
+    return (
+        f'<div class="card tile"><div class="name">{name}</div><div class="value">{value}</div>'
+        f'<div class="note">{note}</div></div>'
+    )
+
+
+def class_tables(rows: Sequence[Row], classes: Sequence[str]) -> str:
+    """One table a class: pooled IoU and F1, IoU averaged over images, calibration error before and after."""
+    head = (
+        '<tr class="group"><th colspan="2"></th><th colspan="2"><span>pooled over pixels</span></th>'
+        "<th><span>mean over images</span></th><th></th></tr>"
+    ) + header("round", "cost", "IoU", "F1", "IoU", "ECE before → after")
+    cards = []
+    for k, name in [*list(enumerate(classes))[1:], (0, classes[0])]:
+        body = [
+            (
+                count(number(row, "round")),
+                count(number(row, "cost")),
+                show(number(row, f"iou_{name}")),
+                show(number(row, f"f1_{name}")),
+                show(number(row, f"iou_image_{name}")),
+                before_after(row, f"ece_{name}"),
+            )
+            for row in rows
+        ]
+        baseline = number(rows[-1], "iou_all_background")
+        note = f'<p class="note">IoU {baseline:.3f} if everything is called {escape(name)}.</p>'
+        note = "" if k or math.isnan(baseline) else note
+        cards.append(f'<div class="card"><h3>{dot(k)}{escape(name)}</h3>{note}{table(head, body)}</div>')
+    return f'<div class="grid pairs filled">{"".join(cards)}</div>'
+
+
+def round_table(rows: Sequence[Row]) -> str:
+    """What is not of one class: labels spent, calibration of the foreground, proper scores, temperature."""
+    shown = [
+        ("regions", "regions", lambda row: count(number(row, "regions"))),
+        ("pixels", "pixels", lambda row: count(number(row, "pixels"))),
+        ("cost", "cost", lambda row: count(number(row, "cost"))),
+        ("steered_share", "steered", lambda row: _percent(number(row, "steered_share"))),
+        ("ece_foreground", "foreground ECE", lambda row: before_after(row, "ece_foreground")),
+        ("nll", "NLL, nats", lambda row: before_after(row, "nll")),
+        ("brier", "Brier", lambda row: before_after(row, "brier")),
+        ("temperature", "temperature", lambda row: show(number(row, "temperature"), 2)),
+    ]
+    shown = [column for column in shown if any(column[0] in row for row in rows)]
+    body = [(count(number(row, "round")), *(cell(row) for _, _, cell in shown)) for row in rows]
+    return table(header("round", *(title for _, title, _ in shown)), body)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if math.isfinite(share) else ABSENT
+
+
+def purchases(queries: Sequence[Mapping]) -> str:
+    """Regions bought in every round, by policy."""
+    if not queries:
+        return '<p class="note">No region has been bought yet.</p>'
+    rounds: dict[int, Counter[str]] = defaultdict(Counter)
+    cost: dict[int, float] = defaultdict(float)
+    for query in queries:
+        rounds[int(query["round"])][str(query["policy"])] += 1
+        cost[int(query["round"])] += number(query, "cost")
+    found = {policy for counts in rounds.values() for policy in counts}
+    policies = [*(p for p in POLICIES if p in found), *sorted(found.difference(POLICIES))]
+    widest = max(counts.total() for counts in rounds.values())
+    body = []
+    for round_, counts in sorted(rounds.items()):
+        parts = [(counts[p] / widest, policy_variable(p), f"{counts[p]} {p}") for p in policies if counts[p]]
+        numbers = (count(counts[p]) if counts[p] else ABSENT for p in policies)
+        body.append((str(round_), count(cost[round_]), *numbers, _stack(parts)))
+    marks = "".join(
+        f'<th><span class="dot" style="background:var({policy_variable(p)})"></span>{escape(p)}</th>' for p in policies
+    )
+    head = f'<tr><th>round</th><th>its cost</th>{marks}<th class="text">regions</th></tr>'
+    return table(head, body, newest=False)
+
+
+def query_list(queries: Sequence[Mapping]) -> str:
+    """The purchases of the newest round one by one, collapsed."""
+    if not queries:
+        return ""
+    newest = max(int(q["round"]) for q in queries)
+    lines = [q for q in queries if int(q["round"]) == newest]
+    body = [
+        (
+            escape(str(q["image"])),
+            escape(str(q["region"])),
+            "{}, {}; {} × {}".format(*(int(v) for v in q["box"])),
+            escape(str(q["policy"])),
+            show(number(q, "score"), 4),
+            count(number(q, "cost")),
+        )
+        for q in lines[:LISTED]
+    ]
+    head = header("image", "region", "top, left; height × width", "policy", "score", "cost", text=(0, 3))
+    title = f"All {len(lines):,} regions of round {newest}"
+    if len(lines) > LISTED:
+        title = f"The first {LISTED} of {len(lines):,} regions of round {newest}; queries.jsonl has them all"
+    return f"<details><summary>{title}</summary>{table(head, body, newest=False, text=(0, 3))}</details>"
+
+
+def times(rows: Sequence[Row]) -> str:
+    """Seconds of every round, one bar part for each column that begins with "seconds_"."""
+    columns = sorted({c for row in rows for c in row if c.startswith("seconds_")})
+    seconds = [[number(row, c) for c in columns] for row in rows]
+    longest = max((sum(v for v in line if math.isfinite(v)) for line in seconds), default=0.0)
+    if longest <= 0:
+        return '<p class="note">No times were recorded.</p>'
+    tones = [
+        f"color-mix(in srgb, var(--class-1) {100 - 62 * i // max(1, len(columns) - 1)}%, var(--card))"
+        for i in range(len(columns))
+    ]
+    body = []
+    for row, line in zip(rows, seconds, strict=True):
+        parts = [
+            (v / longest, tone, f"{c.removeprefix('seconds_')} {v:.1f} s")
+            for v, tone, c in zip(line, tones, columns, strict=True)
+            if v > 0
+        ]
+        body.append((count(number(row, "round")), *(show(v, 1) for v in line), _stack(parts)))
+    marks = "".join(
+        f'<th><span class="dot" style="background:{tone}"></span>{escape(c.removeprefix("seconds_"))}, s</th>'
+        for tone, c in zip(tones, columns, strict=True)
+    )
+    return table(f'<tr><th>round</th>{marks}<th class="text">time</th></tr>', body, newest=False)
+
+
+def _stack(parts: Sequence[tuple[float, str, str]]) -> str:
+    bars = "".join(
+        f'<i style="width:{100 * share:.2f}%;background:{f"var({ink})" if ink.startswith("--") else ink}"'
+        f' title="{escape(label)}"></i>'
+        for share, ink, label in parts
+    )
+    return f'<td class="bar"><div class="stack">{bars}</div></td>'
+
+
+def definitions(rows: Sequence[Row], classes: Sequence[str]) -> str:
+    """Every column of curve.csv: its newest value and what it means."""
+    body = []
+    for column in dict.fromkeys(c for row in rows for c in row):
+        value = rows[-1].get(column, "")
+        if isinstance(value, float):
+            value = f"{value:.6g}" if math.isfinite(value) else ABSENT
+        shown = escape(str(value))
+        body.append((escape(column), shown, f'<td class="prose">{escape(meaning(column, classes))}</td>'))
+    head = header("column", "newest value", "meaning", text=(0, 2))
+    return table(head, body, newest=False, text=(0,))
