@@ -12,7 +12,8 @@ import importlib
 import inspect
 from collections.abc import Mapping
 from difflib import get_close_matches
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
 
 from bal import regions, types
@@ -47,10 +48,16 @@ SLOTS: dict[str, Slot] = {
 }
 
 
+@cache
+def installed(group: str) -> tuple[EntryPoint, ...]:
+    """The entry points of a group; finding them looks into every installed package, importing them is for later."""
+    return tuple(entry_points(group=group))
+
+
 def names(slot: str) -> list[str]:
     """What can be chosen by a short name: our own table, then entry points."""
     ours = SLOTS[slot].table
-    return [*ours, *sorted({entry.name for entry in entry_points(group=SLOTS[slot].group)} - set(ours))]
+    return [*ours, *sorted({entry.name for entry in installed(SLOTS[slot].group)} - set(ours))]
 
 
 def find(slot: str, name: str) -> type:
@@ -62,7 +69,7 @@ def find(slot: str, name: str) -> type:
     noun, table, _, group = SLOTS[slot]
     if name in table:
         return table[name]
-    for entry in entry_points(group=group):
+    for entry in installed(group):
         if entry.name == name:
             return _checked(slot, f"entry point '{name} = {entry.value}' of {group}", entry.load)
     if ":" in name:
@@ -78,7 +85,7 @@ def name_of(slot: str, extension: Any) -> str:
     for name, ours in SLOTS[slot].table.items():
         if ours is cls:
             return name
-    for entry in entry_points(group=SLOTS[slot].group):
+    for entry in installed(SLOTS[slot].group):
         if entry.value == f"{cls.__module__}:{cls.__qualname__}":
             return entry.name
     return f"{cls.__module__}:{cls.__qualname__}"
@@ -88,7 +95,7 @@ def summary(slot: str, name: str) -> str:
     """What a name stands for, in one line; of an entry point, which is not imported for that, where it points."""
     if name in SLOTS[slot].table:
         return first_line(SLOTS[slot].table[name])
-    return next((entry.value for entry in entry_points(group=SLOTS[slot].group) if entry.name == name), "")
+    return next((entry.value for entry in installed(SLOTS[slot].group) if entry.name == name), "")
 
 
 def first_line(cls: type) -> str:
@@ -101,14 +108,14 @@ def check(slot: str, what: str, cls: Any) -> None:
     """Raises BadInput unless `cls` is a frozen dataclass with the methods that this slot needs."""
     noun, _, protocol, _ = SLOTS[slot]
     if not isinstance(cls, type) or not dataclasses.is_dataclass(cls):
-        raise BadInput(f"{what} is not a {noun}: expected a frozen dataclass, got {cls!r}")
+        raise BadInput(f"{what} is no {noun}: expected a frozen dataclass, got {cls!r}")
     if not cls.__dataclass_params__.frozen:  # pyright: ignore[reportAttributeAccessIssue]
         raise BadInput(f"{what} is not frozen: write @dataclass(frozen=True), so that it can be hashed by jax.jit")
     has = set(dir(cls)) | {field.name for field in dataclasses.fields(cls)}
     asked = {**vars(protocol), **inspect.get_annotations(protocol)}
     needed = [name for name in asked if not name.startswith("_") or name == "__call__"]
     if missing := [name for name in needed if name not in has]:
-        raise BadInput(f"{what} is not a {noun}: it has no {', '.join(missing)}")
+        raise BadInput(f"{what} is no {noun}: it has no {', '.join(missing)}")
 
 
 def nearest(word: str, choices: Any) -> str:

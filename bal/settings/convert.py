@@ -93,7 +93,7 @@ def plain(value: Any, key: str = "") -> Any:
         return [plain(item, key) for item in value]
     if value is None or type(value) in (bool, int, float, str):
         return value
-    raise BadInput(f"{key}: a {type(value).__name__} cannot be written to a file: {value!r}")
+    raise BadInput(f"{key}: a file cannot hold a value of type {type(value).__name__}")
 
 
 def several(hint: Any) -> bool:

@@ -32,7 +32,7 @@ def read(path: Path) -> dict[str, Setting]:
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise BadInput(f"{path}{line}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         if isinstance(error, BadInput):
             raise
         raise BadInput(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
@@ -42,7 +42,6 @@ def read(path: Path) -> dict[str, Setting]:
 def _walk(
     loader: yaml.SafeLoader, node: yaml.MappingNode, path: Path, prefix: str, settings: dict[str, Setting]
 ) -> None:
-    loader.flatten_mapping(node)
     for key_node, value_node in node.value:
         key = prefix + str(loader.construct_object(key_node, deep=True))
         if key.removesuffix(".name") in SLOTS:

@@ -109,8 +109,8 @@ def _parser(fields: Sequence[Leaf], cls: type, chosen: Mapping[str, Any], settin
     width = max(60, min(shutil.get_terminal_size().columns, 110))
 
     def fill(text: str, column: int = _COLUMN, hang: int = 0) -> str:
-        text = textwrap.fill(text, width - column - 2, subsequent_indent=" " * hang, break_on_hyphens=False)
-        return text.replace("%", "%%")
+        text = text.replace("%", "%%") if column else text  # argparse formats the help of options, and nothing else
+        return textwrap.fill(text, width - column - 2, subsequent_indent=" " * hang, break_on_hyphens=False)
 
     parser = _Parser(
         usage=_USAGE,

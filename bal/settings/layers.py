@@ -37,12 +37,11 @@ def merge(layers: Sequence[Settings], default: Any) -> dict[str, Setting]:
             if setting.value is None:  # `head:` with every line below it commented out
                 continue
             if not isinstance(setting.value, str):
-                noun = SLOTS[slot].noun
-                raise BadInput(f"{setting.at(slot)}: expected the name of a {noun}, got {setting.value!r}")
+                raise BadInput(f"{setting.at(slot)}: expected a name or a mapping, got {setting.value!r}")
             before = merged[slot].value if slot in merged else extensions.name_of(slot, getattr(default, slot))
             if setting.value != before:
                 merged = {key: old for key, old in merged.items() if not key.startswith(f"{slot}.")}
-        merged.update({key: setting for key, setting in layer.items() if key not in SLOTS or setting.value})
+        merged.update({key: setting for key, setting in layer.items() if key not in SLOTS or setting.value is not None})
     return merged
 
 

@@ -66,6 +66,7 @@ def build(node: Any, settings: Settings, chosen: Mapping[str, Any], prefix: str 
 
 def _located(message: str, prefix: str, settings: Settings) -> str:
     """What a dataclass said about its values, and which setting it is about as far as that can be known."""
+    message = " ".join(message.split())
     keys = [key for key in settings if key.startswith(prefix)]
     named = message.partition(":")[0]
     if named in keys:
@@ -120,7 +121,7 @@ def unknown(key: str, where: str | None, known: Sequence[str]) -> str:
     if slot in SLOTS and field:
         for name, cls in SLOTS[slot].table.items():
             if field in {member.name for member in dataclasses.fields(cls)}:
-                return f"{what}; it belongs to {SLOTS[slot].noun} '{name}', which is not the one chosen"
+                return f"{what}; it belongs to {SLOTS[slot].noun} '{name}', which --{slot} {name} would choose"
     names = known if where else [f"--{name}" for name in known]
     return (what + extensions.nearest(key if where else f"--{key}", names)).removesuffix(";")
 
@@ -134,7 +135,7 @@ def hints_of(cls: type) -> dict[str, Any]:
     """
     try:
         return get_type_hints(cls)
-    except NameError as error:
+    except (NameError, AttributeError) as error:
         raise BadInput(f"{cls.__module__}.{cls.__qualname__}: the type of a field is unknown: {error}") from error
 
 
