@@ -1,5 +1,6 @@
 """Where images and masks come from. One file and one line here adds another."""
 
+from bal.sources.folder import Folder
 from bal.sources.well_log import WellLog
 
-SOURCES = {"well_log": WellLog}
+SOURCES = {"well_log": WellLog, "folder": Folder}

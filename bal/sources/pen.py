@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bal.sources.warp import Warp
 
+Values = float | np.ndarray
 CHUNK = 1 << 16  # points stamped at a time, bounds memory
 
 
@@ -30,37 +31,37 @@ def walk(points: np.ndarray, step: float) -> np.ndarray:
     return start[segment] + move[segment] * (within / count[segment])[:, None]
 
 
-def stamp(canvas: np.ndarray, row: np.ndarray, column: np.ndarray, radius, ink=1.0) -> None:
+def stamp(canvas: np.ndarray, row: np.ndarray, column: np.ndarray, radius: Values, ink: Values = 1.0) -> None:
     """Presses a round pen on the canvas at every point: canvas = max(canvas, ink · clip(r + ½ - distance, 0, 1)).
 
     A pixel is covered by half or more exactly where its centre lies within the radius, which is what masks use.
 
     Args:
-        canvas: [H, W] float32, changed in place.
+        canvas: [H, W] float32, contiguous, changed in place.
         row: [m] pixels; points off the canvas are left out.
         column: [m] pixels.
         radius: scalar or [m] pixels.
         ink: scalar or [m], how dark.
     """
     height, width = canvas.shape
-    radius = np.broadcast_to(np.asarray(radius, np.float32), row.shape)
-    ink = np.broadcast_to(np.asarray(ink, np.float32), row.shape)
     flat = canvas.reshape(-1)
-    for at in range(0, row.size, CHUNK):
-        part = slice(at, at + CHUNK)
-        y, x, r, a = row[part], column[part], radius[part], ink[part]
-        reach = int(np.ceil(r.max(initial=0) + 0.5))
-        keep = (y > -reach) & (y < height - 1 + reach) & (x > -reach) & (x < width - 1 + reach)
-        y, x, r, a = y[keep].astype(np.float32), x[keep].astype(np.float32), r[keep], a[keep]
-        iy, ix = np.rint(y).astype(np.int64), np.rint(x).astype(np.int64)
-        for oy in range(-reach, reach + 1):
-            py = iy + oy
-            for ox in range(-reach, reach + 1):
-                px = ix + ox
-                cover = r + 0.5 - np.hypot(py - y, px - x)
-                hit = (cover > 0) & (py >= 0) & (py < height) & (px >= 0) & (px < width)
-                value = (np.minimum(cover[hit], 1) * a[hit]).astype(np.float32)
-                np.maximum.at(flat, py[hit] * width + px[hit], value)
+    far = float(np.max(radius, initial=0)) + 1
+    near = (row > -far) & (row < height - 1 + far) & (column > -far) & (column < width - 1 + far)
+    y, x = row[near].astype(np.float32), column[near].astype(np.float32)
+    r, a = (np.broadcast_to(np.asarray(k, np.float32), row.shape)[near] for k in (radius, ink))
+    reach = np.ceil(r + 0.5).astype(int)  # pixels from the centre that the pen may touch
+    for k in np.unique(reach):
+        group = np.flatnonzero(reach == k)
+        for part in np.array_split(group, group.size // CHUNK + 1):
+            iy, ix = np.rint(y[part]).astype(np.int64), np.rint(x[part]).astype(np.int64)
+            for oy in range(-k, k + 1):
+                py = iy + oy
+                for ox in range(-k, k + 1):
+                    px = ix + ox
+                    cover = r[part] + 0.5 - np.hypot(py - y[part], px - x[part])
+                    hit = (cover > 0) & (py >= 0) & (py < height) & (px >= 0) & (px < width)
+                    value = (np.minimum(cover, 1) * a[part])[hit].astype(np.float32)
+                    np.maximum.at(flat, (py * width + px)[hit], value)
 
 
 @lru_cache(maxsize=16)

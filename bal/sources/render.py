@@ -142,6 +142,7 @@ def _grid(canvas: np.ndarray, rng: np.random.Generator, page: Page, warp: Warp, 
     edges = [left, right] if page.column is None else sorted({left, right, *page.column})
     for v in edges:
         lines.append((start, v, end, v, 0.35 + 0.3 * page.scale, edge))
+    paths, pens = [], []
     for u0, v0, u1, v1, r, ink in lines:
         u0, v0, u1, v1 = np.array([u0, v0, u1, v1]) + look.grid_jitter * rng.normal(0, 0.5, size=4)
         path = walk(np.array([[u0, v0], [u1, v1]]), HALF)
@@ -149,7 +150,10 @@ def _grid(canvas: np.ndarray, rng: np.random.Generator, page: Page, warp: Warp, 
             along = np.arange(path.shape[0]) * HALF
             wave = np.sin(2 * np.pi * (along / rng.uniform(30, 120) + rng.random()))
             path += 0.5 * look.grid_jitter * wave[:, None]
-        stamp(canvas, *warp(path[:, 0], path[:, 1]), r * page.scale**0.5, ink)
+        paths.append(path)
+        pens.append(np.broadcast_to((r * page.scale**0.5, ink), path.shape))
+    path, pen = np.concatenate(paths), np.concatenate(pens)  # [m, 2] both
+    stamp(canvas, *warp(path[:, 0], path[:, 1]), pen[:, 0], pen[:, 1])
 
 
 def depth_lines(

@@ -55,19 +55,20 @@ def split(
         path: for the message.
 
     Returns:
-        Pool and test.
+        Pool and test; files of one well, told by its name, stay together.
 
     Raises:
         BadInput: fewer than two wells.
     """
-    if len(usable) < 2:
+    names = sorted({w.name for w in usable})
+    if len(names) < 2:
         raise BadInput(
-            f"curves: {path} has {len(usable)} of {total} wells with {samples} consecutive samples of both"
+            f"curves: {path} has {len(names)} of {total} wells with {samples} consecutive samples of both"
             " curves, and pool and test need one each; add wells, or make the image shorter along the depth"
         )
-    order = np.random.default_rng(seed).permutation(len(usable))
-    test = min(max(round(share * len(usable)), 1), len(usable) - 1)
-    return [usable[i] for i in order[test:]], [usable[i] for i in order[:test]]
+    order = np.random.default_rng(seed).permutation(names).tolist()
+    held = set(order[: min(max(round(share * len(names)), 1), len(names) - 1)])
+    return [w for w in usable if w.name not in held], [w for w in usable if w.name in held]
 
 
 def _read_npz(path: Path, columns: tuple[str, str]) -> list[Well]:
@@ -83,10 +84,16 @@ def _read_npz(path: Path, columns: tuple[str, str]) -> list[Well]:
         raise
     except Exception as error:
         raise BadInput(f"curves: {path} cannot be read as .npz ({error}); write it again with numpy.savez") from None
+    if data.ndim != 2 or names.shape != data.shape[1:] or not well.shape == start.shape == stop.shape:
+        raise BadInput(
+            f"curves: the arrays of {path} do not fit each other: data [rows, k], columns [k], well, start and stop [w]"
+        )
     names = [str(n) for n in names]
     pick = [_pick(path, names, c) for c in columns]
     value = data[:, pick].T.astype(np.float64)  # [2, rows]
     depth = data[:, 0].astype(np.float64)
+    for w, a, b in zip(well, start, stop, strict=True):
+        _check_depth(path, str(w), depth[a:b])
     return [Well(str(w), depth[a:b], value[:, a:b], columns) for w, a, b in zip(well, start, stop, strict=True)]
 
 
@@ -97,13 +104,25 @@ def _read_las(path: Path, columns: tuple[str, str]) -> Well:
         raise BadInput(f"curves: reading {path} needs lasio; install it with: pip install 'bal[las]'") from None
     try:
         las = lasio.read(str(path))
+        depth = np.asarray(las.index, np.float64)
     except Exception as error:
         raise BadInput(f"curves: {path} cannot be read as LAS ({error}); export it again") from None
     names = [str(c.mnemonic) for c in las.curves]
     pick = [_pick(path, names, c) for c in columns]
-    value = np.stack([np.asarray(las.curves[i].data, np.float64) for i in pick])  # [2, rows]
-    name = str(las.well["WELL"].value) if "WELL" in las.well else ""
-    return Well(name or path.stem, np.asarray(las.index, np.float64), value, columns)
+    try:
+        value = np.stack([np.asarray(las.curves[i].data, np.float64) for i in pick])  # [2, rows]
+    except ValueError:
+        raise BadInput(f"curves: {path} has text among {' and '.join(columns)}; give curves of numbers") from None
+    if depth.size > 1 and depth[0] > depth[-1]:  # logged upwards
+        depth, value = depth[::-1], value[:, ::-1]
+    name = (str(las.well["WELL"].value) if "WELL" in las.well else "") or path.stem
+    _check_depth(path, name, depth)
+    return Well(name, depth, value, columns)
+
+
+def _check_depth(path: Path, well: str, depth: np.ndarray) -> None:
+    if not (np.diff(depth) > 0).all():
+        raise BadInput(f"curves: the depths of well {well} in {path} do not increase; sort its rows by depth")
 
 
 def _pick(path: Path, names: list[str], column: str) -> int:
