@@ -13,7 +13,6 @@ from bal.types import BadInput
 
 SUFFIXES = (".png", ".tif", ".tiff")
 GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
-MASK = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
@@ -25,7 +24,8 @@ def header(path: Path) -> tuple[int, int, int]:
     """
     try:
         with Image.open(path) as file:
-            return file.height, file.width, 1 if file.mode in GREY else 3
+            if _plain(file):
+                return file.height, file.width, 1 if file.mode in GREY else 3
     except UnidentifiedImageError:
         if path.suffix.lower() == ".png":
             raise BadInput(f"folder: {path} is not a readable image; replace it or take it away") from None
@@ -39,7 +39,7 @@ def read_image(path: Path, channels: int) -> np.ndarray:
     """Pixels scaled by the range of their type: 255 for 8 bits, 65535 for 16.
 
     Args:
-        path: PNG or TIFF.
+        path: PNG or TIFF. Pillow reads PNG of three 16-bit channels with 8 bits a channel.
         channels: 1 or 3; a grey image is repeated to 3.
 
     Returns:
@@ -84,13 +84,14 @@ def read_mask(path: Path) -> np.ndarray:
 def _decode(path: Path, colour: bool) -> np.ndarray:
     try:
         with Image.open(path) as file:
-            if file.mode in ("LA", "La"):
-                file = file.convert("L")
-            elif colour and file.mode not in (*GREY, "RGB", "F"):
-                file = file.convert("RGB")
-            elif file.mode == "I" and file.format == "PNG":  # 16 bits, as some versions of Pillow open them
-                file = file.convert("I;16")
-            return np.asarray(file)
+            if _plain(file):
+                if file.mode in ("LA", "La"):
+                    return np.asarray(file.convert("L"))
+                if colour and file.mode not in (*GREY, "RGB", "F"):
+                    return np.asarray(file.convert("RGB"))
+                if file.mode == "I" and file.format == "PNG":  # 16 bits, as older versions of Pillow open them
+                    return np.asarray(file).astype(np.uint16)
+                return np.asarray(file)
     except UnidentifiedImageError:
         if path.suffix.lower() == ".png":
             raise BadInput(f"folder: {path} is not a readable image; replace it or take it away") from None
@@ -103,8 +104,14 @@ def _decode(path: Path, colour: bool) -> np.ndarray:
     return pixels
 
 
+def _plain(file: Image.Image) -> bool:
+    """False for a TIFF of several deep channels, which Pillow would cut to 8 bits or, plane by plane, mix up."""
+    bits = getattr(file, "tag_v2", {}).get(258, (8,))  # BitsPerSample
+    return len(bits) == 1 or max(bits) <= 8
+
+
 def _tiff(path: Path, read: Callable[[Any], Any]) -> Any:
-    """`read` of the first page of a file that Pillow does not open."""
+    """`read` of the first page of a file that Pillow does not open, or not whole."""
     try:
         import tifffile
     except ImportError:
