@@ -86,7 +86,7 @@ def cut(well: Well, rng: np.random.Generator, n: int, log: bool | None) -> Windo
         well: at least one stretch of n samples must pass `starts`.
         rng: where the randomness comes from.
         n: samples.
-        log: draw on a logarithmic axis; None = where the first curve spans more than a decade and a half.
+        log: draw on a logarithmic axis; None = where the first curve spans a factor of 12 or more.
 
     Returns:
         A window of n samples.
@@ -95,7 +95,7 @@ def cut(well: Well, rng: np.random.Generator, n: int, log: bool | None) -> Windo
     start = int(candidates[rng.integers(candidates.size)])
     spans = [np.nanpercentile(v, (3, 97)) for v in well.value]
     if log is None:
-        log = bool(spans[0][0] > 0 and spans[0][1] > 30 * spans[0][0])
+        log = bool(spans[0][0] > 0 and spans[0][1] > 12 * spans[0][0])
     value = np.empty((2, n))
     limits = []
     for c in range(2):

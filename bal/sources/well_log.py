@@ -163,7 +163,7 @@ class WellLogSource:
         if self._wells is None:
             return generate(rng, self._samples(), self._look.off_scale, s.grid)
         wells = self._wells[part]
-        return cut(wells[i % len(wells)], rng, self._samples(), {"any": None}.get(s.grid, s.grid == "log"))
+        return cut(wells[i % len(wells)], rng, self._samples(), None if s.grid == "any" else s.grid == "log")
 
     def _render(self, id: str) -> tuple[np.ndarray, np.ndarray]:
         s, look, size = self._settings, self._look, self._size()
