@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from bal.types import Array, BadInput
+from bal.types import IGNORE, Array, BadInput
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Loss:
 
     def check(self, classes: int) -> None:
         """Raises BadInput when this loss cannot be used with so many classes; needs no data."""
-        if classes < 2:
-            raise BadInput(f"a loss needs at least 2 classes (background is one), got {classes}")
+        if not 2 <= classes <= IGNORE:
+            raise BadInput(f"a loss needs 2 to {IGNORE} classes (background is one), got {classes}")
         if self.class_weights and len(self.class_weights) != classes:
             raise BadInput(
                 f"loss.class_weights has {len(self.class_weights)} numbers for {classes} classes; "

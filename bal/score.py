@@ -90,7 +90,7 @@ def one_behind(items: Iterable[T]) -> Iterator[T]:
 
 def stride(model: Model) -> int:
     """Sides that a model can do without padding of its own are multiples of this."""
-    return model.net.stride if model.net else 1
+    return model.net.stride
 
 
 def _valid(x: Array, size: Array) -> Array:

@@ -69,7 +69,7 @@ class Progress(NamedTuple):
     loss: float
 
 
-def crop_around(image: np.ndarray, label: np.ndarray, box: Sequence[int], patch: int) -> Crop:
+def crop_around(image: np.ndarray, label: np.ndarray, box: Sequence[int] | np.ndarray, patch: int) -> Crop:
     """Cuts a region and the margin a patch of side `patch` can reach beyond it. [H, W, Cin], [H, W] → Crop."""
     top, left, height, width = (int(v) for v in box)
     down, across = max(0, patch - height), max(0, patch - width)
@@ -151,6 +151,24 @@ def begin(head: Head, net: Net, train: Train, key: Key) -> tuple[Params, Any]:
     return params, train.optimiser().init(params)
 
 
+def abstract(head: Head, net: Net, train: Train) -> Params:
+    """The structure of what `fit` returns, without computing anything."""
+
+    def made(key: Key) -> Params:
+        params = head.init(net, key)
+        patch = (1, train.patch, train.patch)
+        batch = Batch(jnp.zeros((*patch, net.channels)), jnp.zeros(patch, jnp.int32), jnp.full((1, 2), train.patch))
+        return finish(head, net, params, batch, key)
+
+    return jax.eval_shape(made, jax.random.key(0))
+
+
+def finish(head: Head, net: Net, params: Params, labelled: Batch, key: Key) -> Params:
+    """The head's own last step after training, where it has one."""
+    finalize = getattr(head, "finalize", None)
+    return finalize(net, params, labelled, key) if finalize else params
+
+
 def fit(
     head: Head,
     net: Net,
@@ -183,11 +201,12 @@ def fit(
         if (i + 1) % LOOK_EVERY == 0 or i + 1 == train.steps:
             seen = float(loss) / head.members
             if not np.isfinite(seen):
-                raise FloatingPointError(f"the loss was {seen} by step {i + 1} of {train.steps}; try a lower train.rate")
+                raise FloatingPointError(
+                    f"the loss was {seen} by step {i + 1} of {train.steps}; try a lower train.rate"
+                )
             if watch:
                 watch(Progress(i + 1, train.steps, seen))
-    finalize = getattr(head, "finalize", None)
-    return finalize(net, params, middles(crops, train.patch), final_key) if finalize else params
+    return finish(head, net, params, middles(crops, train.patch), final_key)
 
 
 def middles(crops: Sequence[Crop], patch: int) -> Batch:

@@ -60,7 +60,7 @@ class Model:
     """A posterior that can be asked: a head over a network with its parameters, and a calibrator with its state."""
 
     head: Head
-    net: Net | None  # None for a head that brings its own function
+    net: Net
     params: Params
     calibrator: Calibrator
     state: Any
@@ -86,10 +86,25 @@ class Region(NamedTuple):
 class Source(Protocol):
     """Images and masks by id, opened from a `SourceSettings`. Sizes may differ between images."""
 
-    classes: tuple[str, ...]  # class names; class 0 is the background
-    channels: int  # Cin
-    pool: tuple[str, ...]  # ids whose regions may be bought
-    test: tuple[str, ...]  # ids kept for evaluation, never bought
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; class 0 is the background."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Cin."""
+        ...
+
+    @property
+    def pool(self) -> tuple[str, ...]:
+        """Ids whose regions may be bought."""
+        ...
+
+    @property
+    def test(self) -> tuple[str, ...]:
+        """Ids kept for evaluation, never bought."""
+        ...
 
     def shape(self, id: str) -> tuple[int, int]:
         """Height and width of an image, without decoding it where that can be avoided."""
@@ -199,7 +214,8 @@ class Calibrator(Protocol):
     `on` says what is calibrated: each posterior sample ("members") or their pooled mean ("pooled").
     """
 
-    on: str
+    @property
+    def on(self) -> str: ...
 
     def init(self, classes: int) -> Any:
         """The state that changes nothing; also what `fit` returns when there is nothing to learn from."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -57,9 +58,9 @@ class DeepEnsemble:
     def loss(self, net: Net, params: Params, batch: Batch, key: Key, criterion: Criterion) -> Array:
         total = jnp.zeros(())
         for e in range(self.members):
-            image, label, size = (None if x is None else _rows(x, e, self.members) for x in batch)
-            cache = self.prepare(net, params, image, size)
-            total = total + criterion(self.logits(net, params, cache, e), label)
+            own = jax.tree.map(partial(_rows, e=e, members=self.members), batch)
+            cache = self.prepare(net, params, own.image, own.size)
+            total = total + criterion(self.logits(net, params, cache, e), own.label)
         return total
 
     def prepare(self, net: Net, params: Params, x: Array, size: Array | None) -> Any:
@@ -69,7 +70,7 @@ class DeepEnsemble:
         member = {
             part: jax.tree.map(lambda p: p[s], tree) if part in self._own else tree for part, tree in params.items()
         }
-        code = cache if self.share == "encoder" else net.encode(member, *cache, keep)
+        code = cache if self.share == "encoder" else net.encode(member, cache[0], cache[1], keep)
         return net.readout(member, net.decode(member, code, keep), keep)
 
 

@@ -67,7 +67,7 @@ class MCDropout:
     def logits(self, net: Net, params: Params, cache: Any, s: Array | int) -> Array:
         drop = self._drop(jax.random.fold_in(jax.random.key(self.seed), s), examples=1)
         if self.where == "all":
-            cache = net.encode(params, *cache, drop)
+            cache = net.encode(params, cache[0], cache[1], drop)
         if self.where != "features":
             cache = net.decode(params, cache, drop)
         return net.readout(params, cache, drop)

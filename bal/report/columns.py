@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from bal.metrics import CANDIDATE
+
 Row = Mapping[str, float | int | str]
 ABSENT = "–"
 
@@ -17,7 +19,8 @@ _FIXED = {
     "regions": "Regions labelled so far, the start set included.",
     "pixels": "Pixels inside those regions.",
     "cost": "Labelling cost so far, in the units of the cost model named in the configuration.",
-    "steered_share": "Share of the budget that follows the acquisition score; the rest is drawn at random.",
+    "regions_audit": "Regions among them that were drawn at random and kept for calibration; no model is trained on them.",
+    "steered_share": "Share of the newest purchase that followed the acquisition score; the rest was drawn at random.",
     "temperature": "What the logits are divided by before they become probabilities. "
     "Above 1: the raw model was over-confident.",
     "nll": "Negative log-likelihood of the true class, mean over the labelled test pixels, in nats. Lower is better.",
@@ -28,10 +31,10 @@ _FIXED = {
     "seconds_fit": "Seconds spent training and calibrating.",
     "seconds_score": "Seconds spent scoring the pool and choosing regions.",
     "ece_foreground": "Expected calibration error of the probability that a pixel is foreground "
-    f"(any class but the first): {_GAP}",
+    f"(any class but the first), over the pixels where it was at least {CANDIDATE} before calibration: {_GAP}",
 }
 _PER_CLASS = {
-    "iou_image_": "IoU of “{}”, computed on each test image and then averaged over the images. "
+    "iou_image_": "IoU of “{}”, computed on each test image and then averaged over those that show or predict it. "
     "Not the same quantity as the pooled one, and neither bounds the other.",
     "iou_": "IoU of “{}”, pooled: one confusion matrix over all test pixels. "
     "Intersection ÷ union of prediction and truth.",

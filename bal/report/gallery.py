@@ -44,8 +44,8 @@ class _Shot(NamedTuple):
 def gallery(panels: Sequence[Panel], classes: Sequence[str]) -> str:
     """Legends and one card a panel; a sentence if there is none."""
     if not panels:
-        return '<p class="note">No image of this round was kept.</p>'
-    shown = list(panels[:SHOWN])
+        return '<p class="note">There is no image to show for this round.</p>'
+    shown = [_without_empty_truth(panel) for panel in panels[:SHOWN]]
     low, high = score_range(shown)
     cards = [_card(i, p, low, high, BYTES // len(shown)) for i, p in enumerate(shown)]
     left_out = len(panels) - len(shown)
@@ -69,6 +69,11 @@ def touched(panels: Sequence[Panel], classes: Sequence[str]) -> str:
     parts = [f"{sum(k in i for i in inside)} touch {escape(c)}" for k, c in list(enumerate(classes))[1:]]
     none = sum(not (i - {0, IGNORE}) for i in inside)
     return f"Of the {n} regions drawn here whose labels are known, {', '.join(parts)}; {none} hold background only."
+
+
+def _without_empty_truth(panel: Panel) -> Panel:
+    known = panel.truth is not None and bool((panel.truth != IGNORE).any())
+    return panel if known else panel._replace(truth=None)
 
 
 def _legends(panels: Sequence[Panel], classes: Sequence[str], low: float, high: float) -> str:
@@ -171,10 +176,10 @@ def _boxes(boxes: Sequence[Box], colour: str | None, least: float = 0.0) -> str:
             f'x="{left + (width - wide) / 2:g}" y="{top + (height - tall) / 2:g}" width="{wide:g}" height="{tall:g}"'
         )
         told = f"{policy}, score {show(float('nan') if score is None else score)}"
-        kind = policy if policy in ("random", "audit") else "steered"
+        kind = f" {policy}" if policy in ("random", "audit") and not least else ""
         halo = "" if colour else f'<rect class="halo" {place}/>'
         out.append(
-            f'{halo}<rect class="edge {kind}" {place} stroke="{colour or policy_colour(policy)}">'
+            f'{halo}<rect class="edge{kind}" {place} stroke="{colour or policy_colour(policy)}">'
             f"<title>{escape(told)}</title></rect>"
         )
     return "".join(out)

@@ -16,7 +16,7 @@ from bal.types import IGNORE
 
 WHOLE = 512  # pixels a side up to which an image is shown whole
 WINDOW = 320  # pixels a side of a crop around boxes, unless a box needs more
-WINDOWS = 2  # crops of one image, at most
+WINDOWS = 3  # crops of one image, at most
 STRIP = (480, 1200)  # height and width that the overview of a cropped image must fit into
 Box = tuple[int, int, int, int, str, float | None]  # top, left, height, width, policy, score
 
@@ -79,7 +79,8 @@ def windows(shape: tuple[int, int], boxes: Sequence[Box]) -> list[Window]:
 
 def score_range(panels: Sequence[Panel]) -> tuple[float, float]:
     """(low, high) of the colour scale that all panels share: 0 or the minimum, and the 99.5th percentile, in nats."""
-    finite = [p.score[np.isfinite(p.score)] for p in panels]
+    sampled = [p.score[:: (step := 1 + p.score.size // 2_000_000), ::step] for p in panels]
+    finite = [s[np.isfinite(s)] for s in sampled]
     finite = [f for f in finite if f.size]
     if not finite:
         return 0.0, 1.0
@@ -114,9 +115,9 @@ def shrink(array: np.ndarray, factor: int, how: str) -> np.ndarray:
     rows, columns = (range(0, n, factor) for n in array.shape[:2])
     if how == "max":
         return np.maximum.reduceat(np.maximum.reduceat(array, rows, axis=0), columns, axis=1)
-    total = np.add.reduceat(np.add.reduceat(array.astype(np.float64), rows, axis=0), columns, axis=1)
-    ones = np.ones(array.shape[:2] + (1,) * (array.ndim - 2))
-    return total / np.add.reduceat(np.add.reduceat(ones, rows, axis=0), columns, axis=1)
+    total = np.add.reduceat(np.add.reduceat(array, rows, axis=0), columns, axis=1)
+    held = [np.diff([*starts, n]) for starts, n in zip((rows, columns), array.shape[:2], strict=True)]
+    return total / np.multiply.outer(*held).reshape(total.shape[:2] + (1,) * (array.ndim - 2))
 
 
 def image_png(image: np.ndarray, factor: int = 1) -> str:

@@ -79,7 +79,7 @@ def page(
         tables.tiles(rows, classes),
         _section("What the labels bought", _CURVES, _curves(rows, classes)),
         _section("Every class, every round", _CLASSES, tables.class_tables(rows, classes)),
-        _section("The newest purchases", f"{_NEWEST} {touched(panels, classes)}", gallery(panels, classes))
+        _section("The newest purchases", _newest(rows, queries, panels, classes), gallery(panels, classes))
         + tables.query_list(queries),
         _section("Where the money went", _MONEY, _card(tables.purchases(queries))),
         _section("Can its probabilities be trusted?", _TRUST, _card(tables.round_table(rows)))
@@ -105,8 +105,8 @@ _CURVES = (
     "its own scale, beside the score of a model that calls everything background."
 )
 _CLASSES = (
-    "IoU and F1 are pooled over the pixels of all test images unless the column says mean over images. ECE is "
-    "the expected calibration error of the class's own probability: 0 is perfect."
+    "Pooled: one count over the pixels of all test images. Per image: computed on each test image, then averaged; "
+    "neither bounds the other. ECE is the expected calibration error of the class's own probability: 0 is perfect."
 )
 _NEWEST = (
     "The regions bought last, over the images they come from. The score is what the acquisition thought each "
@@ -159,6 +159,14 @@ def _lead(rows: Sequence[Row], classes: Sequence[str]) -> str:
 
 def _section(title: str, note: str, body: str) -> str:
     return f'<h2>{title}</h2><p class="note">{note}</p>{body}'
+
+
+def _newest(rows: Sequence[Row], queries: Sequence[Mapping], panels: Sequence[Panel], classes: Sequence[str]) -> str:
+    now, bought = number(rows[-1], "round"), max((int(q["round"]) for q in queries), default=0)
+    if not panels and bought <= now:
+        return "Nothing has been bought on the advice of this model."
+    ahead = f"The model of round {bought} will be trained on them." if bought > now else ""
+    return f"{_NEWEST} {ahead} {touched(panels, classes)}"
 
 
 def _card(body: str) -> str:

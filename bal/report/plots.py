@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator
 
 from bal.report.columns import Row, horizontal, number
@@ -48,7 +48,10 @@ def acquisition_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
             pooled = [number(row, f"iou_{name}") for row in rows]
             image = [number(row, f"iou_image_{name}") for row in rows]
             if not crowded:
-                axes.plot(x, image, color=class_colour(k), lw=1.1, ls=(0, (3, 2.5)), alpha=0.75)
+                mark = "o" if len(rows) == 1 else ""
+                axes.plot(
+                    x, image, color=class_colour(k), lw=1.1, ls=(0, (3, 2.5)), alpha=0.75, marker=mark, mfc="none"
+                )
             style = MARKERS[(k - 1) % len(MARKERS)] + ("-" if k < 10 else "--")
             axes.plot(x, pooled, style, color=class_colour(k), lw=2.2, ms=5 if len(rows) < 20 else 0)
             finite = [v for v in pooled if math.isfinite(v)]
@@ -58,11 +61,9 @@ def acquisition_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
         top = min(1.02, max(0.2, math.ceil(highest * 10 + 0.3) / 10))
         _frame(axes, x, label, (0.0, top))
         _direct_labels(axes, ends, top, gap=0.052 * top)
-        text = (
-            "IoU, pooled over all test pixels"
-            if crowded
-            else "IoU · solid: pooled over all test pixels · dashed: mean over images"
-        )
+        solid, dashed = ("filled", "open") if len(rows) == 1 else ("solid", "dashed")
+        both = f"IoU · {solid}: pooled over all test pixels · {dashed}: mean over images"
+        text = "IoU, pooled over all test pixels" if crowded else both
         axes.text(0, 1.035, text, transform=axes.transAxes, color=MUTED[0], fontsize=9)
         return figure
 
@@ -114,11 +115,12 @@ def reliability_diagram(bins: Mapping[str, Bins], name: str, colour: str | None 
         figure = Figure(figsize=(5.2, 3.55))
         stages = [s for s in ("raw", "calibrated") if s in bins]
         most = max([10.0, *(float(np.nanmax(np.asarray(bins[s][0], float))) for s in stages)])
+        across = 0.42 if len(stages) == 2 else 0.88
         for column, stage in enumerate(stages):
             left = 0.085 + 0.475 * column
             count, confidence, frequency = (np.asarray(v, float) for v in bins[stage])
-            top = figure.add_axes((left, 0.34, 0.42, 0.545))
-            low = figure.add_axes((left, 0.125, 0.42, 0.165))
+            top = figure.add_axes((left, 0.34, across, 0.545))
+            low = figure.add_axes((left, 0.125, across, 0.165))
             _reliability(top, count, confidence, frequency, colour or INK[0])
             edges = np.linspace(0, 1, len(count) + 1)
             low.stairs(np.maximum(np.nan_to_num(count), 0.5), edges, baseline=0.5, fill=True, color=MUTED[0])
@@ -140,7 +142,7 @@ def reliability_diagram(bins: Mapping[str, Bins], name: str, colour: str | None 
             title = {"raw": "before calibration", "calibrated": "after calibration"}[stage]
             error = expected_error(bins[stage])
             figure.text(left, 0.935, title, fontsize=9.5, color=INK[0])
-            figure.text(left + 0.42, 0.935, f"ECE {error:.4f}", fontsize=9.5, color=INK[0], ha="right", weight="bold")
+            figure.text(left + across, 0.935, f"ECE {error:.4f}", fontsize=9.5, color=INK[0], ha="right", weight="bold")
             top.text(0.04, 0.92, "observed frequency", transform=top.transAxes, fontsize=8, color=MUTED[0])
         if not stages:
             figure.text(0.1, 0.5, f"no bins for {printable(name)}", color=MUTED[0])
@@ -165,29 +167,35 @@ def panel(item: Panel, classes: Sequence[str]) -> Figure:
     """
     with drawing():
         height, width = item.score.shape
-        n = 4 if item.truth is not None else 3
-        tall = height > width
-        size = (11.0, 11.0 / n * min(height / width, 3) + 0.7) if tall or width < 3 * height else (9.0, 8.0)
+        labels = [("prediction", item.prediction)]
+        if item.truth is not None:
+            labels.append(("truth", item.truth))
+        n = 2 + len(labels)
+        side_by_side = width < 3 * height
+        size = (
+            (11.0, 11.0 / n * min(height / width, 3) + 0.9) if side_by_side else (9.0, n * (8.0 * height / width + 0.4))
+        )
         figure = Figure(figsize=size, layout="constrained")
-        across = width < 3 * height
-        parts = np.ravel(figure.subplots(1 if across else n, n if across else 1))
+        parts = np.ravel(figure.subplots(1 if side_by_side else n, n if side_by_side else 1))
         low, high = score_range([item])
         parts[0].imshow(grey(item.image), vmin=0, vmax=255, cmap="gray")
         mapped = parts[1].imshow(item.score, vmin=low, vmax=high, cmap="magma")
         figure.colorbar(mapped, ax=parts[1], label="nats", shrink=0.8)
-        parts[2].imshow(labelled_rgb(item.image, item.prediction))
-        titles = [printable(item.id, 40), "score", "prediction", "truth"]
-        if item.truth is not None:
-            parts[3].imshow(labelled_rgb(item.image, item.truth))
-        for axes, title in zip(parts, titles, strict=False):
+        for axes, (_, label) in zip(parts[2:], labels, strict=True):
+            axes.imshow(labelled_rgb(item.image, label))
+        for axes, title in zip(parts, [printable(item.id, 40), "score", *(t for t, _ in labels)], strict=True):
             axes.set_title(title, fontsize=9.5)
             axes.set_axis_off()
         for axes, colour in ((parts[0], None), (parts[1], "white")):
-            for top, left, high_, wide, policy, _ in item.boxes:
-                corner = (left - 0.5, top - 0.5)
+            for top, left, tall, wide, policy, _ in item.boxes:
                 edge = colour or policy_colour(policy)
-                axes.add_patch(Rectangle(corner, wide, high_, fill=False, lw=1.5, ec=edge))
-        parts[2].text(0, -0.06, ", ".join(printable(c) for c in classes[1:]), transform=parts[2].transAxes, va="top")
+                axes.add_patch(Rectangle((left - 0.5, top - 0.5), wide, tall, fill=False, lw=1.5, ec=edge))
+        marks = [Patch(color=class_colour(k), label=printable(c)) for k, c in enumerate(classes) if k]
+        marks += [
+            Patch(fill=False, ec=policy_colour(policy), label=printable(policy))
+            for policy in dict.fromkeys(box[4] for box in item.boxes)
+        ]
+        figure.legend(handles=marks, loc="outside lower center", ncols=max(1, min(len(marks), 7)), frameon=False)
         return figure
 
 
@@ -218,7 +226,7 @@ def _frame(axes: Axes, x: Sequence[float], label: str, y: tuple[float, float]) -
     axes.set_xlabel(label)
     whole = all(float(v).is_integer() for v in finite)
     axes.xaxis.set_major_locator(FixedLocator(finite) if len(finite) <= 7 else MaxNLocator(6, integer=whole))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.grid(axis="y", color=GRID[0], lw=0.8)
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)
@@ -227,15 +235,22 @@ def _frame(axes: Axes, x: Sequence[float], label: str, y: tuple[float, float]) -
 
 
 def _direct_labels(axes: Axes, ends: list[tuple[float, str, str]], top: float, gap: float) -> None:
-    """Names at the right end of their curves, pushed apart to at least `gap`, never above `top`."""
+    """Names at the right end of their curves, moved as little as keeps them `gap` apart, never above `top`.
+
+    The least-squares places y with y_i + gap ≤ y_(i+1) are those of an isotonic regression of y_i − i·gap.
+    """
     ends = sorted(ends)
-    places = [value for value, _, _ in ends]
-    for i in range(1, len(places)):
-        places[i] = max(places[i], places[i - 1] + gap)
-    limit = top
-    for i in reversed(range(len(places))):
-        places[i] = min(places[i], limit)
-        limit = places[i] - gap
+    blocks: list[tuple[float, int]] = []  # (mean, members) of pooled neighbours
+    for i, (value, _, _) in enumerate(ends):
+        block = value - i * gap, 1
+        while blocks and blocks[-1][0] > block[0]:
+            mean, members = blocks.pop()
+            total = members + block[1]
+            block = (mean * members + block[0] * block[1]) / total, total
+        blocks.append(block)
+    pooled = [mean for mean, members in blocks for _ in range(members)]
+    over = max(0.0, pooled[-1] + (len(ends) - 1) * gap - top) if ends else 0.0
+    places = [mean - over + i * gap for i, mean in enumerate(pooled)]
     transform = axes.get_yaxis_transform()
     for place, (_, text, colour) in zip(places, ends, strict=True):
         axes.text(1.012, place, text, transform=transform, color=colour, va="center", fontsize=9, weight="bold")

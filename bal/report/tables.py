@@ -71,7 +71,9 @@ def tiles(rows: Sequence[Row], classes: Sequence[str]) -> str:
     note = "of the foreground" + ("" if math.isnan(before) else f"; {before:.4f} before calibration")
     out.append(_tile("Calibration error (ECE)", show(after, 4), note))
     share = number(last, "steered_share")
-    note = "" if math.isnan(share) else f"{100 * share:.0f} % of the budget steered"
+    note = (
+        "" if math.isnan(share) or number(last, "round") == 0 else f"{100 * share:.0f} % of the newest purchase steered"
+    )
     out.append(_tile("Labelling cost so far", count(number(last, "cost")), note))
     return f'<div class="grid tiles">{"".join(out)}</div>'
 
@@ -87,8 +89,8 @@ def class_tables(rows: Sequence[Row], classes: Sequence[str]) -> str:
     """One table a class: pooled IoU and F1, IoU averaged over images, calibration error before and after."""
     head = (
         '<tr class="group"><th colspan="2"></th><th colspan="2"><span>pooled over pixels</span></th>'
-        "<th><span>mean over images</span></th><th></th></tr>"
-    ) + header("round", "cost", "IoU", "F1", "IoU", "ECE before → after")
+        "<th><span>per image</span></th><th><span>before → after</span></th></tr>"
+    ) + header("round", "cost", "IoU", "F1", "IoU", "ECE")
     cards = []
     for k, name in [*list(enumerate(classes))[1:], (0, classes[0])]:
         body = [

@@ -1,0 +1,59 @@
+"""Everything needed to go on, saved once a round. The only import of orbax."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+
+def flat(tree: Any) -> dict[str, np.ndarray]:
+    """A pytree as a dict of host arrays named by their place in it, which says what is what on disk."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
+
+
+def unflat(named: dict[str, Any], like: Any) -> Any:
+    """The inverse of `flat`, for a pytree of the structure of `like`.
+
+    Raises:
+        ValueError: the names differ, so the checkpoint is of another network or head.
+    """
+    names = list(flat(jax.tree.map(lambda _: 0, like)))
+    if set(names) != set(named):
+        odd = sorted(set(names) ^ set(named))[0]
+        raise ValueError(f"the checkpoint is of another model: {odd!r} is in only one of the two")
+    return jax.tree.unflatten(jax.tree.structure(like), [named[name] for name in names])
+
+
+class Checkpoints:
+    """The numbered checkpoints of one run, each complete or absent."""
+
+    def __init__(self, folder: Path, keep: int = 2):
+        """`folder` is made when it is first written to; the newest `keep` checkpoints stay."""
+        self._checkpointer = ocp.training.Checkpointer(
+            str(folder.absolute()),
+            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),  # pyright: ignore[reportArgumentType]
+            preservation_policy=ocp.training.preservation_policies.LatestN(keep),  # pyright: ignore[reportArgumentType]
+            cleanup_tmp_directories=True,
+        )
+
+    def latest(self) -> int | None:
+        """The number of the newest complete checkpoint."""
+        newest = self._checkpointer.latest
+        return None if newest is None else int(newest.step)
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Writes a nested dict of arrays and returns once it is on disk."""
+        self._checkpointer.save(step, state, overwrite=True)
+
+    def load(self, step: int) -> dict[str, Any]:
+        """The nested dict of arrays that was saved."""
+        return jax.tree.map(np.asarray, self._checkpointer.load(step))
+
+    def close(self) -> None:
+        """Waits for whatever is still being written or deleted."""
+        self._checkpointer.close()

@@ -1,0 +1,108 @@
+"""Writes a run down so that it can be killed at any instant, and picks it up again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bal import evaluate, metrics, report
+from bal.checkpoint import Checkpoints, flat, unflat
+from bal.config import to_dict
+from bal.lab import Lab
+from bal.pool import Pool, empty, pack, unpack
+from bal.rundir import RunFolder
+from bal.train import abstract
+from bal.types import Model
+
+PANELS = 4  # images drawn in the report
+
+
+def panels(lab: Lab, model: Model, bought: list[dict[str, Any]]) -> list[report.Panel]:
+    """The images in which a purchase bought most, as the model that was asked saw them."""
+    by_image: dict[str, list[Mapping[str, Any]]] = {}
+    for query in bought:
+        by_image.setdefault(query["image"], []).append(query)
+    most = sorted(by_image.items(), key=lambda item: -sum(q["policy"] == "steered" for q in item[1]))[:PANELS]
+    drawn = []
+    for id, asked in most:
+        prediction, score = evaluate.inspect(model, lab.source, lab.config.acq, id)
+        boxes = [(*q["box"], q["policy"], q["score"]) for q in asked]
+        drawn.append(report.Panel(id, lab.source.image(id), prediction, lab.source.mask(id), score, boxes))
+    return drawn
+
+
+class Keeper:
+    """The disk's side of a run. A round counts once its checkpoint is complete; what was logged after is cut off."""
+
+    def __init__(self, lab: Lab, folder: RunFolder):
+        self.lab, self.folder = lab, folder
+        self.checkpoints = Checkpoints(folder.checkpoints)
+
+    def restore(self) -> tuple[int, Pool, list[dict[str, Any]]]:
+        """The next round, the pool, and what was bought for that round; cuts the journals back to where they agree."""
+        last = self.checkpoints.latest()
+        if last is None:
+            self.folder.curve.cut(0)
+            self.folder.ledger.cut(0)
+            return 0, empty(self.lab.costs.size), []
+        saved = self.checkpoints.load(last)
+        curve, ledger = (int(v) for v in saved["journals"])
+        self.folder.curve.cut(curve)
+        self.folder.ledger.cut(ledger)
+        pool = unpack(saved["pool"], self.lab.regions)
+        bought = [q for q in self.folder.queries() if q["round"] == last + 1]
+        self._report(self._model(saved), bought, metrics.Tally(**saved["tally"]))
+        return last + 1, pool, bought
+
+    def log(self, bought: list[dict[str, Any]]) -> None:
+        """Adds a purchase to the ledger."""
+        self.folder.add_queries(bought)
+
+    def save(
+        self,
+        round: int,
+        row: dict[str, Any],
+        bought: list[dict[str, Any]],
+        pool: Pool,
+        model: Model,
+        tally: metrics.Tally,
+    ) -> None:
+        """Logs a round, then makes it count: what comes after the last checkpoint is cut off on resume."""
+        self.log(bought)
+        self.folder.add_row(row)
+        state = {
+            "params": flat(model.params),
+            "calibrator": flat(model.state),
+            "pool": pack(pool),
+            "tally": tally._asdict(),
+            "journals": np.array([self.folder.curve.size, self.folder.ledger.size]),
+        }
+        self.checkpoints.save(round, state)
+        self._report(model, bought, tally)
+
+    def close(self) -> None:
+        self.checkpoints.close()
+
+    def _model(self, saved: dict[str, Any]) -> Model:
+        config, net = self.lab.config, self.lab.net
+        state = config.calibrator.init(net.classes)
+        params = unflat(saved["params"], abstract(config.head, net, config.train))
+        return Model(config.head, net, params, config.calibrator, unflat(saved["calibrator"], state))
+
+    def _report(self, model: Model, bought: list[dict[str, Any]], tally: metrics.Tally) -> None:
+        diagrams = metrics.reliability(tally, self.lab.source.classes)
+        bins = {
+            name: {"calibrated": tuple(diagrams[name]), "raw": tuple(diagrams[f"{name}_raw"])}
+            for name in (*self.lab.source.classes, "foreground")
+        }
+        report.write(
+            self.folder.report,
+            self.folder.rows(),
+            self.folder.queries(),
+            panels(self.lab, model, bought),
+            to_dict(self.lab.config),
+            self.lab.source.classes,
+            bins,
+        )

@@ -1,0 +1,53 @@
+"""What stays the same in all rounds of an experiment: the data, its regions and their prices, and the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from bal import metrics
+from bal.config import Config
+from bal.regions import Regions, lay_out, price
+from bal.types import BadInput, Key, Net, Source
+
+GLANCE = 16  # images whose brightness sets the scale of the network's input
+
+
+@dataclass(frozen=True)
+class Lab:
+    """An experiment that is ready to run."""
+
+    config: Config
+    source: Source
+    regions: Regions
+    costs: np.ndarray  # [M]
+    net: Net
+
+    def key(self, round: int, use: int) -> Key:
+        """The key of one use in one round."""
+        return jax.random.fold_in(jax.random.fold_in(jax.random.key(self.config.seed), round), use)
+
+
+def open_lab(config: Config) -> Lab:
+    """Opens the source and lays out the pool. Raises BadInput for what cannot be used."""
+    source = config.source.open()
+    config.loss.check(len(source.classes))
+    metrics.columns(source.classes)
+    regions = lay_out(config.unit, source.pool, [source.shape(id) for id in source.pool])
+    costs = price(regions, config.cost)
+    if config.budget > costs.sum(dtype=np.float64):
+        raise BadInput(
+            f"the budget of {config.budget:g} {config.cost} is larger than the pool, which has "
+            f"{costs.sum(dtype=np.float64):g} in {len(source.pool)} images"
+        )
+    if config.start * (1 - config.audit) < costs.min():
+        raise BadInput(
+            f"a start of {config.start:g} {config.cost} buys no region to train on; one costs {costs.min():g}"
+        )
+    seen = np.concatenate([source.image(id).reshape(-1, source.channels) for id in source.pool[:GLANCE]])
+    mean = tuple(round(float(v), 6) for v in seen.mean(0, dtype=np.float64))
+    std = tuple(max(round(float(v), 6), 1e-3) for v in seen.std(0, dtype=np.float64))
+    net = config.net.bind(source.channels, len(source.classes), mean, std)
+    return Lab(config, source, regions, costs, net)

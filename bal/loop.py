@@ -1,0 +1,192 @@
+"""The active-learning loop: fit → calibrate → evaluate → score → select → annotate → log, until the budget ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bal import evaluate, metrics
+from bal.config import Config, dump_yaml
+from bal.keeper import Keeper
+from bal.lab import Lab, open_lab
+from bal.pool import AUDIT, TRAINING, Pool, add, empty, label_map
+from bal.purchase import Purchase, allowance, compose
+from bal.rundir import RunFolder
+from bal.score import score_regions
+from bal.train import Crop, Progress, crop_around, fit
+from bal.types import Model
+
+
+class Event(NamedTuple):
+    """What is going on, for whoever watches."""
+
+    round: int
+    stage: str  # fit, evaluate or score
+    done: int
+    total: int
+    loss: float | None = None
+
+
+Watch = Callable[[Event], None]
+
+
+class Record(NamedTuple):
+    """One round: the model trained on everything bought so far, and what was bought next because of it."""
+
+    row: dict[str, Any]  # the line of curve.csv
+    queries: list[dict[str, Any]]  # the new lines of queries.jsonl, bought after this model had been asked
+    model: Model
+    short: float  # of that purchase: allowed, but no region was left to buy
+
+
+def run_loop(
+    config: Config,
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    watch: Watch | None = None,
+) -> Iterator[Record]:
+    """Runs an experiment, one record a round.
+
+    Args:
+        config: what to do. Equal configs buy equal labels.
+        out: the run's folder; None leaves nothing on disk.
+        resume: go on with the run in `out`, from its last complete round. Its records so far are not given again.
+        overwrite: delete the run in `out` first.
+        watch: called often, with what is going on.
+
+    Returns:
+        An iterator; nothing but checks is done before it is asked for its first record.
+
+    Raises:
+        BadInput: the configuration, the data or the folder cannot be used.
+    """
+    lab = open_lab(config)
+    folder = None if out is None else RunFolder(Path(out))
+    if folder:
+        folder.begin(dump_yaml(config), resume, overwrite)
+    return _rounds(lab, folder, watch or (lambda event: None))
+
+
+def _rounds(lab: Lab, folder: RunFolder | None, watch: Watch) -> Iterator[Record]:
+    """The method, one round after the other."""
+    keeper = Keeper(lab, folder) if folder else None
+    first, pool, bought = keeper.restore() if keeper else (0, empty(lab.costs.size), [])
+    if first == 0:
+        pool, bought = annotate(lab, pool, 0, start_set(lab, pool), None)
+        if keeper:
+            keeper.log(bought)
+    for round in range(first, lab.config.rounds + 1):
+        began = time.perf_counter()
+        model = train_on(lab, pool, round, watch)
+        model = evaluate.calibrate(model, lab.source, lab.regions, pool.bought(AUDIT))
+        fitted = time.perf_counter()
+        tally = evaluate.tally(model, lab.source, lab.source.test, partial(_tell, watch, round, "evaluate"))
+        row = describe(lab, pool, round, bought, model, tally)
+        row["seconds_fit"], row["seconds_score"] = fitted - began, 0.0
+        bought, short = [], 0.0
+        if round < lab.config.rounds:
+            began = time.perf_counter()
+            scores = score_all(lab, model, round, watch)
+            row["seconds_score"] = time.perf_counter() - began
+            purchase = select(lab, pool, round + 1, scores)
+            pool, bought = annotate(lab, pool, round + 1, purchase, scores)
+            short = purchase.short
+        if keeper:
+            keeper.save(round, row, bought, pool, model, tally)
+        yield Record(row, bought, model, short)
+    if keeper:
+        keeper.close()
+
+
+def train_on(lab: Lab, pool: Pool, round: int, watch: Watch) -> Model:
+    """Fits the head to the training lot, from random weights; not calibrated yet."""
+    config = lab.config
+
+    def heard(progress: Progress) -> None:
+        watch(Event(round, "fit", progress.step, progress.steps, progress.loss))
+
+    crops = list(crops_of(lab, pool))
+    params = fit(config.head, lab.net, config.loss, config.train, crops, lab.key(round, 0), heard)
+    return Model(config.head, lab.net, params, config.calibrator, config.calibrator.init(lab.net.classes))
+
+
+def crops_of(lab: Lab, pool: Pool) -> Iterator[Crop]:
+    """Every training region with its surroundings; labels of the audit lot are never among them."""
+    mine = np.flatnonzero(pool.lot == TRAINING)
+    for n in np.unique(lab.regions.image[mine]):
+        image = lab.source.image(lab.regions.ids[n])
+        label = label_map(pool, lab.regions, n, image.shape[:2], TRAINING)
+        for m in mine[lab.regions.image[mine] == n]:
+            yield crop_around(image, label, lab.regions.box[m], lab.config.train.patch)
+
+
+def score_all(lab: Lab, model: Model, round: int, watch: Watch) -> np.ndarray:
+    """[M] the acquisition's score of every region."""
+    key, tell = lab.key(round, 1), partial(_tell, watch, round, "score")
+    return score_regions(model, lab.source, lab.regions, lab.config.unit, lab.config.acq, key, tell)
+
+
+def start_set(lab: Lab, pool: Pool) -> Purchase:
+    """Before anything is known: all at random."""
+    config = lab.config
+    return compose(lab.key(0, 2), pool, lab.costs, config.start, config.audit, rest="start")
+
+
+def select(lab: Lab, pool: Pool, round: int, scores: np.ndarray) -> Purchase:
+    """What round `round` buys: its share of the budget, of which `steer` follows the scores."""
+    config = lab.config
+    allowed = allowance(config.start, config.budget, config.rounds, round)
+    steer = config.steer if config.acq.needs else 0.0
+    return compose(lab.key(round, 2), pool, lab.costs, allowed, config.audit, steer, config.selector, scores)
+
+
+def annotate(
+    lab: Lab, pool: Pool, round: int, purchase: Purchase, scores: np.ndarray | None
+) -> tuple[Pool, list[dict[str, Any]]]:
+    """Asks the annotator: the pool with the answers in it, and the purchase's lines for the ledger."""
+    asked = [lab.regions.describe(m) for m in purchase.index]
+    answers = lab.config.annotator.annotate(lab.source, asked)
+    known = np.full(lab.costs.shape, np.nan) if scores is None or not lab.config.acq.needs else scores
+    lines = [
+        {
+            "round": round,
+            "image": region.image,
+            "region": region.region,
+            "box": list(region.box),
+            "policy": str(policy),
+            "score": float(known[m]) if np.isfinite(known[m]) else None,
+            "cost": float(cost),
+        }
+        for m, region, policy, cost in zip(purchase.index, asked, purchase.policy, purchase.cost, strict=True)
+    ]
+    return add(pool, purchase.index, purchase.cost, purchase.lots, answers), lines
+
+
+def describe(
+    lab: Lab, pool: Pool, round: int, bought: list[dict[str, Any]], model: Model, tally: metrics.Tally
+) -> dict[str, Any]:
+    """The line of curve.csv: what has been bought until now, and what the model trained on it can do."""
+    labelled = pool.lot > 0
+    steered = sum(q["cost"] for q in bought if q["policy"] == "steered")
+    return {
+        "round": round,
+        "regions": int(labelled.sum()),
+        "pixels": int(lab.regions.pixels[labelled].sum()),
+        "cost": pool.spent,
+        "regions_audit": int((pool.lot == AUDIT).sum()),
+        "steered_share": steered / max(sum(q["cost"] for q in bought), 1e-9),
+        **metrics.summary(tally, lab.source.classes),
+        "temperature": float("nan"),
+        **model.calibrator.summary(model.state),
+    }
+
+
+def _tell(watch: Watch, round: int, stage: str, done: int, total: int) -> None:
+    watch(Event(round, stage, done, total))

@@ -1,0 +1,91 @@
+"""What of a pool is labelled, by whom it may be used, and what it has cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from bal.regions import Regions
+from bal.types import IGNORE
+
+UNLABELLED, TRAINING, AUDIT = 0, 1, 2
+
+
+class Pool(NamedTuple):
+    """The state of the M candidate regions of a pool. Never changed in place."""
+
+    lot: np.ndarray  # [M] uint8: UNLABELLED, TRAINING, or AUDIT (labelled, and kept away from training)
+    answers: Mapping[int, np.ndarray]  # int32 [height, width] of each labelled region, by candidate index
+    spent: float  # cost of everything labelled
+    audited: float  # the part of it that was kept for audit
+
+    @property
+    def eligible(self) -> np.ndarray:
+        """[M] bool: what can still be bought."""
+        return self.lot == UNLABELLED
+
+    def bought(self, lot: int) -> dict[int, np.ndarray]:
+        """The answers of one lot, by candidate index, in ascending order."""
+        return {int(m): self.answers[int(m)] for m in np.flatnonzero(self.lot == lot)}
+
+
+def empty(candidates: int) -> Pool:
+    """A pool of so many regions, none of them labelled."""
+    return Pool(np.zeros(candidates, np.uint8), {}, 0.0, 0.0)
+
+
+def add(pool: Pool, index: np.ndarray, cost: np.ndarray, lots: np.ndarray, answers: list[np.ndarray]) -> Pool:
+    """The pool after a purchase.
+
+    Args:
+        pool: before.
+        index, cost, lots: [K] candidates, what each cost, and TRAINING or AUDIT.
+        answers: K labels, each [height, width].
+
+    Raises:
+        ValueError: a region is bought twice.
+    """
+    if len(set(index.tolist())) < len(index) or not pool.eligible[index].all():
+        raise ValueError("a region was bought twice")
+    lot = pool.lot.copy()
+    lot[index] = lots
+    return Pool(
+        lot=lot,
+        answers={**pool.answers, **dict(zip(index.tolist(), answers, strict=True))},
+        spent=pool.spent + float(cost.sum(dtype=np.float64)),
+        audited=pool.audited + float(cost[lots == AUDIT].sum(dtype=np.float64)),
+    )
+
+
+def label_map(pool: Pool, regions: Regions, image: int, shape: tuple[int, int], lot: int) -> np.ndarray:
+    """int32 [H, W]: what is known of one image from one lot, IGNORE elsewhere."""
+    label = np.full(shape, IGNORE, np.int32)
+    start, stop = regions.start[image], regions.start[image + 1]
+    for m in start + np.flatnonzero(pool.lot[start:stop] == lot):
+        top, left, height, width = regions.box[m]
+        label[top : top + height, left : left + width] = pool.answers[int(m)]
+    return label
+
+
+def pack(pool: Pool) -> dict[str, np.ndarray]:
+    """The pool as plain arrays, for a checkpoint; the inverse of `unpack`."""
+    labelled = np.flatnonzero(pool.lot)
+    flat = [pool.answers[int(m)].ravel() for m in labelled]
+    return {
+        "lot": pool.lot,
+        "answers": np.concatenate([np.zeros(0, np.uint8), *flat]).astype(np.uint8),
+        "money": np.array([pool.spent, pool.audited], np.float64),
+    }
+
+
+def unpack(packed: Mapping[str, np.ndarray], regions: Regions) -> Pool:
+    """The pool from `pack`'s arrays and the regions it was made with."""
+    lot = np.asarray(packed["lot"], np.uint8)
+    labelled = np.flatnonzero(lot)
+    ends = np.cumsum(regions.pixels[labelled])
+    pieces = np.split(np.asarray(packed["answers"], np.int32), ends[:-1])
+    answers = {int(m): piece.reshape(tuple(regions.box[m, 2:])) for m, piece in zip(labelled, pieces, strict=False)}
+    spent, audited = (float(v) for v in np.asarray(packed["money"]))
+    return Pool(lot, answers, spent, audited)

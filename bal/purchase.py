@@ -1,0 +1,89 @@
+"""One round's purchase: which share of the money is audited, steered by the score, or spread at random."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from bal.pool import AUDIT, TRAINING, Pool
+from bal.selectors import TopK
+from bal.types import Key, Selector
+
+
+class Purchase(NamedTuple):
+    """K regions to buy, in the order of buying."""
+
+    index: np.ndarray  # [K] candidates
+    policy: np.ndarray  # [K] str: start, steered, random or audit
+    cost: np.ndarray  # [K]
+    short: float  # what was allowed but found no region to buy; carried over to the next round
+
+    @property
+    def lots(self) -> np.ndarray:
+        """[K] what each region may be used for."""
+        return np.where(self.policy == "audit", AUDIT, TRAINING).astype(np.uint8)
+
+    @property
+    def steered_share(self) -> float:
+        """Share of the cost that followed the score."""
+        total = float(self.cost.sum())
+        return float(self.cost[self.policy == "steered"].sum()) / total if total else 0.0
+
+
+def allowance(start: float, budget: float, rounds: int, round: int) -> float:
+    """What may have been spent in all once round `round` is bought: start + (budget − start) · round / rounds."""
+    return start + (budget - start) * (round / rounds if rounds else 0.0)
+
+
+def compose(
+    key: Key,
+    pool: Pool,
+    costs: np.ndarray,
+    allowed: float,
+    audit: float,
+    steer: float = 0.0,
+    selector: Selector | None = None,
+    scores: np.ndarray | None = None,
+    rest: str = "random",
+) -> Purchase:
+    """Chooses a round's regions: first the audit, then what follows the score, then what is spread at random.
+
+    The audit is drawn before the score has its say, uniformly from everything still unlabelled, so that it stands for
+    the pool as it is. Fractions of a region that a share cannot buy go to the next share, and from the last to the
+    next round.
+
+    Args:
+        key: of every draw.
+        pool: what is labelled so far.
+        costs: [M].
+        allowed: the total that may have been spent after this purchase.
+        audit: share of all spending that is drawn for audit.
+        steer: share of the remainder that follows `scores`.
+        selector, scores: how, and [M]; not needed when `steer` is 0.
+        rest: the policy that is noted for what is spread at random.
+    """
+    draws = TopK()
+    keys = jax.random.split(key, 3)
+    open_ = pool.eligible.copy()
+    bought: list[tuple[np.ndarray, str]] = []
+
+    def buy(policy: str, budget: float, chooser: Selector, by: np.ndarray, key: Key) -> float:
+        query = chooser(key, by, costs, open_, budget)
+        index = np.asarray(query.index)[np.asarray(query.valid)]
+        open_[index] = False
+        bought.append((index, policy))
+        return float(costs[index].sum(dtype=np.float64))
+
+    def lots(key: Key) -> np.ndarray:
+        return np.asarray(jax.random.uniform(key, costs.shape))
+
+    left = allowed - pool.spent
+    left -= buy("audit", min(left, audit * allowed - pool.audited), draws, lots(keys[0]), keys[0])
+    if steer > 0 and selector is not None and scores is not None:
+        left -= buy("steered", steer * left, selector, scores, keys[1])
+    left -= buy(rest, left, draws, lots(keys[2]), keys[2])
+    index = np.concatenate([i for i, _ in bought]).astype(np.int64)
+    policy = np.concatenate([np.full(i.shape, p) for i, p in bought])
+    return Purchase(index, policy, costs[index], left)
