@@ -207,7 +207,7 @@ def test_bad_numbers_and_shapes() -> None:
             Loss(**bad)
     with pytest.raises(BadInput, match="2 numbers for 3 classes"):
         Loss(class_weights=(1.0, 2.0)).check(3)
-    with pytest.raises(BadInput, match="at least 2"):
+    with pytest.raises(BadInput, match="2 to 255 classes"):
         Loss().check(1)
     with pytest.raises(BadInput, match="need labels"):
         Loss()(logits, label[0])
