@@ -17,7 +17,12 @@ from bal.types import IGNORE
 
 LOG = ("background", "curve_1", "curve_2")
 POLICIES = ("steered", "steered", "random", "audit")
-CONFIG = {"source": "well_log", "seed": 3, "head": {"mc_dropout": {"rate": 0.2}}, "sizes": (64, 64)}
+CONFIG = {
+    "source": {"name": "well_log"},
+    "head": {"name": "mc_dropout", "rate": 0.2},
+    "cost": "pixels",
+    "sizes": (64, 64),
+}
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
 
@@ -164,6 +169,8 @@ def test_a_usual_run(tmp_path, usual):
     for column in usual[0][0]:
         assert column in text
     assert "rate: 0.2" in text
+    assert "Labelling report · well_log · mc_dropout · round 5" in text
+    assert "Cost is counted in pixels." in text
     assert reader.tags.count("svg") == 2 + 4 + 4 * 4
     assert all(f"var(--policy-{p})" in raw for p in ("start", "steered", "random", "audit"))
 
@@ -179,7 +186,7 @@ def test_same_input_same_bytes_and_quick(tmp_path, usual):
 
 
 def test_from_several_threads(tmp_path, usual):
-    folders = [tmp_path / str(i) for i in range(3)]
+    folders = [tmp_path / str(i) for i in range(2)]
     for folder in folders:
         folder.mkdir()
     threads = [threading.Thread(target=report.write, args=(f / "report.html", *usual)) for f in folders]
@@ -195,6 +202,7 @@ def test_one_row_no_queries_no_panels_no_bins(tmp_path):
     _, _, text = read(tmp_path / "report.html")
     assert "With the start set alone (24 regions, 6,144 pixels): curve_1 IoU 0.60, curve_2 0.30" in text
     assert "No region has been bought yet" in text
+    assert "Nothing has been bought on the advice of this model" in text
 
 
 def test_missing_columns_and_nan(tmp_path):
@@ -247,7 +255,7 @@ def test_long_strips_are_cropped(tmp_path, shape):
     assert time.process_time() - began < 6
     raw, reader, text = read(tmp_path / "report.html")
     assert "the whole image" in text
-    assert reader.tags.count("svg") == 2 + 1 + 2 * 4
+    assert reader.tags.count("svg") == 2 + 1 + 3 * 4
     assert len(raw) < 1_500_000
 
 

@@ -19,7 +19,7 @@ _FIXED = {
     "regions": "Regions labelled so far, the start set included.",
     "pixels": "Pixels inside those regions.",
     "cost": "Labelling cost so far, in the units of the cost model named in the configuration.",
-    "regions_audit": "Regions among them that were drawn at random and kept for calibration; no model is trained on them.",
+    "regions_audit": "Regions among them drawn at random and kept for calibration; no model is trained on them.",
     "steered_share": "Share of the newest purchase that followed the acquisition score; the rest was drawn at random.",
     "temperature": "What the logits are divided by before they become probabilities. "
     "Above 1: the raw model was over-confident.",

@@ -19,6 +19,7 @@ from bal.report.images import Panel
 from bal.report.style import class_colour, css_variables, inline_svg
 
 NAMED = 4  # foreground classes up to which the first sentence names each
+_TITLE = ("source", "head", "acq")  # slots of the configuration whose names head the page
 _HIDDEN = ("password", "secret", "token", "api_key")
 
 
@@ -71,13 +72,12 @@ def page(
     styles = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     light = f"{css_variables(0)}--ground:#f6f7f9;--card:#fff;"
     dark = f"{css_variables(1)}--ground:#14171b;--card:#1c2026;"
-    source = config.get("source")
-    title = f"Labelling report{f' · {source}' if isinstance(source, str) else ''}"
+    title = " · ".join(["Labelling report", *(name for slot in _TITLE if (name := _name(config.get(slot))))])
     round_ = count(number(rows[-1], "round"))
     sections = [
         f'<h1>{escape(title)} · round {round_}</h1><p class="lead">{_lead(rows, classes)}</p>',
         tables.tiles(rows, classes),
-        _section("What the labels bought", _CURVES, _curves(rows, classes)),
+        _section("What the labels bought", _CURVES + _unit(config), _curves(rows, classes)),
         _section("Every class, every round", _CLASSES, tables.class_tables(rows, classes)),
         _section("The newest purchases", _newest(rows, queries, panels, classes), gallery(panels, classes))
         + tables.query_list(queries),
@@ -188,6 +188,16 @@ def _reliability(bins: Mapping, classes: Sequence[str]) -> str:
         drawn = inline_svg(figure, f"bins{i}", f"Reliability of {name}, before and after calibration")
         cards.append(f'<figure class="card"><h3>{escape(name)}</h3>{drawn}</figure>')
     return f'<div class="grid pairs" style="margin-top:14px">{"".join(cards)}</div>' if cards else ""
+
+
+def _name(extension) -> str:
+    name = extension.get("name", "") if isinstance(extension, Mapping) else extension
+    return name if isinstance(name, str) else ""
+
+
+def _unit(config: Mapping) -> str:
+    cost = _name(config.get("cost"))
+    return f" Cost is counted in {escape(cost)}." if cost else ""
 
 
 def _config(config: Mapping) -> str:
