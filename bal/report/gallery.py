@@ -42,9 +42,9 @@ class _Shot(NamedTuple):
 
 
 def gallery(panels: Sequence[Panel], classes: Sequence[str]) -> str:
-    """Legends and one card a panel; a sentence if there is none."""
+    """Legends and one card a panel; nothing if there is none."""
     if not panels:
-        return '<p class="note">There is no image to show for this round.</p>'
+        return ""
     shown = [_without_empty_truth(panel) for panel in panels[:SHOWN]]
     low, high = score_range(shown)
     cards = [_card(i, p, low, high, BYTES // len(shown)) for i, p in enumerate(shown)]

@@ -113,8 +113,8 @@ _NEWEST = (
     "pixel was worth, on one colour scale for all images."
 )
 _MONEY = (
-    "Steered regions follow the score, random ones are spread blindly, audit ones check the estimate; all are "
-    "paid from the same budget."
+    "Steered regions follow the score, random ones are spread blindly, audit ones are kept for calibration "
+    "and never trained on; all are paid from the same budget."
 )
 _TRUST = (
     "A score is worth following only if the probabilities behind it are honest. Bars reach what was observed, "
@@ -163,8 +163,8 @@ def _section(title: str, note: str, body: str) -> str:
 
 def _newest(rows: Sequence[Row], queries: Sequence[Mapping], panels: Sequence[Panel], classes: Sequence[str]) -> str:
     now, bought = number(rows[-1], "round"), max((int(q["round"]) for q in queries), default=0)
-    if not panels and bought <= now:
-        return "Nothing has been bought on the advice of this model."
+    if not panels:
+        return "Nothing has been bought on the advice of this model." if bought <= now else "No image of them was kept."
     ahead = f"The model of round {bought} will be trained on them." if bought > now else ""
     return f"{_NEWEST} {ahead} {touched(panels, classes)}"
 

@@ -119,7 +119,7 @@ def reliability_diagram(bins: Mapping[str, Bins], name: str, colour: str | None 
         for column, stage in enumerate(stages):
             left = 0.085 + 0.475 * column
             count, confidence, frequency = (np.asarray(v, float) for v in bins[stage])
-            top = figure.add_axes((left, 0.34, across, 0.545))
+            top = figure.add_axes((left, 0.34, across, 0.505))
             low = figure.add_axes((left, 0.125, across, 0.165))
             _reliability(top, count, confidence, frequency, colour or INK[0])
             edges = np.linspace(0, 1, len(count) + 1)
@@ -138,12 +138,12 @@ def reliability_diagram(bins: Mapping[str, Bins], name: str, colour: str | None 
                 for axes in (top, low):
                     axes.yaxis.set_major_formatter(NullFormatter())
             else:
+                figure.text(left, 0.867, "observed frequency", color=MUTED[0], fontsize=8)
                 figure.text(left, 0.3, "pixels", color=MUTED[0], fontsize=8)
             title = {"raw": "before calibration", "calibrated": "after calibration"}[stage]
             error = expected_error(bins[stage])
             figure.text(left, 0.935, title, fontsize=9.5, color=INK[0])
             figure.text(left + across, 0.935, f"ECE {error:.4f}", fontsize=9.5, color=INK[0], ha="right", weight="bold")
-            top.text(0.04, 0.92, "observed frequency", transform=top.transAxes, fontsize=8, color=MUTED[0])
         if not stages:
             figure.text(0.1, 0.5, f"no bins for {printable(name)}", color=MUTED[0])
         return figure
@@ -205,7 +205,7 @@ def _reliability(axes: Axes, count, confidence, frequency, colour: str) -> None:
     axes.plot([0, 1], [0, 1], color=MUTED[0], lw=1, ls=(0, (4, 3)))
     axes.stairs(np.where(held, frequency, 0.0), edges, fill=True, color=colour, alpha=0.28)
     axes.vlines(confidence[held], frequency[held], confidence[held], color=INK[0], lw=1.3)
-    axes.plot(confidence[held], frequency[held], "o", color=colour, ms=4)
+    axes.plot(confidence[held], frequency[held], "o", color=colour, ms=4, clip_on=False, zorder=3)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.yaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
     axes.set_yticklabels(["0", "0.5", "1"])
