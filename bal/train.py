@@ -192,7 +192,30 @@ def fit(
     Raises:
         FloatingPointError: the loss was not finite; names the step.
     """
-    init_key, order_key, drop_key, final_key = jax.random.split(key, 4)
+    solo = getattr(head, "solo", None)
+    fit_key, final_key = jax.random.split(key)
+    if solo is None:
+        params = _descend(head, net, criterion, train, crops, fit_key, watch, 0, 1)
+    else:
+        keys = jax.random.split(fit_key, head.members)
+        apart = [_descend(solo, net, criterion, train, crops, k, watch, e, head.members) for e, k in enumerate(keys)]
+        params = head.join(apart)  # pyright: ignore[reportAttributeAccessIssue]  (a head with `solo` has `join`)
+    return finish(head, net, params, middles(crops, train.patch), final_key)
+
+
+def _descend(
+    head: Head,
+    net: Net,
+    criterion: Criterion,
+    train: Train,
+    crops: Sequence[Crop],
+    key: Key,
+    watch: Callable[[Progress], None] | None,
+    member: int,
+    members: int,
+) -> Params:
+    """All steps of one optimisation, the `member`-th of `members`."""
+    init_key, order_key, drop_key = jax.random.split(key, 3)
     params, state = devices.replicate(begin(head, net, train, init_key))
     stream = batches(crops, train, head.members, order_key)
     for i in range(train.steps):
@@ -205,8 +228,8 @@ def fit(
                     f"the loss was {seen} by step {i + 1} of {train.steps}; try a lower train.rate"
                 )
             if watch:
-                watch(Progress(i + 1, train.steps, seen))
-    return finish(head, net, params, middles(crops, train.patch), final_key)
+                watch(Progress(member * train.steps + i + 1, members * train.steps, seen))
+    return params
 
 
 def middles(crops: Sequence[Crop], patch: int) -> Batch:

@@ -180,7 +180,9 @@ class Head(Protocol):
     """A posterior over a network; an entry of `bal.heads.HEADS`.
 
     The s-th sample is the same function for every image, batch size, sharding and device. A head may also have
-    `finalize(net, params, labelled: Batch, key) -> params`, called once after training (post-hoc posteriors).
+
+    - `finalize(net, params, labelled: Batch, key) -> params`, called once after training (post-hoc posteriors);
+    - `solo`, the head that trains one of its members alone, with `join(params of each) -> params`.
     """
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -24,8 +25,8 @@ class DeepEnsemble:
         p(y | x) = 1/E Σ_e softmax f(x; θ_e)
 
     Parameters are stacked on a leading axis [E, …], so that one member is a slice and the axis can be sharded.
-    Members are unrolled in training: `vmap` over convolution weights becomes a grouped convolution, which is three
-    to four times slower on CPU.
+    Independent members are trained one after the other by one compiled step; members of a shared encoder are unrolled
+    in one step: `vmap` over convolution weights becomes a grouped convolution, three to four times slower on CPU.
 
     Reference:
         Lakshminarayanan, Pritzel & Blundell (2017), "Simple and Scalable Predictive Uncertainty Estimation using
@@ -44,6 +45,15 @@ class DeepEnsemble:
     @property
     def samples(self) -> int:
         return self.members
+
+    @property
+    def solo(self) -> DeepEnsemble | None:
+        """The head that trains one member, where members have nothing in common and can be trained one by one."""
+        return DeepEnsemble(1) if self.share == "nothing" and self.members > 1 else None
+
+    def join(self, params: Sequence[Params]) -> Params:
+        """The ensemble of members that were trained apart: [E, …] from E times [1, …]."""
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *params)
 
     @property
     def _own(self) -> tuple[str, ...]:
