@@ -19,7 +19,7 @@ from bal.types import Model
 PANELS = 4  # images drawn in the report
 
 
-def panels(lab: Lab, model: Model, bought: list[dict[str, Any]]) -> list[report.Panel]:
+def draw(lab: Lab, model: Model, bought: list[dict[str, Any]]) -> list[report.Panel]:
     """The images in which a purchase bought most, as the model that was asked saw them."""
     by_image: dict[str, list[Mapping[str, Any]]] = {}
     for query in bought:
@@ -39,6 +39,7 @@ class Keeper:
     def __init__(self, lab: Lab, folder: RunFolder):
         self.lab, self.folder = lab, folder
         self.checkpoints = Checkpoints(folder.checkpoints)
+        self.panels: list[report.Panel] = []  # the newest purchase, as the model that asked for it saw it
 
     def restore(self) -> tuple[int, Pool, list[dict[str, Any]]]:
         """The next round, the pool, and what was bought for that round; cuts the journals back to where they agree."""
@@ -51,10 +52,9 @@ class Keeper:
         curve, ledger = (int(v) for v in saved["journals"])
         self.folder.curve.cut(curve)
         self.folder.ledger.cut(ledger)
-        pool = unpack(saved["pool"], self.lab.regions)
-        bought = [q for q in self.folder.queries() if q["round"] == last + 1]
-        self._report(self._model(saved), bought, metrics.Tally(**saved["tally"]))
-        return last + 1, pool, bought
+        self._remember(last, saved)
+        self._report(metrics.Tally(**saved["tally"]))
+        return last + 1, unpack(saved["pool"], self.lab.regions), self._bought(last + 1)
 
     def log(self, bought: list[dict[str, Any]]) -> None:
         """Adds a purchase to the ledger."""
@@ -80,10 +80,24 @@ class Keeper:
             "journals": np.array([self.folder.curve.size, self.folder.ledger.size]),
         }
         self.checkpoints.save(round, state)
-        self._report(model, bought, tally)
+        if bought:
+            self.panels = draw(self.lab, model, bought)
+        self._report(tally)
 
     def close(self) -> None:
         self.checkpoints.close()
+
+    def _bought(self, round: int) -> list[dict[str, Any]]:
+        return [q for q in self.folder.queries() if q["round"] == round]
+
+    def _remember(self, last: int, saved: dict[str, Any]) -> None:
+        """Draws the newest purchase again: asked for by the last model, or by the one before if the run is complete."""
+        for round in (last, last - 1):
+            bought = self._bought(round + 1)
+            if bought:
+                asker = saved if round == last else self.checkpoints.load(round)
+                self.panels = draw(self.lab, self._model(asker), bought)
+                return
 
     def _model(self, saved: dict[str, Any]) -> Model:
         config, net = self.lab.config, self.lab.net
@@ -91,7 +105,7 @@ class Keeper:
         params = unflat(saved["params"], abstract(config.head, net, config.train))
         return Model(config.head, net, params, config.calibrator, unflat(saved["calibrator"], state))
 
-    def _report(self, model: Model, bought: list[dict[str, Any]], tally: metrics.Tally) -> None:
+    def _report(self, tally: metrics.Tally) -> None:
         diagrams = metrics.reliability(tally, self.lab.source.classes)
         bins = {
             name: {"calibrated": tuple(diagrams[name]), "raw": tuple(diagrams[f"{name}_raw"])}
@@ -101,7 +115,7 @@ class Keeper:
             self.folder.report,
             self.folder.rows(),
             self.folder.queries(),
-            panels(self.lab, model, bought),
+            self.panels,
             to_dict(self.lab.config),
             self.lab.source.classes,
             bins,

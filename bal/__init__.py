@@ -1,0 +1,30 @@
+"""Bayesian active learning for image segmentation: which regions should a person label next, and how far to trust it.
+
+Whatever the command line does is a function call away, with the same names and no global state:
+
+- `run_loop(Config(…))` yields a record a round;
+- `score_pool(head, net, params, source, acquisition="bald")` scores any pool with any trained network;
+- `select(scores, costs, budget)` turns scores into a purchase.
+"""
+
+from bal.api import score_pool, select
+from bal.config import Config, load
+from bal.heads.function import FunctionHead
+from bal.loop import Record, run_loop
+from bal.types import IGNORE, BadInput, Batch, Model, Moments, Query
+
+__all__ = [
+    "IGNORE",
+    "BadInput",
+    "Batch",
+    "Config",
+    "FunctionHead",
+    "Model",
+    "Moments",
+    "Query",
+    "Record",
+    "load",
+    "run_loop",
+    "score_pool",
+    "select",
+]

@@ -1,0 +1,99 @@
+"""The parts of the loop for a notebook: score any pool with any model, select from any scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from bal import extensions
+from bal.calibrators import Identity
+from bal.regions import Regions, Tile, Unit, lay_out
+from bal.score import Watch, score_regions
+from bal.types import Acquisition, BadInput, Calibrator, Head, Key, Model, Net, Params, Query, Selector, Source
+
+
+def _entry(choice: Any, slot: str) -> Any:
+    """An extension by name, with its default fields; an instance as it is."""
+    return extensions.find(slot, choice)() if isinstance(choice, str) else choice
+
+
+def score_pool(
+    head: Head,
+    net: Net,
+    params: Params,
+    source: Source,
+    *,
+    acquisition: str | Acquisition = "bald",
+    ids: Sequence[str] | None = None,
+    unit: Unit | None = None,
+    calibrator: Calibrator | None = None,
+    state: Any = None,
+    key: Key | None = None,
+    watch: Watch | None = None,
+) -> tuple[Regions, np.ndarray]:
+    """Scores every region of a pool with a trained model, streamed.
+
+    Args:
+        head: the posterior; `bal.FunctionHead(fn, samples)` for a network of your own, `(params, x, s) → logits`.
+        net: the network bound to its channels and classes, as in `UNet().bind(1, 3)`; for a FunctionHead anything
+            that has `channels`, `classes` and `stride`.
+        params: of the head.
+        source: images by id; masks are never read.
+        acquisition: the score, by name or as an instance.
+        ids: which images; the source's pool unless given.
+        unit: what a region is; tiles of 16 pixels unless given.
+        calibrator, state: of the predictive probabilities; none unless given.
+        key: of the random numbers of the acquisition `random`.
+        watch: called with the images done and in all.
+
+    Returns:
+        The M regions, and their scores [M] float32.
+
+    Raises:
+        BadInput: there is no such acquisition.
+    """
+    acquisition, unit = _entry(acquisition, "acq"), unit or Tile()
+    calibrator = calibrator or Identity()
+    state = calibrator.init(net.classes) if state is None else state
+    ids = source.pool if ids is None else ids
+    regions = lay_out(unit, ids, [source.shape(id) for id in ids])
+    model = Model(head, net, params, calibrator, state)
+    key = jax.random.key(0) if key is None else key
+    return regions, score_regions(model, source, regions, unit, acquisition, key, watch)
+
+
+def select(
+    scores: np.ndarray,
+    costs: np.ndarray,
+    budget: float,
+    *,
+    eligible: np.ndarray | None = None,
+    selector: str | Selector = "top_k",
+    features: np.ndarray | None = None,
+    key: Key | None = None,
+) -> Query:
+    """Turns scores into a purchase that the budget can pay. Pure.
+
+    Args:
+        scores, costs: [M]; a score that is NaN or infinite is never bought.
+        budget: in the unit of `costs`.
+        eligible: [M] bool; all unless given.
+        selector: by name or as an instance.
+        features: [M, F] for selectors that look at them.
+        key: for selectors that draw.
+
+    Returns:
+        Query(index, score, cost, valid), padded at the end to the most that could have been bought.
+
+    Raises:
+        BadInput: there is no such selector, or the arrays differ in length.
+    """
+    scores, costs = np.asarray(scores, np.float32), np.asarray(costs, np.float32)
+    eligible = np.ones(scores.shape, bool) if eligible is None else np.asarray(eligible, bool)
+    if not scores.shape == costs.shape == eligible.shape or scores.ndim != 1:
+        raise BadInput(f"expected [M] scores, costs and eligible, got {scores.shape}, {costs.shape}, {eligible.shape}")
+    key = jax.random.key(0) if key is None else key
+    return _entry(selector, "selector")(key, scores, costs, eligible, budget, features)

@@ -1,0 +1,66 @@
+"""`python -m bal.run`: the command line, its platform settings, what it shows, and its exit status.
+
+0 when the run is complete, 2 for anything a person can mend (one or two lines say what), 130 when interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Sequence
+
+from bal.types import BadInput
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one experiment from a command line; returns the exit status."""
+    try:
+        return _run(argv)
+    except BadInput as error:
+        return _fail(str(error))
+    except FloatingPointError as error:
+        return _fail(f"training failed: {error}")
+    except MemoryError:
+        return _fail("out of memory: choose a smaller train.patch, train.batch or net.width")
+    except KeyboardInterrupt:
+        print("\nbal: interrupted; --resume goes on from the last complete round", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _fail(f"the disk is full ({error.filename or 'while writing'}); free some space and --resume")
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
+            return _fail(f"cannot write {error.filename}: {error.strerror}")
+        raise
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    from bal import devices
+    from bal.config import differences, load, parse
+
+    command = parse(argv)
+    stored = command.out / "config.yaml"
+    if command.resume and stored.is_file():
+        changed = differences(load(stored), command.config)
+        if changed:
+            raise BadInput(
+                f"{command.out} was run with another configuration ({'; '.join(changed)}); choose another --out"
+            )
+    devices.set_up_platform()
+    from bal.display import Display
+    from bal.loop import run_loop
+
+    with Display(command.config, command.out, command.quiet) as display:
+        for record in run_loop(
+            command.config, command.out, resume=command.resume, overwrite=command.overwrite, watch=display.watch
+        ):
+            display.record(record)
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(f"bal: error: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
