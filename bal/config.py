@@ -23,8 +23,9 @@ from bal.losses import Loss
 from bal.nets import UNet
 from bal.regions import Tile, Unit
 from bal.selectors import TopK
-from bal.settings import files, flags, layers, tree
+from bal.settings import flags, layers, tree
 from bal.settings.convert import plain
+from bal.settings.layers import Setting, Settings
 from bal.sources import WellLog
 from bal.train import Train
 from bal.types import Acquisition, Annotator, BadInput, Calibrator, Head, NetSettings, Selector, SourceSettings
@@ -94,7 +95,7 @@ class Command(NamedTuple):
     """What a command line asked for."""
 
     config: Config
-    out: Path | None
+    out: Path
     resume: bool
     overwrite: bool
     quiet: bool
@@ -103,21 +104,23 @@ class Command(NamedTuple):
 def parse(argv: Sequence[str] | None = None, default: Config | None = None) -> Command:
     """Reads a command line and the files it names: flags over later files over earlier files over `default`.
 
+    With `--resume`, the configuration of the run in `--out` lies above `default` and below everything else.
+
     Raises:
         BadInput: anything in it cannot be used.
         SystemExit: after `--help`.
     """
-    default = Config() if default is None else default
     words = flags.words(sys.argv[1:] if argv is None else argv)
-    paths, names = flags.glance(words)
-    written = [files.read(path) for path in paths]
-    so_far = layers.merge([*written, names], default)
-    chosen = layers.choose(so_far, default)
-    given, options = flags.parse(words, default, chosen, so_far)
-    config = tree.build(default, layers.merge([*written, given], default), chosen)
-    if options["resume"] and options["overwrite"]:
+    options, names = flags.glance(words)
+    if options.resume and options.overwrite:
         raise BadInput("--resume goes on with a run and --overwrite deletes it: give one of the two")
-    return Command(config, options.get("out"), options["resume"], options["overwrite"], options["quiet"])
+    default = Config() if default is None else default
+    stored: list[Path] = []
+    if options.resume:
+        out = options.out or default_out(_resolve(default, options.files, names, words))
+        stored = [path for path in (out / "config.yaml",) if path.exists()]
+    config = _resolve(default, [*stored, *options.files], names, words)
+    return Command(config, options.out or default_out(config), options.resume, options.overwrite, options.quiet)
 
 
 def load(*paths: str | Path, default: Config | None = None) -> Config:
@@ -126,9 +129,22 @@ def load(*paths: str | Path, default: Config | None = None) -> Config:
     Raises:
         BadInput: a file or anything in it cannot be used.
     """
-    default = Config() if default is None else default
-    settings = layers.merge([files.read(Path(path)) for path in paths], default)
-    return tree.build(default, settings, layers.choose(settings, default))
+    return _resolve(Config() if default is None else default, paths, {}, [])
+
+
+def default_out(config: Config) -> Path:
+    """Where a run leaves its results unless it is told: `runs/bald-well_log-0`."""
+    acq, source = (extensions.name_of(slot, getattr(config, slot)).rpartition(":")[2] for slot in ("acq", "source"))
+    return Path("runs") / f"{acq}-{source}-{config.seed}"
+
+
+def _resolve(default: Config, paths: Sequence[str | Path], names: Settings, words: Sequence[str]) -> Config:
+    settings = layers.merge([*(layers.read(Path(path)) for path in paths), names], default)
+    form = tree.form(default, settings, layers.choose(settings, default))
+    filled = flags.fill(form, words, settings) if words else form
+    before = dict(tree.leaves(form))
+    given = {key: Setting(value, None) for key, value in tree.leaves(filled) if value is not before[key]}
+    return tree.build(filled, {**settings, **given})
 
 
 def to_dict(config: Config) -> dict[str, Any]:

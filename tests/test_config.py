@@ -1,7 +1,7 @@
 """Defaults, files and flags: who wins, what comes back, and what a person reads when something is wrong."""
 
 import dataclasses
-import math
+import io
 import os
 import subprocess
 import sys
@@ -13,11 +13,12 @@ from typing import Literal
 import pytest
 
 from bal import extensions
-from bal.config import Command, Config, differences, dump_yaml, load, parse, to_dict
+from bal.config import Command, Config, default_out, differences, dump_yaml, load, parse, to_dict
 from bal.extensions import SLOTS
 from bal.heads import DeepEnsemble, MCDropout
+from bal.heads.function import FunctionHead
 from bal.settings.convert import convert
-from bal.settings.tree import docs_of, leaves
+from bal.settings.tree import docs_of, form, leaves
 from bal.types import BadInput
 
 ENTRIES = [(slot, name) for slot, row in SLOTS.items() for name in row.table]
@@ -106,7 +107,7 @@ def refusal(*argv: str) -> str:
 
 
 def test_nothing_given_is_the_defaults():
-    assert parse([]) == Command(Config(), None, False, False, False)
+    assert parse([]) == Command(Config(), Path("runs/bald-well_log-0"), False, False, False)
 
 
 def test_flags_over_later_files_over_earlier_files_over_defaults(yaml):
@@ -153,7 +154,13 @@ def test_another_name_drops_the_fields_of_the_earlier_one(yaml):
 
 
 def test_a_later_source_repairs_what_an_earlier_one_left_out_of_range(yaml):
-    assert config("--config", yaml("start: 500"), "--budget", "1000").start == 500
+    a, b = yaml("start: 500\nhead: {rate: 3}"), yaml("budget: 1000", "b.yaml")
+    argv = ["--config", a, "--head.rate", "0.3"]
+    assert config(*argv, "--budget", "1000") == Config(start=500, budget=1000, head=MCDropout(rate=0.3))
+    assert config(*argv, "--config", b) == config(*argv, "--budget", "1000")
+    assert refusal(*argv) == "a.yaml:1: start: expected 0 < start ≤ budget (which is 144), got 500.0"
+    assert refusal("--config", a, b).startswith("a.yaml:2: head.rate: MC dropout needs")
+    assert refusal(*argv, "--start", "600").startswith("--start: expected")
 
 
 # The command line
@@ -179,7 +186,7 @@ def test_hyphens_and_underscores_are_the_same_in_option_names():
     assert config("--loss.class-weights").loss.class_weights == ()
 
 
-@pytest.mark.parametrize(("argv", "flip"), [("--train.flip", True), ("--train.flip=false", False)])
+@pytest.mark.parametrize(("argv", "flip"), [("--train.flip", True), ("--train.no-flip", False)])
 def test_a_truth_value_needs_no_value(argv, flip):
     assert config(argv).train.flip is flip
 
@@ -189,15 +196,41 @@ def test_options_of_the_run_alone():
     assert parse(["--overwrite"]).overwrite
 
 
+def test_where_a_run_leaves_its_results():
+    assert parse(["--acq=entropy", "--seed=3", "source:folder"]).out == Path("runs/entropy-folder-3")
+    assert parse(["--out", "here"]).out == Path("here")
+    mine = dataclasses.make_dataclass("Own", [], frozen=True, namespace={"open": None})()
+    assert default_out(Config(source=mine)) == Path("runs/bald-Own-0")
+
+
+def test_resume_needs_no_flag_again(yaml):
+    ran = config("--head=deep_ensemble", "--head.members=3", "--budget=1000", "--start=500", "--train.no-flip")
+    Path("o").mkdir()
+    yaml(dump_yaml(ran), "o/config.yaml")
+    assert parse(["--resume", "--out", "o"]) == Command(ran, Path("o"), True, False, False)
+    assert config("--resume", "--out", "o", "--head.members", "3", "--config", yaml("start: 500")) == ran
+    assert differences(ran, config("--resume", "--out", "o", "--seed", "1")) == ["seed: 0, now 1"]
+    assert config("--out", "o") == config("--resume", "--out", "elsewhere") == Config()
+    yaml("sed: 1", "o/config.yaml")
+    assert refusal("--resume", "--out", "o").startswith("o/config.yaml:1: unknown key 'sed'")
+
+
+def test_resume_finds_the_default_folder(yaml):
+    ran = parse(["--acq", "entropy", "--seed", "2", "--rounds", "3"])
+    ran.out.mkdir(parents=True)
+    yaml(dump_yaml(ran.config), str(ran.out / "config.yaml"))
+    assert parse(["--resume", "acq:entropy", "--seed=2"]) == ran._replace(resume=True)
+    assert config("--resume") == Config()
+
+
 @pytest.mark.parametrize(("slot", "name"), ENTRIES)
-def test_every_entry_is_chosen_in_both_ways_and_comes_back_from_its_file(yaml, slot, name):
+def test_every_entry_can_be_chosen_and_comes_back_from_its_file(yaml, slot, name):
     cls = SLOTS[slot].table[name]
     needed = [f"--{slot}.{field.name}=x" for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
-    got = config(f"--{slot}", name, *needed)
+    got = config(f"{slot}:{name}", *needed)
     assert type(getattr(got, slot)) is cls
-    assert config(f"{slot}:{name}", *needed) == got
     assert to_dict(got)[slot]["name"] == name
-    assert config("--config", yaml(dump_yaml(got))) == got
+    assert load(yaml(dump_yaml(got))) == got
 
 
 def test_awkward_values_come_back_from_the_file(yaml):
@@ -215,13 +248,24 @@ def test_a_class_from_outside(yaml):
     assert load(yaml(dump_yaml(got))) == got
     argv = f"--head.widths 1 2 --head.where x/y --head.pair 2 yes --head.inner.x 3 --head {MINE}"
     assert config(*argv.split()) == got
-    assert config(f"head:{MINE}", "--head.widths=4", "--head.where", "none").head == Mine((4,))
+    assert config(f"head:{MINE}", "--head.widths=4", "--head.where", "None").head == Mine((4,))
 
 
-def test_a_class_from_outside_with_a_field_to_give():
-    assert refusal("--head", MINE) == (
-        "head.widths is missing: give a list, each a whole number with --head.widths or in a YAML file"
-    )
+def test_a_class_from_outside_with_a_field_to_give(yaml):
+    assert refusal("--head", MINE) == "missing: --head.widths [INT [INT ...]] Has no default. (required)"
+    with pytest.raises(BadInput, match=r"^a\.yaml:1: unknown key 'head\.width'; did you mean 'head\.widths'\?$"):
+        load(yaml(f"head: {{name: '{MINE}', width: [1]}}"))
+    with pytest.raises(BadInput, match=r"^head\.widths is missing: give a list, each a whole number$"):
+        load(yaml(f"head: {{name: '{MINE}'}}"))
+
+
+def test_a_head_that_no_command_line_could_describe():
+    def fn(params, x, s): ...
+
+    default = Config(head=FunctionHead(fn))
+    got = parse(["--head.samples", "3", "--seed", "1"], default).config
+    assert got == Config(head=FunctionHead(fn, samples=3), seed=1)
+    assert parse(["--head", "mc_dropout"], default).config == Config()
 
 
 def test_an_entry_point(installed, yaml, capsys):
@@ -230,7 +274,7 @@ def test_an_entry_point(installed, yaml, capsys):
     assert got.head == Mine((3,))
     assert to_dict(got)["head"]["name"] == "mine"
     assert load(yaml(dump_yaml(got))) == got
-    assert f"mine           {MINE}" in help_text(capsys)
+    assert f"- mine: {MINE}" in help_text(capsys)
 
 
 def test_a_broken_entry_point_hurts_only_those_who_choose_it(installed, capsys):
@@ -284,16 +328,19 @@ def test_a_value_that_a_file_cannot_hold():
             "--head.members 3",
             "unknown option --head.members; it belongs to head 'deep_ensemble', which --head deep_ensemble would",
         ),
-        ("--seed", "--seed: a value is missing"),
-        ("--head", "--head: a value is missing"),
-        ("--config", "--config: a value is missing"),
-        ("--resume=3", "--resume: takes no value, got '3'"),
+        ("--seed", "Missing value for argument '--seed'."),
+        ("--out --seed 1", "Missing value for argument '--out'."),
+        ("--head", "Missing value for argument '--head'."),
+        ("--config", "--config: a file is missing"),
+        ("--resume=3", "unexpected '3': a value goes after the name of its option, as in --seed 1"),
         ("3", "unexpected '3': a value goes after the name of its option, as in --seed 1"),
-        ("--seed 1.5", "--seed: expected a whole number, got '1.5'"),
-        ("--head.rate x", "--head.rate: expected a number, got 'x'"),
-        ("--train.flip maybe", "--train.flip: expected true or false, got 'maybe'"),
-        ("--cost euros", "--cost: expected one of 'regions', 'pixels', got 'euros'"),
-        ("--loss.class-weights 1 b", "--loss.class_weights: expected a list, each a number, got '1 b'"),
+        ("--seed 1.5", "--seed: invalid literal for int() with base 10: '1.5'"),
+        ("--head.rate x", "--head.rate: could not convert string to float: 'x'"),
+        ("--train.flip maybe", "unexpected 'maybe': a value goes"),
+        ("--cost euros", "invalid choice 'euros' for argument '--cost'. Expected one of ('regions', 'pixels')."),
+        ("--loss.class_weights 1 b", "--loss.class-weights: Could not find valid parse for arguments: ['1', 'b']"),
+        ("--loss.class_wights 1", "unknown option --loss.class-wights; did you mean '--loss.class-weights'?"),
+        ("--source.stroke 1", "--source.stroke: no type matching {None}|{FLOAT FLOAT} could be instantiated from"),
         ("--steer 2", "--steer: expected 0 ≤ steer ≤ 1, got 2.0"),
         ("--audit 1", "--audit: expected 0 ≤ audit < 1, got 1.0"),
         ("--rounds=-1", "--rounds: expected 0 ≤ rounds, got -1"),
@@ -323,7 +370,7 @@ def test_what_the_command_line_refuses(argv, message, tmp_path, monkeypatch):
         ("head: 3", "a.yaml:1: head: expected a name or a mapping, got 3"),
         ("head: {name: [a]}", "a.yaml:1: head: expected a name or a mapping, got ['a']"),
         ("train: 3", "a.yaml:1: train: expected a mapping of its fields"),
-        ("seed: {a: 1}", "a.yaml:1: seed: expected a whole number, got a mapping"),
+        ("seed: {a: 1}", "a.yaml:1: seed: expected a single value or a list, got a mapping"),
         ("seed: yes", "a.yaml:1: seed: expected a whole number, got True"),
         ("seed: 1.0", "a.yaml:1: seed: expected a whole number, got 1.0"),
         ("seed: '1'", "a.yaml:1: seed: expected a whole number, got '1'"),
@@ -350,6 +397,12 @@ def test_what_the_command_line_refuses(argv, message, tmp_path, monkeypatch):
 )
 def test_what_a_file_refuses(yaml, text, message):
     assert refusal("--config", yaml(text)).startswith(message)
+
+
+def test_a_refusal_is_the_same_where_boxes_cannot_be_drawn(monkeypatch):
+    boxed = refusal("--seed", "x"), refusal("--head", MINE, "--sed", "1")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert boxed == (refusal("--seed", "x"), refusal("--head", MINE, "--sed", "1"))
 
 
 def test_files_that_cannot_be_read(yaml):
@@ -380,13 +433,11 @@ def test_help_names_every_field_and_every_choice(capsys):
     text = help_text(capsys)
     for slot, name in ENTRIES:
         assert f"--{slot} NAME" in text
-        assert f" {name} " in text
+        assert f"- {name}: " in text
         assert extensions.first_line(SLOTS[slot].table[name]).split(":")[0][:25] in text
-    for key, value in to_dict(Config()).items():
-        for name in value if isinstance(value, dict) else ():
-            assert name == "name" or f"--{key}.{name} " in text
-        assert f"--{key} " in text or isinstance(value, dict)
-    for option in ("--config FILE", "--out DIR", "--resume", "--overwrite", "--quiet", "-h, --help"):
+    for key, _ in leaves(form(Config(), {}, {})):
+        assert f"--{key.replace('_', '-')}" in text
+    for option in ("--config FILE ...", "--out DIR", "--resume", "--overwrite", "--quiet", "-h, --help"):
         assert option in text
     assert max(map(len, text.splitlines())) <= 100
 
@@ -396,17 +447,19 @@ def test_every_field_is_explained():
     for slot, name in ENTRIES:
         cls = SLOTS[slot].table[name]
         assert extensions.summary(slot, name), cls
-        assert {leaf.key for leaf in leaves(cls, {})} <= set(docs_of(cls)), cls
+        assert {field.name for field in dataclasses.fields(cls)} <= set(docs_of(cls)), cls
 
 
 def test_help_shows_the_values_in_force_and_their_file(capsys, yaml):
     text = help_text(capsys, "--config", yaml("head: {name: deep_ensemble, members: 3}\nseed: 7\n"))
     text = " ".join(text.split())
-    assert "[deep_ensemble]" in text
-    assert "[3, from a.yaml:1]" in text
-    assert "[7, from a.yaml:2]" in text
-    assert "--head.rate" not in text
-    assert "[must be given]" in help_text(capsys, "--head", MINE)
+    assert "(deep_ensemble, from a.yaml:1)" in text
+    assert "networks trained; also the number of posterior samples. (3, from a.yaml:1)" in text
+    assert "(7, from a.yaml:2)" in text
+    assert "(default: 5)" in text
+    assert "(default: empty)" in text
+    assert "--head.rate FLOAT" not in text
+    assert "Has no default. (required)" in help_text(capsys, "--head", MINE)
 
 
 # The rest
@@ -420,45 +473,39 @@ def test_differences():
 
 
 @pytest.mark.parametrize(
-    ("value", "hint", "text", "expected"),
+    ("value", "hint", "expected"),
     [
-        (3, float, False, 3.0),
-        ("1e3", float, False, 1000.0),
-        ("inf", float, True, math.inf),
-        (None, int | None, False, None),
-        ("none", Path | None, True, None),
-        ("x", Path | None, True, Path("x")),
-        ([1, 2], tuple[int, ...], False, (1, 2)),
-        (["1", "2"], tuple[int, ...] | None, True, (1, 2)),
-        (["none"], tuple[int, ...] | None, True, None),
-        (["4"], tuple[int, ...] | int, True, (4,)),
-        ("2", Literal[1, 2], True, 2),
-        ("1", str, True, "1"),
-        (["a", 1], list[str | int], False, ["a", 1]),
+        (3, float, 3.0),
+        ("1e3", float, 1000.0),
+        (None, int | None, None),
+        ("x", Path | None, Path("x")),
+        ([1, 2], tuple[int, ...], (1, 2)),
+        ([1, "2"], tuple[int, str] | None, (1, "2")),
+        (2, Literal[1, 2], 2),
+        (["a", 1], list[str | int], ["a", 1]),
     ],
 )
-def test_convert(value, hint, text, expected):
-    got = convert(value, hint, text)
+def test_convert(value, hint, expected):
+    got = convert(value, hint)
     assert (got, type(got)) == (expected, type(expected))
 
 
 @pytest.mark.parametrize(
-    ("value", "hint", "text"),
+    ("value", "hint"),
     [
-        ("abc", float, False),
-        ("inf", float, False),
-        (True, Literal[1], False),
-        ([1, 2, 3], tuple[int, int], False),
-        (["1", "2"], int, True),
-        ("x", bool, True),
-        (1, str, False),
-        (1, Path, False),
-        (["a", None], list[str], False),
+        ("abc", float),
+        ("inf", float),
+        (True, Literal[1]),
+        ([1, 2, 3], tuple[int, int]),
+        ("1", int),
+        (1, str),
+        (1, Path),
+        (["a", None], list[str]),
     ],
 )
-def test_convert_refuses(value, hint, text):
+def test_convert_refuses(value, hint):
     with pytest.raises((TypeError, ValueError)):
-        convert(value, hint, text)
+        convert(value, hint)
 
 
 def test_reading_a_command_line_touches_no_device():

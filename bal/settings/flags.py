@@ -1,160 +1,133 @@
-"""The command line as one more layer of settings, and `--help`.
+"""The command line: tyro reads it, prints `--help` and refuses what it cannot read.
 
-argparse only splits the words and lays out the help: a value given by a flag is checked where a value given by a file
-is checked. It runs twice, because which flags exist depends on which extensions are chosen: `glance` finds the files
-and the names of extensions, and then `parse` knows every flag.
+It reads it twice, because which options exist depends on which extensions are chosen: `glance` finds the files and the
+names of extensions, and then `fill` knows every option.
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
+import io
 import re
-import shutil
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any
+from warnings import catch_warnings
+
+import tyro
+from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, OmitArgPrefixes, UseAppendAction, arg
 
 from bal import extensions
 from bal.extensions import SLOTS
-from bal.settings.convert import metavar, several
 from bal.settings.layers import Setting, Settings
-from bal.settings.tree import Leaf, docs_of, leaves, unknown
+from bal.settings.tree import docs_of, leaves, shown, unknown
 from bal.types import BadInput
 
-_COLUMN = 28  # where the help of an option begins
-_USAGE = "python -m bal.run [--acq NAME] [--head NAME] [--head.FIELD VALUE] [--config FILE] ..."
+_PROGRAM = "python -m bal.run"
 _ABOUT = "Bayesian active learning for image segmentation: which regions should a person label next?"
-_CHOICES = """\
---head NAME and head:NAME are the same; NAME may be a package.module:Class of your own. The fields of what is chosen
-follow below. Square brackets show the value in force."""
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "config": {
-        "nargs": "+",
-        "action": "extend",
-        "type": Path,
-        "metavar": "FILE",
-        "help": "YAML files with any of the fields below; later files override earlier ones, flags override files.",
-    },
-    "out": {"type": Path, "metavar": "DIR", "help": "Where the results go."},
-    "resume": {"action": "store_true", "default": False, "help": "Go on with the run in --out where it stopped."},
-    "overwrite": {"action": "store_true", "default": False, "help": "Delete the run in --out and start afresh."},
-    "quiet": {"action": "store_true", "default": False, "help": "Print nothing but warnings and errors."},
-}
+_RUN = "What is said about this run alone, and is no part of its configuration."
+_NAMES = """\
+--head NAME and head:NAME are the same; NAME may be a package.module:Class of your own. The options of what is \
+chosen, such as --head.rate, have a box of their own."""
+_FILES = "YAML files with any of the values here; later files override earlier ones, options override files."
+_OUT = "Where the results go; unless given, runs/ACQ-SOURCE-SEED."
+_RESUME = "Go on with the run in --out where it stopped, with the configuration it has."
+_OVERWRITE = "Delete the run in --out and start afresh."
+_QUIET = "Print nothing but warnings and errors."
 
 
-class _Parser(argparse.ArgumentParser):
-    """Takes no abbreviations, and raises BadInput where argparse would print and exit."""
+@dataclass(frozen=True)
+class Options:
+    """What a command line says about its run alone."""
 
-    def __init__(self, **options: Any):
-        super().__init__(allow_abbrev=False, argument_default=argparse.SUPPRESS, add_help=False, **options)
+    config: Annotated[UseAppendAction[tuple[tuple[Path, ...], ...]], arg(metavar="FILE ...", help=_FILES)] = ()
+    out: Annotated[Path | None, arg(metavar="DIR", help=_OUT, help_behavior_hint="")] = None
+    resume: Annotated[FlagCreatePairsOff[bool], arg(help=_RESUME, help_behavior_hint="")] = False
+    overwrite: Annotated[FlagCreatePairsOff[bool], arg(help=_OVERWRITE, help_behavior_hint="")] = False
+    quiet: Annotated[FlagCreatePairsOff[bool], arg(help=_QUIET, help_behavior_hint="")] = False
 
-    def error(self, message: str) -> NoReturn:
-        message = re.sub(r"^argument (-\S+): ", r"\1: ", message)
-        message = re.sub(r"expected (one|at least one) argument", "a value is missing", message)
-        raise BadInput(message.replace("ignored explicit argument", "takes no value, got"))
+    @property
+    def files(self) -> list[Path]:
+        """What `--config` named, in order."""
+        return [path for group in self.config for path in group]
 
 
 def words(argv: Sequence[str]) -> list[str]:
-    """The command line in one spelling: `head:NAME` → `--head=NAME`, `--head.keep-rate` → `--head.keep_rate`."""
-    slots = "|".join(SLOTS)
-    return [
-        re.sub("^--[^=]+", lambda name: "--" + name[0][2:].replace("-", "_"), word)
-        if word.startswith("--")
-        else re.sub(rf"^({slots}):(?=.)", r"--\1=", word)
-        for word in argv
-    ]
+    """The command line in one spelling: `head:NAME` → `--head=NAME`."""
+    return [re.sub(rf"^({'|'.join(SLOTS)}):(?=.)", r"--\1=", word) for word in argv]
 
 
-def glance(argv: Sequence[str]) -> tuple[list[Path], dict[str, Setting]]:
-    """The files and the names of extensions on a command line of which nothing else is known yet."""
-    parser = _Parser()
-    parser.add_argument("--config", **_OPTIONS["config"])
-    for slot in SLOTS:
-        parser.add_argument(f"--{slot}")
-    found = vars(parser.parse_known_args(argv)[0])
-    return found.pop("config", []), {slot: Setting(name, None) for slot, name in found.items()}
-
-
-def parse(
-    argv: Sequence[str], default: Any, chosen: Mapping[str, Any], settings: Settings
-) -> tuple[dict[str, Setting], dict[str, Any]]:
-    """All of a command line: the settings of the tree, and the options of this run alone.
-
-    Args:
-        argv: what `words` returned.
-        default: the tree, an instance of a dataclass.
-        chosen: from `layers.choose`.
-        settings: what the files and the names said, for `--help`.
+def glance(words: Sequence[str]) -> tuple[Options, dict[str, Setting]]:
+    """The options of the run and the names of extensions, on a command line of which nothing else is known yet.
 
     Raises:
-        BadInput: a word on the command line is unknown, or a flag lacks its value.
+        BadInput: an option lacks its value.
+    """
+    line, _ = _read([word for word in words if not word.startswith("--tyro-")], {}, add_help=False)
+    if () in line.run.config:
+        raise BadInput("--config: a file is missing")
+    return line.run, {slot: Setting(name, None) for slot, name in vars(line.extension).items() if name is not None}
+
+
+def fill(form: Any, words: Sequence[str], settings: Settings) -> Any:
+    """The form with what the command line says; `settings`, which are in it already, tell `--help` their place.
+
+    Raises:
+        BadInput: a word on the command line is unknown, or a value is missing or has the wrong type.
         SystemExit: after `--help`.
     """
-    fields = list(leaves(default, chosen))
-    parser = _parser(fields, type(default), chosen, settings)
-    found, rest = parser.parse_known_args(argv)
-    known = [*(leaf.key for leaf in fields), *SLOTS]
-    for word in rest:
-        if word.startswith("-"):
-            raise BadInput(unknown(word.lstrip("-").partition("=")[0], None, [*known, *_OPTIONS]))
+    texts = {}
+    for slot, about in ((slot, docs_of(type(form).__of__)[slot]) for slot in SLOTS):
+        now = shown(settings.get(slot))(extensions.name_of(slot, type(getattr(form, slot)).__of__))
+        choices = [f"- {name}: {extensions.summary(slot, name)}" for name in extensions.names(slot)]
+        texts[slot] = "\n".join([f"{about} {now}", *choices])
+    line, rest = _read(words, texts, form, description=_ABOUT)
+    if rest and rest[0].startswith("-"):
+        known = [*dict(leaves(form)), *SLOTS, *(field.name for field in fields(Options))]
+        raise BadInput(unknown(rest[0].lstrip("-").partition("=")[0].replace("-", "_"), None, known))
     if rest:
         raise BadInput(f"unexpected '{rest[0]}': a value goes after the name of its option, as in --seed 1")
-    values = vars(found)
-    return {key: Setting(values.pop(key), None) for key in known if key in values}, values
+    return line.form
 
 
-def _parser(fields: Sequence[Leaf], cls: type, chosen: Mapping[str, Any], settings: Settings) -> _Parser:
-    width = max(60, min(shutil.get_terminal_size().columns, 110))
-
-    def fill(text: str, column: int = _COLUMN, hang: int = 0) -> str:
-        text = text.replace("%", "%%") if column else text  # argparse formats the help of options, and nothing else
-        return textwrap.fill(text, width - column - 2, subsequent_indent=" " * hang, break_on_hyphens=False)
-
-    parser = _Parser(
-        usage=_USAGE,
-        description=_ABOUT,
-        formatter_class=lambda prog: argparse.RawTextHelpFormatter(prog, 2, _COLUMN, width),
-    )
-    run = parser.add_argument_group("this run")
-    run.add_argument("-h", "--help", action="help", help="Show this text and stop.")
-    for name, option in _OPTIONS.items():
-        run.add_argument(f"--{name}", **{**option, "help": fill(option["help"])})
-    groups = {"": parser.add_argument_group("active learning")}
-    names = parser.add_argument_group("extensions", fill(_CHOICES, 0))
-    for slot in SLOTS:
-        entries = extensions.names(slot)
-        longest = max(map(len, entries))
-        now = settings[slot].value if slot in settings else extensions.name_of(slot, chosen[slot])
-        lines = [fill(f"{docs_of(cls)[slot]} [{now}]")]
-        lines += [fill(f"{name:{longest}}  {extensions.summary(slot, name)}", hang=longest + 2) for name in entries]
-        names.add_argument(f"--{slot}", metavar="NAME", help="\n".join(lines))
-    for leaf in fields:
-        prefix, _, name = leaf.key.rpartition(".")
-        if prefix not in groups:
-            title = f"{prefix} {extensions.name_of(prefix, chosen[prefix])}" if prefix in chosen else prefix
-            groups[prefix] = parser.add_argument_group(title, fill(extensions.first_line(leaf.owner), 0))
-        nargs: dict[str, Any] = {"nargs": "*"} if several(leaf.hint) else {}
-        if leaf.hint is bool:
-            nargs = {"nargs": "?", "const": "true"}
-        groups[prefix].add_argument(
-            f"--{leaf.key}",
-            metavar=metavar(leaf.hint),
-            help=fill(f"{docs_of(leaf.owner).get(name, '')} [{_shown(leaf, settings)}]".lstrip()),
-            **nargs,
-        )
-    return parser
+def _read(words: Sequence[str], texts: dict[str, str], form: Any = None, **how: Any) -> tuple[Any, list[str]]:
+    """What tyro makes of a command line, and the words that it does not know."""
+    named = [
+        (slot, Annotated[str | None, arg(metavar="NAME", help=texts.get(slot, ""), help_behavior_hint="")])
+        for slot in SLOTS
+    ]
+    names = make_dataclass("Names", named, frozen=True)(*[None] * len(SLOTS))
+    rows = [
+        ("run", Annotated[OmitArgPrefixes[Options], arg(help=_RUN)]),
+        ("extension", Annotated[OmitArgPrefixes[type(names)], arg(help=_NAMES)]),
+    ]
+    values = [Options(), names]
+    if form is not None:
+        rows.append(("form", Annotated[type(form), arg(name="", help="")]))
+        values.append(form)
+    default = make_dataclass("Line", rows, frozen=True)(*values)
+    errors = io.StringIO()
+    try:
+        with redirect_stderr(errors), catch_warnings(action="ignore"):  # about the types of somebody's extension
+            return tyro.cli(
+                type(default),
+                default=default,
+                args=words,
+                prog=_PROGRAM,
+                config=(AvoidSubcommands,),
+                return_unknown_args=True,
+                **how,
+            )
+    except SystemExit as stop:
+        if stop.code == 2:
+            raise BadInput(_one_line(errors.getvalue())) from stop
+        raise
 
 
-def _shown(leaf: Leaf, settings: Settings) -> str:
-    if leaf.key in settings:
-        value, where = settings[leaf.key]
-        return f"{_text(value)}, from {where}"
-    return "must be given" if leaf.value is dataclasses.MISSING else _text(leaf.value)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return " ".join(map(_text, value)) or "empty"
-    return {"None": "none", "True": "true", "False": "false"}.get(str(value), str(value).removesuffix(".0"))
+def _one_line(box: str) -> str:
+    """What tyro says in a box, without the box, its title, its colours and the help it repeats."""
+    text = re.sub(r"\x1b\[[\d;]*m|\[/?bold\]", "", box)
+    message = " ".join(line.strip(" │") for line in text.splitlines() if re.match(r"(│|  ).*\w", line))
+    message = re.split(" Argument helptext:| For full helptext,| Got errors:", message)[0]
+    return message.removeprefix("Error parsing ").replace(f"Missing from {_PROGRAM}:", "missing:")

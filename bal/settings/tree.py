@@ -1,4 +1,8 @@
-"""The fields of a tree of frozen dataclasses, and the tree built from settings."""
+"""A tree of frozen dataclasses as a form: what can be filled in, and the tree that comes of it.
+
+A form has the fields of its tree and none of its checks, so that it can hold values that are not right yet. It is a
+dataclass that tyro can read: every extension has its own type, and every field its text and the place of its value.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ import ast
 import dataclasses
 import inspect
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, get_type_hints
+
+import tyro
 
 from bal import extensions
 from bal.extensions import SLOTS
@@ -18,112 +24,88 @@ from bal.settings.layers import Setting, Settings
 from bal.types import BadInput
 
 
-class Leaf(NamedTuple):
-    """A field that holds a value rather than further fields."""
+def form(node: Any, settings: Settings, chosen: Mapping[str, Any], prefix: str = "") -> Any:
+    """The form of a dataclass, or of an instance whose values are then the defaults, filled with settings.
 
-    key: str
-    hint: Any
-    value: Any  # its default, or dataclasses.MISSING where one must be given
-    owner: type  # the dataclass it is a field of
-
-
-def leaves(node: Any, chosen: Mapping[str, Any], prefix: str = "") -> Iterator[Leaf]:
-    """The fields of a dataclass, or of an instance whose values are then the defaults; depth first."""
-    for name, hint, value in _members(node, chosen, prefix):
-        below = value if value is not dataclasses.MISSING else hint
-        if dataclasses.is_dataclass(below):
-            yield from leaves(below, chosen, f"{prefix}{name}.")
-        else:
-            yield Leaf(prefix + name, hint, value, node if isinstance(node, type) else type(node))
-
-
-def build(node: Any, settings: Settings, chosen: Mapping[str, Any], prefix: str = "") -> Any:
-    """An instance like `node` (a dataclass or an instance of one) with these settings.
+    Args:
+        node: the dataclass or the instance.
+        settings: by dotted key.
+        chosen: an extension, or its class, by slot.
+        prefix: what the keys of this node begin with.
 
     Raises:
-        BadInput: a key is unknown, a value has the wrong type, or the dataclass refused the values.
+        BadInput: a value has the wrong type, or at the root, a key is unknown.
     """
-    if not prefix:
-        _refuse_unknown(node, settings, chosen)
-    given: dict[str, Any] = {}
-    for name, hint, value in _members(node, chosen, prefix):
-        key = prefix + name
-        below = value if value is not dataclasses.MISSING else hint
+    cls, values, rows = node if isinstance(node, type) else type(node), {}, []
+    for field in dataclasses.fields(cls):
+        if not field.init:
+            continue
+        name, key, hint = field.name, prefix + field.name, hints_of(cls)[field.name]
+        value = chosen[key] if key in chosen else _default(node, field)
+        below = hint if value is tyro.MISSING else value
         if dataclasses.is_dataclass(below):
             if key in settings and key not in SLOTS and settings[key].value is not None:
                 raise BadInput(f"{settings[key].at(key)}: expected a mapping of its fields")
-            if isinstance(below, type) or any(other.startswith(f"{key}.") for other in settings):
-                given[name] = build(below, settings, chosen, f"{key}.")
-        elif key in settings:
-            given[name] = _value(key, settings[key], hint)
-        elif value is dataclasses.MISSING:
-            raise BadInput(f"{key} is missing: give {describe(hint)} with --{key} or in a YAML file")
+            values[name] = form(below, settings, chosen, f"{key}.")
+            kind, text = type(values[name]), docs_of(cls).get(name)
+            if key in SLOTS:
+                text = f"{extensions.name_of(key, kind.__of__)}: {extensions.first_line(kind.__of__)}"
+            rows.append((name, Annotated[kind, tyro.conf.arg(help=text)]))
+        else:
+            values[name] = _value(key, settings[key], hint) if key in settings else value
+            hinted = None if values[name] is tyro.MISSING else shown(settings.get(key))
+            rows.append((name, Annotated[hint, tyro.conf.arg(help=docs_of(cls).get(name), help_behavior_hint=hinted)]))
+    filled = dataclasses.make_dataclass(cls.__name__, rows, frozen=True, namespace={"__of__": cls})(**values)
+    if not prefix:
+        _refuse_unknown(dict(leaves(filled)), settings)
+    return filled
+
+
+def leaves(filled: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted keys of a form that hold a value rather than further fields, and their values; depth first."""
+    for name, value in vars(filled).items():
+        if hasattr(type(value), "__of__"):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def build(filled: Any, settings: Settings, prefix: str = "") -> Any:
+    """The tree that a form describes.
+
+    Raises:
+        BadInput: a value is missing, or a dataclass refused its values; says where they came from if that is known.
+    """
+    values = {
+        name: build(value, settings, f"{prefix}{name}.") if hasattr(type(value), "__of__") else value
+        for name, value in vars(filled).items()
+    }
+    for name, value in values.items():
+        if value is tyro.MISSING:
+            raise BadInput(f"{prefix}{name} is missing: give {describe(hints_of(type(filled).__of__)[name])}")
     try:
-        return node(**given) if isinstance(node, type) else dataclasses.replace(node, **given)
+        return type(filled).__of__(**values)
     except (TypeError, ValueError) as error:
         raise BadInput(_located(str(error), prefix, settings)) from error
 
 
-def _located(message: str, prefix: str, settings: Settings) -> str:
-    """What a dataclass said about its values, and which setting it is about as far as that can be known."""
-    message = " ".join(message.split())
-    keys = [key for key in settings if key.startswith(prefix)]
-    named = message.partition(":")[0]
-    if named in keys:
-        return settings[named].at(named) + message.removeprefix(named)
-    if prefix and len(keys) == 1:
-        return f"{settings[keys[0]].at(keys[0])}: {message.removeprefix(keys[0]).lstrip()}"
-    return message if message.startswith(prefix) else f"{prefix[:-1]}: {message}"
-
-
-def _members(node: Any, chosen: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any, Any]]:
-    hints = hints_of(node if isinstance(node, type) else type(node))
-    for field in dataclasses.fields(node):
-        if not field.init:
-            continue
-        if not prefix and field.name in chosen:
-            value = chosen[field.name]
-        elif not isinstance(node, type):
-            value = getattr(node, field.name)
-        elif field.default_factory is not dataclasses.MISSING:
-            value = field.default_factory()
-        else:
-            value = field.default
-        yield field.name, hints[field.name], value
-
-
-def _value(key: str, setting: Setting, hint: Any) -> Any:
-    try:
-        return convert(setting.value, hint, text=setting.where is None)
-    except (TypeError, ValueError) as error:
-        got = setting.value
-        if setting.where is None and isinstance(got, list):
-            got = " ".join(got)
-        raise BadInput(f"{setting.at(key)}: expected {describe(hint)}, got {got!r}") from error
-
-
-def _refuse_unknown(node: Any, settings: Settings, chosen: Mapping[str, Any]) -> None:
-    known = {leaf.key: leaf.hint for leaf in leaves(node, chosen)}
-    groups = {key[: key.rindex(".")] for key in known if "." in key} | set(SLOTS)
-    for key, setting in settings.items():
-        parent = key.rpartition(".")[0]
-        if key in known or key in groups:
-            continue
-        if parent in known:
-            raise BadInput(f"{setting.at(parent)}: expected {describe(known[parent])}, got a mapping")
-        raise BadInput(unknown(key, setting.where, [*known, *groups]))
+def shown(setting: Setting | None) -> Callable[[str], str]:
+    """How `--help` writes a value in force, which tyro has turned into text."""
+    if setting is None or setting.where is None:
+        return lambda text: f"(default: {text or 'empty'})"
+    return lambda text: f"({text or 'empty'}, from {setting.where})"
 
 
 def unknown(key: str, where: str | None, known: Sequence[str]) -> str:
     """What to say about a key that nothing has: the nearest one, or the extension that would have it."""
-    what = f"{where}: unknown key '{key}'" if where else f"unknown option --{key}"
+    what = f"{where}: unknown key '{key}'" if where else f"unknown option {Setting(None, None).at(key)}"
     slot, _, field = key.partition(".")
     if slot in SLOTS and field:
         for name, cls in SLOTS[slot].table.items():
             if field in {member.name for member in dataclasses.fields(cls)}:
                 return f"{what}; it belongs to {SLOTS[slot].noun} '{name}', which --{slot} {name} would choose"
-    names = known if where else [f"--{name}" for name in known]
-    return (what + extensions.nearest(key if where else f"--{key}", names)).removesuffix(";")
+    spelled = (lambda name: name) if where else Setting(None, None).at
+    return (what + extensions.nearest(spelled(key), map(spelled, known))).removesuffix(";")
 
 
 @cache
@@ -152,3 +134,41 @@ def docs_of(cls: type) -> dict[str, str]:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
                 docs[name] = " ".join(text.split())
     return docs
+
+
+def _default(node: Any, field: dataclasses.Field) -> Any:
+    if not isinstance(node, type):
+        return getattr(node, field.name)
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return tyro.MISSING if field.default is dataclasses.MISSING else field.default
+
+
+def _value(key: str, setting: Setting, hint: Any) -> Any:
+    try:
+        return convert(setting.value, hint)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{setting.at(key)}: expected {describe(hint)}, got {setting.value!r}") from error
+
+
+def _located(message: str, prefix: str, settings: Settings) -> str:
+    """What a dataclass said about its values, and which setting it is about as far as that can be known."""
+    message = " ".join(message.split())
+    keys = [key for key in settings if key.startswith(prefix)]
+    named = message.partition(":")[0]
+    if named in keys:
+        return settings[named].at(named) + message.removeprefix(named)
+    if prefix and len(keys) == 1:
+        return f"{settings[keys[0]].at(keys[0])}: {message.removeprefix(keys[0]).lstrip()}"
+    return message if message.startswith(prefix) else f"{prefix[:-1]}: {message}"
+
+
+def _refuse_unknown(known: Mapping[str, Any], settings: Settings) -> None:
+    groups = {key[: key.rindex(".")] for key in known if "." in key} | set(SLOTS)
+    for key, setting in settings.items():
+        parent = key.rpartition(".")[0]
+        if key in known or key in groups:
+            continue
+        if parent in known:
+            raise BadInput(f"{setting.at(parent)}: expected a single value or a list, got a mapping")
+        raise BadInput(unknown(key, setting.where, [*known, *groups]))
