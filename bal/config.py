@@ -115,12 +115,12 @@ def parse(argv: Sequence[str] | None = None, default: Config | None = None) -> C
     if options.resume and options.overwrite:
         raise BadInput("--resume goes on with a run and --overwrite deletes it: give one of the two")
     default = Config() if default is None else default
-    stored: list[Path] = []
+    out, stored = options.out, []
     if options.resume:
-        out = options.out or default_out(_resolve(default, options.files, names, words))
+        out = out or default_out(_resolve(default, options.files, names, words))
         stored = [path for path in (out / "config.yaml",) if path.exists()]
     config = _resolve(default, [*stored, *options.files], names, words)
-    return Command(config, options.out or default_out(config), options.resume, options.overwrite, options.quiet)
+    return Command(config, out or default_out(config), options.resume, options.overwrite, options.quiet)
 
 
 def load(*paths: str | Path, default: Config | None = None) -> Config:

@@ -127,7 +127,7 @@ def test_the_default_can_be_given_from_python(yaml):
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "train:\nhead:\n", "null\n", "train: {}\n"])
 def test_an_empty_file_overrides_nothing(yaml, text):
-    assert config("--config", yaml(text)) == Config()
+    assert load(yaml(text)) == Config()
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_an_empty_file_overrides_nothing(yaml, text):
     ],
 )
 def test_the_ways_to_write_an_extension(yaml, text, head):
-    assert config("--config", yaml(text)).head == head
+    assert load(yaml(text)).head == head
 
 
 def test_another_name_drops_the_fields_of_the_earlier_one(yaml):

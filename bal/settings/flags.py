@@ -97,7 +97,7 @@ def _read(words: Sequence[str], texts: dict[str, str], form: Any = None, **how: 
         (slot, Annotated[str | None, arg(metavar="NAME", help=texts.get(slot, ""), help_behavior_hint="")])
         for slot in SLOTS
     ]
-    names = make_dataclass("Names", named, frozen=True)(*[None] * len(SLOTS))
+    names = make_dataclass("Names", named)(*[None] * len(SLOTS))
     rows = [
         ("run", Annotated[OmitArgPrefixes[Options], arg(help=_RUN)]),
         ("extension", Annotated[OmitArgPrefixes[type(names)], arg(help=_NAMES)]),
@@ -106,7 +106,7 @@ def _read(words: Sequence[str], texts: dict[str, str], form: Any = None, **how: 
     if form is not None:
         rows.append(("form", Annotated[type(form), arg(name="", help="")]))
         values.append(form)
-    default = make_dataclass("Line", rows, frozen=True)(*values)
+    default = make_dataclass("Line", rows)(*values)
     errors = io.StringIO()
     try:
         with redirect_stderr(errors), catch_warnings(action="ignore"):  # about the types of somebody's extension

@@ -55,7 +55,7 @@ def form(node: Any, settings: Settings, chosen: Mapping[str, Any], prefix: str =
             values[name] = _value(key, settings[key], hint) if key in settings else value
             hinted = None if values[name] is tyro.MISSING else shown(settings.get(key))
             rows.append((name, Annotated[hint, tyro.conf.arg(help=docs_of(cls).get(name), help_behavior_hint=hinted)]))
-    filled = dataclasses.make_dataclass(cls.__name__, rows, frozen=True, namespace={"__of__": cls})(**values)
+    filled = dataclasses.make_dataclass(cls.__name__, rows, eq=False, repr=False, namespace={"__of__": cls})(**values)
     if not prefix:
         _refuse_unknown(dict(leaves(filled)), settings)
     return filled
