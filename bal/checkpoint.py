@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import re
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
+
+ROOM = 2**17  # bytes that a checkpoint takes besides its arrays
+
+
+def _reserve(folder: Path, size: int) -> None:
+    """Raises OSError unless so many bytes can be written: orbax would say so in a thousand lines."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with tempfile.NamedTemporaryFile(dir=folder.parent, prefix=f".{folder.name}.") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise OSError(error.errno, os.strerror(error.errno), str(folder)) from error
 
 
 def flat(tree: Any) -> dict[str, np.ndarray]:
@@ -34,6 +54,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int = 2):
         """`folder` is made when it is first written to; the newest `keep` checkpoints stay."""
+        self._folder, self._failed = folder, False
         self._checkpointer = ocp.training.Checkpointer(
             str(folder.absolute()),
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),  # pyright: ignore[reportArgumentType]
@@ -47,8 +68,23 @@ class Checkpoints:
         return None if newest is None else int(newest.step)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Writes a nested dict of arrays and returns once it is on disk."""
-        self._checkpointer.save(step, state, overwrite=True)
+        """Writes a nested dict of arrays and returns once it is on disk.
+
+        Raises:
+            OSError: it could not be written; nothing of it stays.
+        """
+        self._folder.mkdir(exist_ok=True)
+        _reserve(self._folder, 3 * sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + ROOM)
+        try:
+            self._checkpointer.save(step, state, overwrite=True)
+        except Exception as error:
+            self._failed = True
+            for part in self._folder.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(part, ignore_errors=True)
+            code = re.search(r"os_error_code='(\d+)'", str(error))  # what TensorStore makes of an OSError
+            if code is None:
+                raise
+            raise OSError(int(code[1]), os.strerror(int(code[1])), str(self._folder)) from error
 
     def load(self, step: int) -> dict[str, Any]:
         """The nested dict of arrays that was saved."""
@@ -56,4 +92,5 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits for whatever is still being written or deleted."""
-        self._checkpointer.close()
+        with contextlib.suppress(*((Exception,) if self._failed else ())):  # orbax raises again what `save` has raised
+            self._checkpointer.close()

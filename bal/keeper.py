@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from bal.lab import Lab
 from bal.pool import Pool, empty, pack, unpack
 from bal.rundir import RunFolder
 from bal.train import abstract
-from bal.types import Model
+from bal.types import BadInput, Model
 
 PANELS = 4  # images drawn in the report
 
@@ -29,8 +30,22 @@ def draw(lab: Lab, model: Model, bought: list[dict[str, Any]]) -> list[report.Pa
     for id, asked in most:
         prediction, score = evaluate.inspect(model, lab.source, lab.config.acq, id)
         boxes = [(*q["box"], q["policy"], q["score"]) for q in asked]
-        drawn.append(report.Panel(id, lab.source.image(id), prediction, lab.source.mask(id), score, boxes))
+        drawn.append(report.Panel(id, lab.source.image(id), prediction, truth(lab, id), score, boxes))
     return drawn
+
+
+def truth(lab: Lab, id: str) -> np.ndarray | None:
+    """The source's mask; None for an image that only the annotator can label."""
+    try:
+        return lab.source.mask(id)
+    except BadInput:
+        return None
+
+
+def fingerprint(lab: Lab) -> np.ndarray:
+    """A number that differs where the pool or the test images are not the same."""
+    names = "\n".join((*lab.source.pool, "", *lab.source.test, "", *lab.source.classes))
+    return np.array(zlib.crc32(lab.regions.box.tobytes(), zlib.crc32(names.encode())), np.int64)
 
 
 class Keeper:
@@ -42,13 +57,19 @@ class Keeper:
         self.panels: list[report.Panel] = []  # the newest purchase, as the model that asked for it saw it
 
     def restore(self) -> tuple[int, Pool, list[dict[str, Any]]]:
-        """The next round, the pool, and what was bought for that round; cuts the journals back to where they agree."""
+        """The next round, the pool, and what was bought for that round; cuts the journals back to where they agree.
+
+        Raises:
+            BadInput: the data or the journals are not those of this run any more.
+        """
         last = self.checkpoints.latest()
         if last is None:
             self.folder.curve.cut(0)
             self.folder.ledger.cut(0)
             return 0, empty(self.lab.costs.size), []
         saved = self.checkpoints.load(last)
+        if saved["data"] != fingerprint(self.lab):
+            raise BadInput(f"the images are not those that {self.folder.path} was begun with; choose another --out")
         curve, ledger = (int(v) for v in saved["journals"])
         self.folder.curve.cut(curve)
         self.folder.ledger.cut(ledger)
@@ -70,22 +91,40 @@ class Keeper:
         tally: metrics.Tally,
     ) -> None:
         """Logs a round, then makes it count: what comes after the last checkpoint is cut off on resume."""
-        self.log(bought)
-        self.folder.add_row(row)
-        state = {
+        before = self.folder.curve.size, self.folder.ledger.size
+        try:
+            self.log(bought)
+            self.folder.add_row(row)
+            self.checkpoints.save(round, self._state(pool, model, tally))
+        except OSError:
+            self.folder.curve.cut(before[0])
+            self.folder.ledger.cut(before[1])
+            raise
+        if bought:
+            self.panels = draw(self.lab, model, bought)
+        self._report(tally)
+
+    def __enter__(self) -> Keeper:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        """Closes the files. A run whose first round failed for a reason that will not go away leaves nothing."""
+        hopeless = kind is not None and issubclass(kind, BadInput | FloatingPointError)
+        hopeless = hopeless and self.checkpoints.latest() is None
+        self.checkpoints.close()
+        if hopeless:
+            self.folder.discard()
+
+    def _state(self, pool: Pool, model: Model, tally: metrics.Tally) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {
             "params": flat(model.params),
             "calibrator": flat(model.state),
             "pool": pack(pool),
             "tally": tally._asdict(),
             "journals": np.array([self.folder.curve.size, self.folder.ledger.size]),
+            "data": fingerprint(self.lab),
         }
-        self.checkpoints.save(round, state)
-        if bought:
-            self.panels = draw(self.lab, model, bought)
-        self._report(tally)
-
-    def close(self) -> None:
-        self.checkpoints.close()
 
     def _bought(self, round: int) -> list[dict[str, Any]]:
         return [q for q in self.folder.queries() if q["round"] == round]

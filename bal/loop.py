@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from bal.purchase import Purchase, allowance, compose
 from bal.rundir import RunFolder
 from bal.score import score_regions
 from bal.train import Crop, Progress, crop_around, fit
-from bal.types import Model
+from bal.types import IGNORE, BadInput, Model, Region
 
 
 class Event(NamedTuple):
@@ -57,12 +58,14 @@ def run_loop(
     Args:
         config: what to do. Equal configs buy equal labels.
         out: the run's folder; None leaves nothing on disk.
-        resume: go on with the run in `out`, from its last complete round. Its records so far are not given again.
+        resume: go on with the run in `out`, from its last complete round, or begin it if there is none. Its records
+            so far are not given again.
         overwrite: delete the run in `out` first.
         watch: called often, with what is going on.
 
     Returns:
-        An iterator; nothing but checks is done before it is asked for its first record.
+        An iterator. Before it is asked for its first record everything is checked that can be without training,
+        and the folder is made; a run that is then refused in its first round leaves no folder behind.
 
     Raises:
         BadInput: the configuration, the data or the folder cannot be used.
@@ -76,33 +79,31 @@ def run_loop(
 
 def _rounds(lab: Lab, folder: RunFolder | None, watch: Watch) -> Iterator[Record]:
     """The method, one round after the other."""
-    keeper = Keeper(lab, folder) if folder else None
-    first, pool, bought = keeper.restore() if keeper else (0, empty(lab.costs.size), [])
-    if first == 0:
-        pool, bought = annotate(lab, pool, 0, start_set(lab, pool), None)
-        if keeper:
-            keeper.log(bought)
-    for round in range(first, lab.config.rounds + 1):
-        began = time.perf_counter()
-        model = train_on(lab, pool, round, watch)
-        model = evaluate.calibrate(model, lab.source, lab.regions, pool.bought(AUDIT))
-        fitted = time.perf_counter()
-        tally = evaluate.tally(model, lab.source, lab.source.test, partial(_tell, watch, round, "evaluate"))
-        row = describe(lab, pool, round, bought, model, tally)
-        row["seconds_fit"], row["seconds_score"] = fitted - began, 0.0
-        bought, short = [], 0.0
-        if round < lab.config.rounds:
+    with Keeper(lab, folder) if folder else nullcontext() as keeper:
+        first, pool, bought = keeper.restore() if keeper else (0, empty(lab.costs.size), [])
+        if first == 0:
+            pool, bought = annotate(lab, pool, 0, start_set(lab, pool), None)
+            if keeper:
+                keeper.log(bought)
+        for round in range(first, lab.config.rounds + 1):
             began = time.perf_counter()
-            scores = score_all(lab, model, round, watch)
-            row["seconds_score"] = time.perf_counter() - began
-            purchase = select(lab, pool, round + 1, scores)
-            pool, bought = annotate(lab, pool, round + 1, purchase, scores)
-            short = purchase.short
-        if keeper:
-            keeper.save(round, row, bought, pool, model, tally)
-        yield Record(row, bought, model, short)
-    if keeper:
-        keeper.close()
+            model = train_on(lab, pool, round, watch)
+            model = evaluate.calibrate(model, lab.source, lab.regions, pool.bought(AUDIT))
+            fitted = time.perf_counter()
+            tally = evaluate_all(lab, model, round, watch)
+            row = describe(lab, pool, round, bought, model, tally)
+            row["seconds_fit"], row["seconds_score"] = fitted - began, 0.0
+            bought, short = [], 0.0
+            if round < lab.config.rounds:
+                began = time.perf_counter()
+                scores = score_all(lab, model, round, watch)
+                row["seconds_score"] = time.perf_counter() - began
+                purchase = select(lab, pool, round + 1, scores)
+                pool, bought = annotate(lab, pool, round + 1, purchase, scores)
+                short = purchase.short
+            if keeper:
+                keeper.save(round, row, bought, pool, model, tally)
+            yield Record(row, bought, model, short)
 
 
 def train_on(lab: Lab, pool: Pool, round: int, watch: Watch) -> Model:
@@ -112,6 +113,7 @@ def train_on(lab: Lab, pool: Pool, round: int, watch: Watch) -> Model:
     def heard(progress: Progress) -> None:
         watch(Event(round, "fit", progress.step, progress.steps, progress.loss))
 
+    watch(Event(round, "fit", 0, config.train.steps))
     crops = list(crops_of(lab, pool))
     params = fit(config.head, lab.net, config.loss, config.train, crops, lab.key(round, 0), heard)
     return Model(config.head, lab.net, params, config.calibrator, config.calibrator.init(lab.net.classes))
@@ -127,9 +129,17 @@ def crops_of(lab: Lab, pool: Pool) -> Iterator[Crop]:
             yield crop_around(image, label, lab.regions.box[m], lab.config.train.patch)
 
 
+def evaluate_all(lab: Lab, model: Model, round: int, watch: Watch) -> metrics.Tally:
+    """Compares the model with the masks of the test images."""
+    tell = partial(_tell, watch, round, "evaluate")
+    tell(0, len(lab.source.test))
+    return evaluate.tally(model, lab.source, lab.source.test, tell)
+
+
 def score_all(lab: Lab, model: Model, round: int, watch: Watch) -> np.ndarray:
     """[M] the acquisition's score of every region."""
     key, tell = lab.key(round, 1), partial(_tell, watch, round, "score")
+    tell(0, len(lab.source.pool))
     return score_regions(model, lab.source, lab.regions, lab.config.unit, lab.config.acq, key, tell)
 
 
@@ -153,6 +163,7 @@ def annotate(
     """Asks the annotator: the pool with the answers in it, and the purchase's lines for the ledger."""
     asked = [lab.regions.describe(m) for m in purchase.index]
     answers = lab.config.annotator.annotate(lab.source, asked)
+    check(asked, answers, len(lab.source.classes))
     known = np.full(lab.costs.shape, np.nan) if scores is None or not lab.config.acq.needs else scores
     lines = [
         {
@@ -167,6 +178,19 @@ def annotate(
         for m, region, policy, cost in zip(purchase.index, asked, purchase.policy, purchase.cost, strict=True)
     ]
     return add(pool, purchase.index, purchase.cost, purchase.lots, answers), lines
+
+
+def check(asked: list[Region], answers: list[np.ndarray], classes: int) -> None:
+    """Raises BadInput unless every region has an answer of its own size, in class ids."""
+    if len(answers) != len(asked):
+        raise BadInput(f"the annotator was asked about {len(asked)} regions and gave {len(answers)} answers")
+    for region, answer in zip(asked, answers, strict=True):
+        what = f"the annotator's answer for region {region.region} of {region.image}"
+        if answer.shape != region.box[2:]:
+            raise BadInput(f"{what} has the shape {answer.shape}; expected {region.box[2:]}")
+        wrong = answer[((answer < 0) | (answer >= classes)) & (answer != IGNORE)]
+        if wrong.size:
+            raise BadInput(f"{what} holds class {wrong[0]}; expected 0 to {classes - 1}, or {IGNORE} for unlabelled")
 
 
 def describe(

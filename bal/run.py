@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 
@@ -25,12 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nbal: interrupted; --resume goes on from the last complete round", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read our lines, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _fail(f"the disk is full ({error.filename or 'while writing'}); free some space and --resume")
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
-            return _fail(f"cannot write {error.filename}: {error.strerror}")
-        raise
+            where = f" ({error.filename})" if error.filename else ""
+            return _fail(f"the disk is full{where}; free some space and --resume")
+        return _fail(f"{error.filename or 'the system'}: {error.strerror or error}")
 
 
 def _run(argv: Sequence[str] | None) -> int:

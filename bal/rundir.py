@@ -14,6 +14,7 @@ from typing import Any
 from bal.types import BadInput
 
 MARK = "config.yaml"
+SAYS = ("acq:", "rounds:")  # how some lines of it begin
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -50,8 +51,12 @@ class Journal:
             raise
 
     def cut(self, size: int) -> None:
-        """Forgets everything after the first `size` bytes."""
-        if self.path.exists():
+        """Forgets everything after the first `size` bytes. Raises BadInput where there are not as many."""
+        if self.size < size:
+            raise BadInput(
+                f"{self.path} has lost {size - self.size} bytes since it was written; put them back or --overwrite"
+            )
+        if self.size > size:
             os.truncate(self.path, size)
 
 
@@ -65,29 +70,61 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.report = path / "report.html"
         self.config = path / MARK
+        self._made = False
 
     def begin(self, config: str, resume: bool, overwrite: bool) -> None:
         """Makes the folder ready for a new run, or leaves that of an old one as it is.
 
-        Raises:
-            BadInput: there is something in the way, or nothing that could be resumed.
-        """
-        taken = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
-        if taken and not self.config.is_file():
-            if not self._only_ours():
-                raise BadInput(f"{self.path} exists and holds no run; choose another --out")
-            taken = False
-        if taken and not (resume or overwrite):
-            raise BadInput(f"{self.path} holds a run already: give --resume, --overwrite or another --out")
-        if taken and overwrite:
-            shutil.rmtree(self.path)
-        self.path.mkdir(parents=True, exist_ok=True)
-        if not self.config.exists():
-            write_whole(self.config, config)
+        `resume` without a run begins one, so that a run killed before its first file was written can be resumed too.
+        `overwrite` deletes the files of a run and nothing else.
 
-    def _only_ours(self) -> bool:
-        """Whether all there is is a run killed before its first file was complete."""
-        return self.path.is_dir() and all(p.name == f".{MARK}.part" for p in self.path.iterdir())
+        Raises:
+            BadInput: there is something in the way.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise BadInput(f"{self.path} is a file; --out names the folder of a run")
+        self._made = not self.path.exists()
+        self.path.mkdir(parents=True, exist_ok=True)
+        if set(self.path.iterdir()) - set(self._parts()):
+            if not self._holds_run():
+                raise BadInput(f"{self.path} exists and holds no run; choose another --out")
+            if not (resume or overwrite):
+                raise BadInput(f"{self.path} holds a run already: give --resume, --overwrite or another --out")
+            if overwrite:
+                self.clear()
+        for part in self._parts():
+            part.unlink(missing_ok=True)
+        if not self.config.exists():
+            try:
+                write_whole(self.config, config)
+            except OSError:
+                self.discard()
+                raise
+
+    def clear(self) -> None:
+        """Deletes the files of a run and nothing else, that which makes the folder one last."""
+        if self.checkpoints.exists():
+            shutil.rmtree(self.checkpoints)
+        for file in (*self._parts(), self.report, self.curve.path, self.ledger.path, self.config):
+            file.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Deletes a run that has come to nothing, and its folder if that was made for it."""
+        self.clear()
+        if self._made and not any(self.path.iterdir()):
+            self.path.rmdir()
+
+    def _parts(self) -> list[Path]:
+        """Files that only a killed process leaves: it was about to rename or to delete them."""
+        names = (f".{MARK}.part", f".{self.report.name}.????????", f".{self.checkpoints.name}.????????")
+        return [part for name in names for part in self.path.glob(name)]
+
+    def _holds_run(self) -> bool:
+        """Whether there is a config.yaml, and it is one of ours."""
+        if not self.config.is_file():
+            return False
+        lines = self.config.read_text(encoding="utf-8", errors="replace").splitlines()
+        return all(any(line.startswith(key) for line in lines) for key in SAYS)
 
     def add_row(self, row: Mapping[str, Any]) -> None:
         """Appends one line to curve.csv, and the header before the first."""
