@@ -4,49 +4,75 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from bal.config import Config
 from bal.extensions import name_of
 from bal.loop import Event, Record
 from bal.rundir import RunFolder
 
+PLAIN = 160  # columns where there is no terminal
 SHARE = {"fit": (0.0, 0.85), "evaluate": (0.85, 0.05), "score": (0.9, 0.1)}  # where a stage lies in a round
-NAMES = {"fit": "training", "evaluate": "evaluating", "score": "scoring the pool"}
+NAMES = {"fit": "training", "evaluate": "evaluating", "score": "scoring"}
+UNITS = {"fit": "step", "evaluate": "image", "score": "image"}
+
+
+class TimeLeft(ProgressColumn):
+    """Counts down to when the run will be done, as far as is known."""
+
+    def render(self, task: Task) -> Text:
+        if task.fields["done_at"] is None:
+            return Text("-:--:-- left")
+        seconds = max(0, round(task.fields["done_at"] - time.monotonic()))
+        return Text(f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left")
 
 
 class Display:
     """A context in which a run is watched. `watch` and `record` are given to the loop."""
 
-    def __init__(self, config: Config, out: Path, quiet: bool = False):
-        self.config, self.out, self.quiet = config, out, quiet
-        self.console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
+    def __init__(self, config: Config, out: Path, quiet: bool = False, resume: bool = False):
+        self.config, self.out, self.quiet, self.resume = config, out, quiet, resume
+        self.console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN)
         self.last: Mapping[str, Any] | None = None
+        self.seen: set[str] = set()  # stages that have made progress, so that their programs are compiled
+        self.begun: tuple[float, float] | None = None  # when measuring the pace began, and how far the run was then
+        self.pace: float | None = None  # seconds a round
         self.progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=None),
             TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TimeLeft(),
             console=self.console,
             transient=True,
+            expand=True,
             disable=quiet or not self.console.is_terminal,
         )
-        self.task = self.progress.add_task("starting", total=config.rounds + 1, detail="")
+        self.task = self.progress.add_task("starting", total=config.rounds + 1, detail="", done_at=None)
 
     def __enter__(self) -> Display:
+        rows = RunFolder(self.out).rows() if self.resume else []
+        if rows:
+            self.last = rows[-1]
         if not self.quiet:
-            head, source = name_of("head", self.config.head), name_of("source", self.config.source)
-            self.console.print(
-                f"bal: {name_of('acq', self.config.acq)} with {head} on {source}; {self.config.budget:g} "
-                f"{self.config.cost} in {self.config.rounds} rounds after a start of {self.config.start:g} → {self.out}"
+            config, folder = self.config, RunFolder(self.out)
+            head, source = name_of("head", config.head), name_of("source", config.source)
+            again = f"resuming {folder.path}" if folder.config.is_file() else f"no run in {folder.path} yet: a new one"
+            self.say(
+                [
+                    f"bal: {name_of('acq', config.acq)} with {head} on {source};",
+                    f"{config.start:g} {config.cost} at random, then up to {config.budget:g} in {config.rounds} rounds",
+                    f"→ {self.out}",
+                    *([f"({again})"] if self.resume else []),
+                ]
             )
         self.progress.start()
         return self
@@ -57,31 +83,77 @@ class Display:
             folder = RunFolder(self.out)
             rows = folder.rows()
             if rows:
-                self.console.print(summary_table(rows))
+                self.console.print(summary_table(rows, self.console.width))
                 self.console.print(f"report: {folder.report}\ncurve:  {folder.curve.path}", soft_wrap=True)
+
+    def say(self, parts: Sequence[str], style: str | None = None) -> None:
+        """Prints a line; where the terminal is too narrow, it goes on below, indented, at the next part."""
+        lines, width = [parts[0]], self.console.width
+        for part in parts[1:]:
+            if len(lines[-1]) + 1 + len(part) < width or not self.console.is_terminal:
+                lines[-1] += " " + part
+            else:
+                lines.append("  " + part.lstrip(" |"))
+        self.console.print("\n".join(lines), style=style, soft_wrap=True, markup=False)
 
     def watch(self, event: Event) -> None:
         """Moves the progress bar."""
         first, length = SHARE[event.stage]
-        loss = "" if event.loss is None else f", loss {event.loss:.4f}"
+        completed = event.round + first + length * event.done / max(event.total, 1)
+        if event.done:
+            self.seen.add(event.stage)
+        detail = f"{UNITS[event.stage]} {event.done}/{event.total}"
+        if event.stage not in self.seen:
+            detail = "compiling, which takes a while"
+        elif not event.done:
+            detail = "starting"
+        elif event.loss is not None:
+            detail += f", loss {event.loss:.4f}"
         self.progress.update(
             self.task,
-            completed=event.round + first + length * event.done / max(event.total, 1),
-            description=f"round {event.round} of {self.config.rounds}: {NAMES[event.stage]}",
-            detail=f"{event.done}/{event.total}{loss}",
+            completed=completed,
+            description=f"round {event.round}/{self.config.rounds}: {NAMES[event.stage]:<10}",
+            detail=detail,
+            done_at=self._done_at(completed),
         )
 
     def record(self, record: Record) -> None:
-        """Says what a round has brought."""
+        """Says what a round has brought, and whether less was bought than should have been."""
         if not self.quiet:
-            self.console.print(round_line(record.row, self.last, self.config), soft_wrap=True)
-        if record.short >= 1 and not any(q["policy"] == "random" for q in record.queries):
-            self.console.print(
-                f"note: the pool had no more regions for {record.short:g} {self.config.cost} of this purchase",
-                style="yellow",
-                soft_wrap=True,
-            )
+            self.say(round_parts(record.row, self.last, self.config))
+        for note in notes(record, self.config):
+            self.say([f"note: {note}"], style="yellow")
         self.last = record.row
+        self.begun = None  # the first round has compiled everything: later ones say better how long a round takes
+
+    def _done_at(self, completed: float) -> float | None:
+        """When the run will be done, if it goes on as it has since the end of its newest round."""
+        now = time.monotonic()
+        if self.begun is None:
+            self.begun = now, completed
+        since, base = self.begun
+        if completed - base > 0.1 or (self.pace is None and completed > base):
+            self.pace = (now - since) / (completed - base)
+        return None if self.pace is None else now + self.pace * (self.config.rounds + SHARE["score"][0] - completed)
+
+
+def notes(record: Record, config: Config) -> list[str]:
+    """What a person would want to know about a purchase that is not as it was asked for."""
+    if not record.queries:
+        return []
+    spent = dict.fromkeys(("steered", "random", "audit"), 0.0)
+    for query in record.queries:
+        spent[query["policy"]] += query["cost"]
+    found, dearest = [], max(query["cost"] for query in record.queries)
+    asked = config.steer * (spent["steered"] + spent["random"]) if config.acq.needs else 0.0
+    if spent["steered"] < asked - dearest:
+        found.append(
+            f"only {spent['steered']:g} of {asked:g} {config.cost} could follow the score, for the selector chose no "
+            "more; the rest was spread at random"
+        )
+    if record.short >= 2 * dearest:
+        found.append(f"{record.short:g} {config.cost} were left over, for the pool had nothing more to buy")
+    return found
 
 
 def classes_of(row: Mapping[str, Any]) -> list[str]:
@@ -89,40 +161,54 @@ def classes_of(row: Mapping[str, Any]) -> list[str]:
     return [key.removeprefix("f1_") for key in row if key.startswith("f1_")]
 
 
-def round_line(row: Mapping[str, Any], before: Mapping[str, Any] | None, config: Config) -> str:
-    """One round in one line."""
+def round_parts(row: Mapping[str, Any], before: Mapping[str, Any] | None, config: Config) -> list[str]:
+    """One round in one line, in the parts at which it may be broken."""
     parts = [f"round {row['round']}/{config.rounds}: {row['cost']:g} {config.cost}, IoU"]
     for name in classes_of(row):
         gain = "" if before is None else f" ({row[f'iou_{name}'] - before[f'iou_{name}']:+.3f})"
-        parts.append(f"{name} {row[f'iou_{name}']:.3f}{gain}")
-    parts.append(f"| foreground ECE {row['ece_foreground_raw']:.3f} → {row['ece_foreground']:.3f}")
-    parts.append(f"| fit {row['seconds_fit']:.0f} s, score {row['seconds_score']:.0f} s")
-    return "  ".join(parts)
+        parts.append(f" {name} {_shown(row[f'iou_{name}'])}{gain}")
+    parts.append(f" | foreground ECE {_shown(row['ece_foreground_raw'])} → {_shown(row['ece_foreground'])}")
+    parts.append(f" | fit {row['seconds_fit']:.0f} s, score {row['seconds_score']:.0f} s")
+    return parts
 
 
-def summary_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The acquisition curve as a table; pooled IoU, and the mean over images beside it."""
+def summary_table(rows: Sequence[Mapping[str, Any]], width: int = PLAIN) -> Table:
+    """The acquisition curve as a table of at most `width` columns; what does not fit is in curve.csv."""
     names = classes_of(rows[0])
-    baseline = rows[-1]["iou_all_background"]
+    for images in (True, False):
+        for shown in range(len(names), 0, -1):
+            table = _table(rows, names[:shown], len(names) - shown, images)
+            if Console(width=10_000).measure(table).maximum <= width:
+                return table
+            if images:
+                break  # before a class is left out, the second number of each goes
+    return _table(rows, names[:1], len(names) - 1, False)
+
+
+def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], left_out: int, images: bool) -> Table:
+    """`images`: the mean over images beside what is pooled over all pixels."""
+    more = f"; {left_out} more classes in curve.csv" if left_out else ""
     table = Table(
-        title="IoU over all test pixels (mean over images)",
-        caption=f"Predicting {names[0]} everywhere scores {baseline:.3f} on {names[0]} and 0 on the rest.",
+        title="IoU over all test pixels" + (" (mean over images)" if images else "") + more,
+        caption=f"Predicting {names[0]} everywhere: IoU {rows[-1]['iou_all_background']:.3f} on it, 0 on the rest.\n"
+        "fg ECE: calibration error of the foreground, before→after; T: temperature.",
         title_justify="left",
         caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
-    table.add_column("round", justify="right")
-    table.add_column("regions", justify="right")
-    table.add_column("cost", justify="right")
-    for name in names:
-        table.add_column(name, justify="right")
-    table.add_column("fg ECE before → after", justify="right")
-    table.add_column("T", justify="right")
+    by_pixels = any(row["cost"] != row["regions"] for row in rows)
+    for name in ("round", "regions", *(("cost",) if by_pixels else ()), *names, "fg ECE", "T"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        cells = [f"{_shown(row[f'iou_{n}'])} ({_shown(row[f'iou_image_{n}'])})" for n in names]
-        ece = f"{_shown(row['ece_foreground_raw'])} → {_shown(row['ece_foreground'])}"
-        table.add_row(
-            str(row["round"]), str(row["regions"]), f"{row['cost']:g}", *cells, ece, f"{_shown(row['temperature'], 2)}"
-        )
+        cells = [str(row["round"]), str(row["regions"])]
+        if by_pixels:
+            cells.append(f"{row['cost']:g}")
+        for name in names:
+            cells.append(_shown(row[f"iou_{name}"]) + (f" ({_shown(row[f'iou_image_{name}'])})" if images else ""))
+        cells.append(f"{_shown(row['ece_foreground_raw'])}→{_shown(row['ece_foreground'])}")
+        table.add_row(*cells, _shown(row["temperature"], 2))
     return table
 
 

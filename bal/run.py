@@ -52,7 +52,7 @@ def _run(argv: Sequence[str] | None) -> int:
     from bal.display import Display
     from bal.loop import run_loop
 
-    with Display(command.config, command.out, command.quiet) as display:
+    with Display(command.config, command.out, command.quiet, command.resume) as display:
         for record in run_loop(
             command.config, command.out, resume=command.resume, overwrite=command.overwrite, watch=display.watch
         ):
