@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,6 +15,14 @@ from bal.score import Watch, score_regions
 from bal.types import Acquisition, BadInput, Calibrator, Head, Key, Model, Net, Params, Query, Selector, Source
 
 
+class Bare(NamedTuple):
+    """What scoring asks of a network whose forward pass is somewhere else."""
+
+    channels: int
+    classes: int
+    stride: int = 1
+
+
 def _entry(choice: Any, slot: str) -> Any:
     """An extension by name, with its default fields; an instance as it is."""
     return extensions.find(slot, choice)() if isinstance(choice, str) else choice
@@ -22,7 +30,7 @@ def _entry(choice: Any, slot: str) -> Any:
 
 def score_pool(
     head: Head,
-    net: Net,
+    net: Net | None,
     params: Params,
     source: Source,
     *,
@@ -38,8 +46,7 @@ def score_pool(
 
     Args:
         head: the posterior; `bal.FunctionHead(fn, samples)` for a network of your own, `(params, x, s) → logits`.
-        net: the network bound to its channels and classes, as in `UNet().bind(1, 3)`; for a FunctionHead anything
-            that has `channels`, `classes` and `stride`.
+        net: the network bound to its channels and classes, as in `UNet().bind(1, 3)`; None for a FunctionHead.
         params: of the head.
         source: images by id; masks are never read.
         acquisition: the score, by name or as an instance.
@@ -55,14 +62,15 @@ def score_pool(
     Raises:
         BadInput: there is no such acquisition.
     """
-    acquisition, unit = _entry(acquisition, "acq"), unit or Tile()
+    asked, unit = _entry(acquisition, "acq"), unit or Tile()
+    bound: Any = Bare(source.channels, len(source.classes)) if net is None else net
     calibrator = calibrator or Identity()
-    state = calibrator.init(net.classes) if state is None else state
+    state = calibrator.init(bound.classes) if state is None else state
     ids = source.pool if ids is None else ids
     regions = lay_out(unit, ids, [source.shape(id) for id in ids])
-    model = Model(head, net, params, calibrator, state)
+    model = Model(head, bound, params, calibrator, state)
     key = jax.random.key(0) if key is None else key
-    return regions, score_regions(model, source, regions, unit, acquisition, key, watch)
+    return regions, score_regions(model, source, regions, unit, asked, key, watch)
 
 
 def select(
@@ -89,11 +97,13 @@ def select(
         Query(index, score, cost, valid), padded at the end to the most that could have been bought.
 
     Raises:
-        BadInput: there is no such selector, or the arrays differ in length.
+        BadInput: there is no such selector, the arrays differ in length, or the budget is no number.
     """
     scores, costs = np.asarray(scores, np.float32), np.asarray(costs, np.float32)
     eligible = np.ones(scores.shape, bool) if eligible is None else np.asarray(eligible, bool)
     if not scores.shape == costs.shape == eligible.shape or scores.ndim != 1:
         raise BadInput(f"expected [M] scores, costs and eligible, got {scores.shape}, {costs.shape}, {eligible.shape}")
+    if not 0 <= budget < float("inf"):
+        raise BadInput(f"budget: expected 0 ≤ budget < infinity, got {budget}")
     key = jax.random.key(0) if key is None else key
     return _entry(selector, "selector")(key, scores, costs, eligible, budget, features)
