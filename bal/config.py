@@ -18,7 +18,7 @@ from bal.acquisitions import BALD
 from bal.annotators import Oracle
 from bal.calibrators import Temperature
 from bal.extensions import SLOTS
-from bal.heads import MCDropout
+from bal.heads import DeepEnsemble
 from bal.losses import Loss
 from bal.nets import UNet
 from bal.regions import Tile, Unit
@@ -41,7 +41,7 @@ class Config:
 
     acq: Acquisition = BALD()
     """What makes a pixel worth asking about."""
-    head: Head = MCDropout()
+    head: Head = DeepEnsemble()
     """The posterior over networks."""
     source: SourceSettings = WellLog()
     """Where images and masks come from."""

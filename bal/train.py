@@ -26,13 +26,13 @@ LOOK_EVERY = 50  # steps between two looks at the loss
 class Train:
     """How a network is fitted to the labelled regions; every round starts afresh from random weights."""
 
-    steps: int = 800
+    steps: int = 1600
     """Gradient steps of every fit, whatever the number of labels: arms stay comparable."""
-    batch: int = 16
+    batch: int = 8
     """Patches a step, for each member of an ensemble."""
-    patch: int = 64
+    patch: int = 32
     """Side of a training patch in pixels; a patch shows a labelled region with its surroundings."""
-    rate: float = 3e-3
+    rate: float = 6e-3
     """Peak learning rate of AdamW; a linear warm-up over a twentieth of the steps, then a cosine to zero."""
     decay: float = 1e-4
     """Weight decay of AdamW."""

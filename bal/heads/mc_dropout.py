@@ -32,7 +32,7 @@ class MCDropout:
 
     samples: int = 20
     """S, sub-networks averaged for every prediction."""
-    rate: float = 0.2
+    rate: float = 0.1
     """Share of the channels that is dropped at each site."""
     where: Literal["features", "decoder", "all"] = "decoder"
     """Sites that drop: the features before the output layer, the whole decoder, or every level of the network.
