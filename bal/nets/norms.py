@@ -77,4 +77,5 @@ class Norm(nnx.Module):
             x = (x - mean) * jax.lax.rsqrt(x.var(-1, keepdims=True) + EPS)
         elif self.kind == "rms":
             x = x * jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + EPS)
-        return x * self.scale[...] + self.bias[...]
+        scale, bias = (p[...][None, None, None] for p in (self.scale, self.bias))  # [1, 1, 1, F]
+        return x * scale + bias

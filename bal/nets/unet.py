@@ -90,7 +90,7 @@ class Encoder(nnx.Module):
         x = (x - jnp.array(self.net.mean)[None, None, None]) / jnp.array(self.net.std)[None, None, None]
         x = jnp.pad(x, ((0, 0), (0, below), (0, right), (0, 0)))
         valid = valid_pixels(size, x.shape[1], x.shape[2], 1)
-        x = x if valid is None else x * valid
+        x = x if valid is None else jnp.where(valid > 0, x, 0.0)
         x = space_to_depth(x) if self.net.settings.stem else x
         levels = []
         for level, block in enumerate(self.blocks):
