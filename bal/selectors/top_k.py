@@ -2,65 +2,45 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bal.types import Array, Key, Query
+from bal.types import Key, Query
 
 
-@functools.partial(jax.jit, static_argnames=("shortlist", "k"))
-def best_within(scores: Array, costs: Array, eligible: Array, budget: Array, shortlist: int, k: int) -> Query:
-    """Goes down the ranking and buys whatever still fits, until nothing does.
+def affordable(costs: np.ndarray, budget: float) -> np.ndarray:
+    """Goes down a ranking and buys whatever still fits, until nothing does.
 
-    Equal to the greedy loop `for m in ranking: if cost[m] ≤ left: buy m`, in as many vectorised passes as there are
-    places where something no longer fits: each pass buys the longest affordable run and drops what is too dear now.
+    Equal to the loop `for m in ranking: if spent + cost[m] ≤ budget: buy m`, sum by sum in float64, in as many
+    vectorised passes as there are places where something no longer fits: each pass buys the longest affordable run
+    and drops what is too dear by then.
 
     Args:
-        scores, costs, eligible: [M]. NaN and infinite scores and costs are never bought.
-        budget: scalar, in the unit of `costs`.
-        shortlist: how far down the ranking to look.
-        k: room for purchases, static.
+        costs: [M] positive and finite, best first.
+        budget: in the unit of `costs`.
 
     Returns:
-        Query of length k, the highest score first, `valid` False where nothing more fitted.
+        Ascending positions in the ranking; their costs, added up in that order, are at most the budget.
     """
-    eligible = eligible & jnp.isfinite(scores) & jnp.isfinite(costs) & (costs > 0)
-    ranked, index = jax.lax.top_k(jnp.where(eligible, scores, -jnp.inf), shortlist)  # [shortlist]
-    cost = costs[index]
-
-    def affordable_run(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        open_, bought, left = state
-        open_ = open_ & (cost <= left)
-        running = jnp.cumsum(jnp.where(open_, cost, 0.0))
-        run = open_ & (running <= left)
-        return open_ & ~run, bought | run, left - jnp.where(run, cost, 0.0).sum()
-
-    def more(state: tuple[Array, Array, Array]) -> Array:
-        open_, _, left = state
-        return (open_ & (cost <= left)).any()
-
-    start = (eligible[index], jnp.zeros(shortlist, bool), budget)
-    _, bought, _ = jax.lax.while_loop(more, affordable_run, start)
-    rank = jnp.nonzero(bought, size=k, fill_value=shortlist)[0]  # [K]
-    valid = rank < shortlist
-    rank = jnp.minimum(rank, shortlist - 1)
-    return Query(
-        index=jnp.where(valid, index[rank], -1).astype(jnp.int32),
-        score=jnp.where(valid, ranked[rank], -jnp.inf),
-        cost=jnp.where(valid, cost[rank], 0.0),
-        valid=valid,
-    )
+    costs, spent, runs = costs.astype(np.float64), 0.0, []
+    open_ = np.flatnonzero(costs <= budget)
+    while open_.size:
+        running = np.cumsum(np.concatenate([[spent], costs[open_]]))[1:]
+        length = int(np.searchsorted(running, budget, side="right"))  # at least 1: all that is open fits by itself
+        runs.append(open_[:length])
+        spent, open_ = running[length - 1], open_[length:]
+        open_ = open_[spent + costs[open_] <= budget]
+    return np.concatenate([np.zeros(0, np.int64), *runs])
 
 
 @dataclass(frozen=True)
 class TopK:
     """The highest scores first, as long as the budget pays; ties go to the earlier candidate.
 
-    Where costs differ, a region that no longer fits is passed over for the next one that does.
+    Where costs differ, a region that no longer fits is passed over for the next one that does. On the host, in
+    float64: sums are exact, and nothing is compiled again when the budget buys another number of regions.
     """
 
     def __call__(
@@ -72,19 +52,15 @@ class TopK:
         budget: float,
         features: np.ndarray | None = None,
     ) -> Query:
-        paid = costs[eligible & np.isfinite(costs) & (costs > 0)]
-        k = min(paid.size, int(budget / paid.min())) if paid.size else 0
-        if not k:
-            return Query(jnp.zeros(0, jnp.int32), jnp.zeros(0), jnp.zeros(0), jnp.zeros(0, bool))
-        shortlist = k if paid.min() == paid.max() else scores.size
-        query = best_within(
-            jnp.asarray(scores, jnp.float32),
-            jnp.asarray(costs, jnp.float32),
-            jnp.asarray(eligible),
-            jnp.float32(budget),
-            shortlist,
-            k,
+        open_ = np.flatnonzero(eligible & np.isfinite(costs) & (costs > 0))
+        room = int(max(0.0, min(open_.size, budget / float(costs[open_].min(initial=np.inf)))))  # K
+        ranking = open_[np.isfinite(scores[open_])]
+        ranking = ranking[np.argsort(-scores[ranking], kind="stable")]
+        bought = ranking[affordable(costs[ranking], float(budget))]
+        pad = (0, max(0, room - bought.size))
+        return Query(
+            index=jnp.asarray(np.pad(bought, pad, constant_values=-1), jnp.int32),
+            score=jnp.asarray(np.pad(scores[bought].astype(np.float32), pad, constant_values=-np.inf)),
+            cost=jnp.asarray(np.pad(costs[bought].astype(np.float32), pad)),
+            valid=jnp.asarray(np.pad(np.ones(bought.size, bool), pad)),
         )
-        # Sums above are float32: what rounding let through is taken back, so that the budget is never exceeded.
-        spent = np.cumsum(np.asarray(query.cost, np.float64))
-        return query._replace(valid=query.valid & jnp.asarray(spent <= budget))
