@@ -34,7 +34,7 @@ class Purchase(NamedTuple):
 
 def allowance(start: float, budget: float, rounds: int, round: int) -> float:
     """What may have been spent in all once round `round` is bought: start + (budget − start) · round / rounds."""
-    return start + (budget - start) * (round / rounds if rounds else 0.0)
+    return start + (budget - start) * round / rounds if rounds else start
 
 
 def compose(
