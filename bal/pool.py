@@ -45,8 +45,10 @@ def add(pool: Pool, index: np.ndarray, cost: np.ndarray, lots: np.ndarray, answe
         answers: K labels, each [height, width].
 
     Raises:
-        ValueError: a region is bought twice.
+        ValueError: a region is bought twice, or there is no such region (a query's padding, say).
     """
+    if len(index) and not 0 <= index.min() <= index.max() < pool.lot.size:
+        raise ValueError(f"there is no region {index.min() if index.min() < 0 else index.max()}")
     if len(set(index.tolist())) < len(index) or not pool.eligible[index].all():
         raise ValueError("a region was bought twice")
     lot = pool.lot.copy()
