@@ -103,6 +103,8 @@ class Regions(NamedTuple):
 
     def find(self, image: str, region: int) -> int:
         """The candidate's index from its image id and region number; the inverse of `describe`."""
+        if image not in self.ids:
+            raise BadInput(f"the pool has no image {image!r}")
         n = self.ids.index(image)
         m = int(self.start[n]) + region
         if not self.start[n] <= m < self.start[n + 1]:
@@ -120,12 +122,13 @@ def lay_out(unit: Unit, ids: Sequence[str], shapes: Sequence[tuple[int, int]]) -
     """
     boxes = [unit.boxes(shape) for shape in shapes]
     counts = np.array([len(b) for b in boxes], np.int64)
+    start = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     return Regions(
         ids=tuple(ids),
         image=np.repeat(np.arange(len(boxes), dtype=np.int32), counts),
-        region=np.concatenate([np.arange(c, dtype=np.int32) for c in counts]),
-        box=np.concatenate(boxes),
-        start=np.concatenate([[0], np.cumsum(counts)]),
+        region=(np.arange(start[-1]) - np.repeat(start[:-1], counts)).astype(np.int32),
+        box=np.concatenate([np.zeros((0, 4), np.int32), *boxes]),
+        start=start,
     )
 
 
