@@ -1,0 +1,58 @@
+"""What every test runs under, and what is made once for all of them."""
+
+from __future__ import annotations
+
+import os
+
+import jax
+import pytest
+from hypothesis import settings
+
+jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_disable_most_optimizations", True)  # tests compile far longer than they compute
+
+settings.register_profile("local", deadline=None, database=None)
+settings.register_profile("ci", deadline=None, database=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+from helpers import CLASSES, HEADS_SMALL, Pictures, ask  # noqa: E402  (after the settings above)
+
+from bal.nets import UNet  # noqa: E402
+from bal.sources import WellLog  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def logs():
+    """A small source of rendered well logs."""
+    return WellLog(pool=6, test=2, height=64, width=64).open()
+
+
+@pytest.fixture(scope="session")
+def net():
+    """A small network for one channel."""
+    return UNet(width=8, depth=1).bind(1, CLASSES)
+
+
+@pytest.fixture(scope="session")
+def params(net):
+    """Its initial parameters."""
+    return jax.jit(net.init)(jax.random.key(0))
+
+
+@pytest.fixture(scope="session")
+def pictures():
+    """Seven noise images of four sizes, multiples of nothing."""
+    return Pictures([(20, 30), (33, 17), (20, 30), (16, 16), (5, 41), (33, 17), (20, 30)])
+
+
+@pytest.fixture(scope="session", params=list(HEADS_SMALL))
+def asked(request, net):
+    """A model of each head, with its initial parameters."""
+    return ask(HEADS_SMALL[request.param], net)
+
+
+@pytest.fixture(scope="session")
+def model(net):
+    """A model of one head, with its initial parameters."""
+    return ask(HEADS_SMALL["mc_dropout"], net)

@@ -1,0 +1,126 @@
+"""Folding samples one by one gives what the formula over all of them gives, in memory that does not grow."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import ask, softmax
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bal.calibrators import Identity, Temperature
+from bal.calibrators.temperature import TemperatureState
+from bal.heads import DeepEnsemble, MCDropout
+from bal.heads.function import FunctionHead
+from bal.moments import OPTIONAL, posterior
+from bal.types import Model, Moments
+
+SHAPE = (1, 2, 3)  # B, H, W
+WARM = TemperatureState(jnp.float32(2.5))
+ask_posterior = jax.jit(posterior, static_argnames="needs")
+
+
+@functools.cache
+def pick(samples: int) -> FunctionHead:
+    """A head whose parameters are the logits of its samples, [S, B, H, W, C]."""
+    return FunctionHead(_pick, samples)
+
+
+def _pick(params, x, s):
+    return params[s]
+
+
+def folded(logits: np.ndarray, calibrator=None, state=None, needs=OPTIONAL) -> Moments:
+    """The moments of samples with these logits [S, B, H, W, C]."""
+    calibrator = calibrator or Identity()
+    state = calibrator.init(logits.shape[-1]) if state is None else state
+    model = Model(pick(len(logits)), None, jnp.asarray(logits), calibrator, state)
+    return ask_posterior(model, jnp.zeros((*SHAPE, 1)), needs=needs)
+
+
+@st.composite
+def stacks(draw) -> np.ndarray:
+    """Logits of a few samples: moderate, extreme, equal or tied."""
+    samples, classes = draw(st.sampled_from([1, 3, 8])), draw(st.sampled_from([2, 3, 6]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    logits = draw(st.sampled_from([0.0, 0.1, 3.0, 80.0])) * rng.standard_normal((samples, *SHAPE, classes))
+    extreme = rng.random(logits.shape) < draw(st.sampled_from([0.0, 0.2, 1.0]))
+    return np.where(extreme, rng.choice([-80.0, 80.0], logits.shape), logits).astype(np.float32)
+
+
+@given(stacks())
+@settings(max_examples=150)
+def test_folding_equals_the_formula(logits):
+    p = softmax(logits)
+    plogp = np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0)
+    moments = folded(logits)
+    np.testing.assert_allclose(moments.mean_p, p.mean(0), atol=1e-5)
+    np.testing.assert_allclose(moments.predictive, p.mean(0), atol=1e-5)
+    np.testing.assert_allclose(moments.mean_plogp, plogp.mean(0), atol=1e-5)
+    np.testing.assert_allclose(moments.mean_p2, (p * p).mean(0), atol=1e-5)
+    np.testing.assert_allclose(np.asarray(moments.predictive).sum(-1), 1.0, atol=1e-5)
+    votes = np.eye(logits.shape[-1])[logits.argmax(-1)].mean(0)
+    clear = (np.sort(logits)[..., -1] - np.sort(logits)[..., -2] > 1e-3).all(0)  # rounding may break a near tie
+    np.testing.assert_allclose(np.asarray(moments.votes)[clear], votes[clear], atol=1e-6)
+    np.testing.assert_allclose(np.asarray(moments.votes).sum(-1), 1.0, atol=1e-6)
+
+
+@given(stacks())
+@settings(max_examples=40)
+def test_pool_then_calibrate_and_calibrate_then_pool(logits):
+    pooled = folded(logits, Temperature(on="pooled"), WARM)
+    members = folded(logits, Temperature(on="members"), WARM)
+    mean = np.maximum(softmax(logits).mean(0), np.finfo(np.float32).tiny)
+    np.testing.assert_allclose(pooled.mean_p, softmax(logits).mean(0), atol=1e-5)
+    np.testing.assert_allclose(pooled.predictive, softmax(np.log(mean) / 2.5), atol=1e-5)
+    np.testing.assert_allclose(members.mean_p, softmax(logits / 2.5).mean(0), atol=1e-5)
+    np.testing.assert_array_equal(members.predictive, members.mean_p)
+
+
+def test_the_mean_is_of_probabilities_not_of_logits():
+    logits = np.zeros((2, *SHAPE, 2), np.float32)
+    logits[0, ..., 0], logits[1, ..., 1] = 1.0, 9.0
+    np.testing.assert_allclose(folded(logits[:1].repeat(3, 0)).predictive[..., 0], 0.731, atol=1e-3)
+    np.testing.assert_allclose(folded(np.concatenate([logits, logits[:1]])).predictive[..., 0], 0.487, atol=1e-3)
+
+
+def test_nothing_is_folded_that_nobody_needs():
+    logits = np.zeros((3, *SHAPE, 2), np.float32)
+    for needs in ((), ("predictive",), ("mean_p", "mean_plogp"), ("votes",)):
+        moments = folded(logits, needs=needs)
+        for name in OPTIONAL:
+            assert (getattr(moments, name) is not None) == (name in needs)
+    assert set(OPTIONAL) | {"predictive", "mean_p"} == set(Moments._fields)
+
+
+def test_half_precision_logits_are_folded_in_single_precision():
+    logits = np.random.default_rng(0).standard_normal((3, *SHAPE, 4)).astype(np.float16)
+    moments = folded(logits)
+    assert moments.mean_p.dtype == np.float32
+    np.testing.assert_allclose(moments.mean_p, softmax(logits).mean(0), atol=1e-6)
+
+
+def test_samples_of_a_network_are_folded(net):
+    model = ask(MCDropout(samples=4, rate=0.3), net)
+    x = np.random.default_rng(0).random((2, 16, 16, 1), np.float32)
+    cache = model.head.prepare(net, model.params, x, None)
+    stacked = np.stack([model.head.logits(net, model.params, cache, s) for s in range(4)])
+    np.testing.assert_allclose(ask_posterior(model, x, needs=()).mean_p, softmax(stacked).mean(0), atol=1e-5)
+
+
+@pytest.mark.parametrize("few", [MCDropout(samples=4), DeepEnsemble(4)], ids=["mc_dropout", "deep_ensemble"])
+def test_memory_does_not_grow_with_samples(few, net):
+    x = jax.ShapeDtypeStruct((2, 32, 32, 1), jnp.float32)
+
+    def temporary(head) -> int:
+        params = jax.eval_shape(lambda key: head.init(net, key), jax.random.key(0))
+        lowered = ask_posterior.lower(Model(head, net, params, Identity(), Identity().init(3)), x, needs=OPTIONAL)
+        return lowered.compile().memory_analysis().temp_size_in_bytes
+
+    many = MCDropout(samples=32) if isinstance(few, MCDropout) else DeepEnsemble(32)
+    one_map = 2 * 32 * 32 * 3 * 4
+    assert temporary(many) <= temporary(few) + one_map
