@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bal.types import Key, Query
+from bal.types import Array, Key, Query
+
+
+@functools.partial(jax.jit, static_argnames="k")
+def best(scores: Array, eligible: Array, k: int) -> tuple[Array, Array]:
+    """The k highest scores [k] among the eligible and finite of [M], and where they are [k]; −inf once there are none.
+
+    `top_k` alone would rank NaN first, and 0 before −0.
+    """
+    scores = jnp.where(scores == 0, 0.0, scores)
+    return jax.lax.top_k(jnp.where(eligible & jnp.isfinite(scores), scores, -jnp.inf), k)
 
 
 def affordable(costs: np.ndarray, budget: float) -> np.ndarray:
@@ -39,8 +51,9 @@ def affordable(costs: np.ndarray, budget: float) -> np.ndarray:
 class TopK:
     """The highest scores first, as long as the budget pays; ties go to the earlier candidate.
 
-    Where costs differ, a region that no longer fits is passed over for the next one that does. On the host, in
-    float64: sums are exact, and nothing is compiled again when the budget buys another number of regions.
+    Where costs differ, a region that no longer fits is passed over for the next one that does. The ranking is one
+    jitted `top_k` over a shortlist, as long as the budget could buy and rounded up so that few lengths are compiled;
+    the money is counted on the host, in float64, where sums are exact.
     """
 
     def __call__(
@@ -52,11 +65,19 @@ class TopK:
         budget: float,
         features: np.ndarray | None = None,
     ) -> Query:
-        open_ = np.flatnonzero(eligible & np.isfinite(costs) & (costs > 0))
-        room = int(max(0.0, min(open_.size, budget / float(costs[open_].min(initial=np.inf)))))  # K
-        ranking = open_[np.isfinite(scores[open_])]
-        ranking = ranking[np.argsort(-scores[ranking], kind="stable")]
-        bought = ranking[affordable(costs[ranking], float(budget))]
+        eligible = eligible & np.isfinite(costs) & (costs > 0)
+        cheapest = float(costs[eligible].min(initial=np.inf))
+        room = int(max(0.0, min(eligible.sum(), budget / cheapest)))  # K
+        length, bought = 1 << room.bit_length(), np.zeros(0, np.int64)
+        while room:
+            length = min(length, scores.size)
+            ranked, index = (np.asarray(a) for a in best(jnp.asarray(scores), jnp.asarray(eligible), length))
+            ranking = index[: np.count_nonzero(ranked > -np.inf)]
+            bought = ranking[affordable(costs[ranking], float(budget))]
+            left = budget - costs[bought].sum(dtype=np.float64)
+            if ranking.size < length or length == scores.size or left < cheapest:
+                break
+            length *= 4  # what was left on the shortlist is too dear, but a cheaper region may follow
         pad = (0, max(0, room - bought.size))
         return Query(
             index=jnp.asarray(np.pad(bought, pad, constant_values=-1), jnp.int32),
