@@ -44,7 +44,7 @@ def test_split(root):
     source = Folder(path=root).open()
     assert len(source.test) == 2
     assert len(source.pool) == 6
-    assert source.classes == ("background", "foreground")
+    assert source.classes == ("background", "class_1")
     splits = {Folder(path=root, seed=k).open().test for k in range(6)}
     assert len(splits) > 1
     assert len(Folder(path=root, test=0.5).open().test) == 4
@@ -252,7 +252,7 @@ def test_real_folders(name, images, channels):
     assert len(source.pool + source.test) == images
     assert len(source.test) == pytest.approx(images / 4, abs=2)
     assert source.channels == channels
-    assert source.classes == ("background", "foreground")
+    assert source.classes == ("background", "class_1")
     for id in (source.pool[0], source.test[-1]):
         assert source.image(id).shape == (*source.shape(id), channels)
         assert source.mask(id).shape == source.shape(id)

@@ -154,8 +154,6 @@ def _infer_classes(masks: dict[str, Path]) -> tuple[str, ...]:
         highest = max(highest, int(labelled.max(initial=0)))
     if highest == 0:
         raise _no_foreground(masks)
-    if highest == 1:
-        return ("background", "foreground")
     return ("background", *(f"class_{c}" for c in range(1, highest + 1)))
 
 
