@@ -191,7 +191,10 @@ def fit(
 
     Raises:
         FloatingPointError: the loss was not finite; names the step.
+        ValueError: there is no crop.
     """
+    if not crops:
+        raise ValueError("there is no labelled region to train on")
     solo = getattr(head, "solo", None)
     fit_key, final_key = jax.random.split(key)
     if solo is None:
@@ -200,6 +203,8 @@ def fit(
         keys = jax.random.split(fit_key, head.members)
         apart = [_descend(solo, net, criterion, train, crops, k, watch, e, head.members) for e, k in enumerate(keys)]
         params = head.join(apart)  # pyright: ignore[reportAttributeAccessIssue]  (a head with `solo` has `join`)
+    if not hasattr(head, "finalize"):
+        return params
     return finish(head, net, params, middles(crops, train.patch), final_key)
 
 
