@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -144,8 +144,3 @@ def in_subprocess(code: str, devices: int = 1) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def raiser(*args: object, **kwargs: object) -> Callable:
-    """Stands for what must not be called."""
-    raise AssertionError("this must not be called")

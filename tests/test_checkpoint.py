@@ -1,0 +1,68 @@
+"""What is saved is what is loaded, and a checkpoint is whole or absent."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import HEADS_SMALL, TINY
+
+from bal.calibrators import CALIBRATORS
+from bal.checkpoint import Checkpoints, flat, unflat
+from bal.devices import replicate
+from bal.heads import MCDropout
+from bal.nets import UNet
+from bal.train import Train, abstract
+
+
+@pytest.mark.parametrize("head", HEADS_SMALL.values(), ids=HEADS_SMALL)
+def test_flattening_and_back(head):
+    like = abstract(head, TINY, Train())
+    params = jax.tree.map(lambda p: np.random.default_rng(0).random(p.shape).astype(p.dtype), like)
+    named = flat(params)
+    assert all(isinstance(name, str) and isinstance(a, np.ndarray) for name, a in named.items())
+    back = unflat(named, like)
+    assert jax.tree.structure(back) == jax.tree.structure(params)
+    jax.tree.map(np.testing.assert_array_equal, back, params)
+
+
+def test_a_checkpoint_of_another_network_is_refused():
+    head = MCDropout()
+    named = flat(jax.tree.map(lambda p: np.zeros(p.shape), abstract(head, TINY, Train())))
+    with pytest.raises(ValueError, match="of another model"):
+        unflat(named, abstract(head, UNet(width=8, depth=1).bind(1, 3), Train()))
+
+
+def test_states_survive_the_disk(tmp_path):
+    like = abstract(MCDropout(), TINY, Train())
+    params = jax.tree.map(lambda p: replicate(jnp.full(p.shape, 0.1, p.dtype)), like)
+    states = {name: kind().init(3) for name, kind in CALIBRATORS.items()}
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    assert checkpoints.latest() is None
+    for round in range(4):
+        checkpoints.save(
+            round,
+            {
+                "params": flat(params),
+                **{name: flat(state) for name, state in states.items()},
+                "pool": {"lot": np.arange(5, dtype=np.uint8), "money": np.array([0.1, 1 / 3])},
+                "journals": np.array([round, 2**40]),
+            },
+        )
+        assert checkpoints.latest() == round
+    checkpoints.save(3, {"journals": np.array([9, 9])})
+    assert checkpoints.load(3)["journals"].tolist() == [9, 9], "a round that is done again replaces the old one"
+    saved = checkpoints.load(2)
+    checkpoints.close()
+    assert saved["journals"].tolist() == [2, 2**40]
+    assert saved["pool"]["lot"].dtype == np.uint8
+    assert saved["pool"]["money"].tolist() == [0.1, 1 / 3]
+    jax.tree.map(np.testing.assert_array_equal, unflat(saved["params"], like), params)
+    for name, state in states.items():
+        jax.tree.map(np.testing.assert_array_equal, unflat(saved[name], state), state)
+    again = Checkpoints(tmp_path / "checkpoints", keep=2)
+    assert again.latest() == 3
+    again.close()
+    kept = {p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()}
+    assert kept == {"2", "3"}

@@ -1,0 +1,117 @@
+"""Metrics, calibration and maps of whole images, streamed."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import HEADS_SMALL, Pictures, ask, sample
+
+from bal import evaluate, metrics, score
+from bal.acquisitions import BALD, Random
+from bal.calibrators import Identity, Temperature
+from bal.calibrators.temperature import TemperatureState
+from bal.moments import posterior
+from bal.regions import Tile, lay_out
+from bal.types import IGNORE
+
+ONCE = jax.jit(posterior, static_argnames="needs")
+
+
+@pytest.fixture(scope="module")
+def even():
+    """Images of one size, so that they can be stacked; of odd sides, so that they are padded."""
+    return Pictures([(18, 22)] * 5, test=5)
+
+
+def close(left: metrics.Tally, right: metrics.Tally) -> None:
+    for name, a, b in zip(metrics.Tally._fields, left, right, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-2 if name == "bin_excess" else 1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("on", ["pooled", "members"])
+def test_a_tally_is_that_of_the_whole_stack(net, even, on):
+    model = ask(HEADS_SMALL["mc_dropout"], net, Temperature(on=on))
+    model = dataclasses.replace(model, state=TemperatureState(jnp.float32(3.0)))
+    plain = ask(HEADS_SMALL["mc_dropout"], net)
+    x = np.stack([even.image(id) for id in even.test])
+    label = np.stack([even.mask(id) for id in even.test])
+    whole = metrics.tally_batch(ONCE(model, x).predictive, ONCE(plain, x).predictive, label)
+    told = []
+    found = evaluate.tally(model, even, even.test, lambda *done: told.append(done))
+    close(found, metrics.add(metrics.zeros(3), whole))
+    assert told[-1] == (5, 5)
+    assert found.confusion.sum() == label.size
+    assert found.nll[0] != found.nll[1], "calibrated and raw differ"
+
+
+def test_a_tally_does_not_depend_on_batches_or_order(model, monkeypatch):
+    pictures = Pictures([(18, 22), (13, 13), (18, 22), (18, 22), (13, 13)])
+    ids = pictures.pool + pictures.test
+    one = evaluate.tally(model, pictures, ids)
+    monkeypatch.setattr(score, "PIXELS", 1)
+    close(evaluate.tally(model, pictures, ids[::-1]), one)
+    parts = [evaluate.tally(model, pictures, part) for part in (pictures.pool, pictures.test)]
+    close(metrics.add(*parts), one)
+
+
+def test_nothing_to_learn_from_changes_nothing(net, pictures):
+    model = ask(HEADS_SMALL["mc_dropout"], net, Temperature())
+    regions = lay_out(Tile(8), pictures.pool, [pictures.shape(id) for id in pictures.pool])
+    for answers in ({}, {3: np.full(regions.box[3, 2:], IGNORE, np.int32)}):
+        fitted = evaluate.calibrate(model, pictures, regions, answers)
+        assert float(fitted.state.temperature) == 1.0
+    assert evaluate.calibrate(ask(HEADS_SMALL["mc_dropout"], net, Identity()), pictures, regions, {}).state == ()
+
+
+@pytest.mark.parametrize("on", ["pooled", "members"])
+def test_calibration_sees_the_answered_pixels_and_no_others(net, pictures, on):
+    model = ask(HEADS_SMALL["mc_dropout"], net, Temperature(on=on))
+    regions = lay_out(Tile(8), pictures.pool, [pictures.shape(id) for id in pictures.pool])
+    chosen = [regions.image.size - 1, 0, 7, 20]
+    answers, logp, label = {}, [], []
+    for m in chosen:
+        id, _, (top, left, height, width) = regions.describe(m)
+        window = np.s_[top : top + height, left : left + width]
+        answers[m] = pictures.mask(id)[window]
+        image = pictures.image(id)[None]
+        if on == "pooled":
+            maps = [jnp.log(ONCE(model, image).mean_p)]
+        else:
+            samples = range(model.head.samples)
+            maps = [
+                jax.nn.log_softmax(sample(model.head, net, model.params, image, None, jnp.int32(s))) for s in samples
+            ]
+        logp += [np.asarray(each)[0][window].reshape(-1, 3) for each in maps]
+        label += [answers[m].ravel()] * len(maps)
+    expected = model.calibrator.fit(jnp.asarray(np.concatenate(logp)), jnp.asarray(np.concatenate(label)))
+    fitted = evaluate.calibrate(model, pictures, regions, answers)
+    assert fitted.calibrator == model.calibrator
+    assert float(expected.temperature) != 1.0
+    np.testing.assert_allclose(fitted.state.temperature, expected.temperature, rtol=1e-3)
+    shuffled = {m: answers[m] for m in sorted(chosen)}
+    np.testing.assert_array_equal(
+        evaluate.calibrate(model, pictures, regions, shuffled).state.temperature, fitted.state.temperature
+    )
+
+
+def test_calibrating_again_starts_from_the_raw_prediction(net, pictures):
+    model = ask(HEADS_SMALL["mc_dropout"], net, Temperature())
+    regions = lay_out(Tile(8), pictures.pool, [pictures.shape(id) for id in pictures.pool])
+    answers = {0: pictures.mask(pictures.pool[0])[:8, :8]}
+    once = evaluate.calibrate(model, pictures, regions, answers)
+    twice = evaluate.calibrate(once, pictures, regions, answers)
+    np.testing.assert_array_equal(once.state.temperature, twice.state.temperature)
+
+
+def test_maps_have_the_size_of_their_image(model, pictures):
+    for id in pictures.pool[:2]:
+        prediction, found = evaluate.inspect(model, pictures, BALD(), id)
+        assert prediction.shape == found.shape == pictures.shape(id)
+        moments = ONCE(model, pictures.image(id)[None], needs=BALD().needs)
+        np.testing.assert_allclose(found, BALD()(moments)[0], atol=1e-5)
+        assert (prediction == np.asarray(moments.predictive.argmax(-1))[0]).mean() > 0.99
+    assert not evaluate.inspect(model, pictures, Random(), pictures.pool[0])[1].any()

@@ -1,0 +1,126 @@
+"""Files that are whole or absent, and journals that can be cut back."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import pytest
+
+from bal.rundir import Journal, RunFolder, write_whole
+from bal.types import BadInput
+
+ONE, TWO = (f"acq: bald\nrounds: {n}\n" for n in (1, 2))  # enough of a configuration to look like one
+
+
+def test_a_file_is_replaced_whole(tmp_path, monkeypatch):
+    path = tmp_path / "a.html"
+    write_whole(path, "old")
+    write_whole(path, "nëw\n")
+    assert path.read_bytes() == "nëw\n".encode()
+
+    def killed(*args):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(OSError, match="no space"):
+        write_whole(path, "newer")
+    assert path.read_text(encoding="utf-8") == "nëw\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.html"]
+
+
+def test_a_journal_grows_and_is_cut_back(tmp_path):
+    journal = Journal(tmp_path / "a.jsonl")
+    assert journal.size == 0
+    journal.cut(0)
+    assert not journal.path.exists()
+    journal.append("né\n")
+    one = journal.size
+    assert one == 4
+    journal.append("two\n")
+    journal.cut(one)
+    journal.append("three\n")
+    assert journal.path.read_text(encoding="utf-8") == "né\nthree\n"
+
+
+def test_a_journal_cannot_be_cut_to_more_than_it_is(tmp_path):
+    journal = Journal(tmp_path / "a.jsonl")
+    journal.append("one\n")
+    with pytest.raises(BadInput, match=r"a\.jsonl has lost 6 bytes"):
+        journal.cut(10)
+    assert journal.path.read_text(encoding="utf-8") == "one\n"
+    with pytest.raises(BadInput, match=r"b\.jsonl has lost 1 bytes"):
+        Journal(tmp_path / "b.jsonl").cut(1)
+
+
+def test_half_an_entry_is_taken_back(tmp_path, monkeypatch):
+    journal = Journal(tmp_path / "a.jsonl")
+    journal.append("one\n")
+
+    def full(fd):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        journal.append("two\n")
+    assert journal.path.read_text(encoding="utf-8") == "one\n"
+
+
+def test_a_run_starts_in_a_new_or_empty_folder(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "a" / "b", tmp_path / "empty"):
+        RunFolder(path).begin(ONE, resume=False, overwrite=False)
+        assert [p.name for p in path.iterdir()] == ["config.yaml"]
+        assert (path / "config.yaml").read_text(encoding="utf-8") == ONE
+
+
+def test_a_folder_with_a_run_asks_what_to_do(tmp_path):
+    path = tmp_path / "run"
+    folder = RunFolder(path)
+    folder.begin(ONE, False, False)
+    folder.add_queries([{"round": 0}])
+    with pytest.raises(BadInput, match="--resume, --overwrite or another --out"):
+        RunFolder(path).begin(TWO, False, False)
+    RunFolder(path).begin(TWO, True, False)
+    assert folder.config.read_text(encoding="utf-8") == ONE
+    assert folder.queries() == [{"round": 0}]
+    RunFolder(path).begin(TWO, False, True)
+    assert folder.config.read_text(encoding="utf-8") == TWO
+    assert folder.queries() == []
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_is_not_a_run_is_never_touched(tmp_path, resume, overwrite):
+    (tmp_path / "thesis.txt").write_text("ten years of work")
+    for path, message in ((tmp_path, "holds no run"), (tmp_path / "thesis.txt", "is a file")):
+        with pytest.raises(BadInput, match=message):
+            RunFolder(path).begin(ONE, resume, overwrite)
+    assert (tmp_path / "thesis.txt").read_text() == "ten years of work"
+
+
+def test_a_run_killed_before_its_first_file_was_whole_starts_again(tmp_path):
+    (tmp_path / ".config.yaml.part").write_text("see")
+    RunFolder(tmp_path).begin(ONE, False, False)
+    assert [p.name for p in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_rows_and_queries_come_back(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert folder.rows() == []
+    assert folder.queries() == []
+    folder.add_queries([])
+    assert not folder.ledger.path.exists()
+    folder.add_row({"round": 0, "cost": 12.5, "nll": float("nan"), "gap": -1e-12})
+    folder.add_row({"round": 1, "cost": 2.0**40, "nll": 0.1, "gap": -3})
+    first, second = folder.rows()
+    assert list(first) == ["round", "cost", "nll", "gap"]
+    assert (first["round"], first["cost"], first["gap"]) == (0, 12.5, -1e-12)
+    assert math.isnan(first["nll"])
+    assert type(first["round"]) is int
+    assert second == {"round": 1, "cost": pytest.approx(2.0**40), "nll": 0.1, "gap": -3}
+    assert len(folder.curve.path.read_text(encoding="utf-8").splitlines()) == 3
+    lines = [{"round": 0, "image": 'näme "x"', "score": None}, {"round": 1, "image": "b\n", "score": 0.1}]
+    folder.add_queries(lines[:1])
+    folder.add_queries(lines[1:])
+    assert folder.queries() == lines
