@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _fail("out of memory: choose a smaller train.patch, train.batch or net.width")
     except KeyboardInterrupt:
-        print("\nbal: interrupted; --resume goes on from the last complete round", file=sys.stderr)
+        below = "\n" if sys.stderr.isatty() else ""  # the ^C that the terminal shows
+        print(f"{below}bal: interrupted; --resume goes on from the last complete round", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read our lines, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -65,5 +66,15 @@ def _fail(message: str) -> int:
     return 2
 
 
+def program() -> None:
+    """The command line as a process. An interrupted one ends at once: tearing down what still computes can crash."""
+    status = main()
+    if status == 130:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    program()
