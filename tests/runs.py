@@ -1,0 +1,118 @@
+"""What the tests of whole runs share: a tiny experiment, its files, and ways to start it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bal import Config, Record, run_loop
+from bal.heads import MCDropout
+from bal.nets import UNet
+from bal.sources import WellLog
+from bal.train import Train
+
+ROOT = Path(__file__).parents[1]
+FILES = {"config.yaml", "curve.csv", "queries.jsonl", "checkpoints", "report.html"}
+TINY = Config(
+    source=WellLog(height=48, width=48, pool=6, test=2),
+    net=UNet(width=8, depth=1),
+    head=MCDropout(samples=2),
+    train=Train(steps=3, batch=2, patch=16),
+    rounds=2,
+    start=10,
+    budget=30,
+    audit=0.2,
+)
+FLAGS = [
+    *("--source.height", "48", "--source.width", "48", "--source.pool", "6", "--source.test", "2"),
+    *("--net.width", "8", "--net.depth", "1", "--head", "mc_dropout", "--head.samples", "2"),
+    *("--train.steps", "3", "--train.batch", "2", "--train.patch", "16"),
+    *("--rounds", "2", "--start", "10", "--budget", "30", "--audit", "0.2"),
+]  # the same on a command line
+
+
+def tiny(**changes: Any) -> Config:
+    """A run of seconds."""
+    return replace(TINY, **changes)
+
+
+def run(config: Config, out: Path | None = None, **how: Any) -> list[Record]:
+    """All records of a run."""
+    return list(run_loop(config, out, **how))
+
+
+def ledger(records: list[Record], out: Path | None = None) -> list[dict[str, Any]]:
+    """The lines of queries.jsonl; of a run without a folder, those after the start set."""
+    if out is None:
+        return [query for record in records for query in record.queries]
+    return [json.loads(line) for line in (out / "queries.jsonl").read_text().splitlines()]
+
+
+def metrics_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows without what differs between equal runs, as text, so that NaN equals NaN."""
+    return [{k: str(v) for k, v in row.items() if not k.startswith("seconds_")} for row in rows]
+
+
+def curve(out: Path) -> list[dict[str, str]]:
+    """The rows of curve.csv, without the seconds."""
+    with open(out / "curve.csv", newline="") as file:
+        return metrics_of(list(csv.DictReader(file)))
+
+
+def left_behind(out: Path) -> set[str]:
+    """What is in a run's folder and its checkpoints, temporary things included."""
+    return {path.name for path in out.iterdir()} | {
+        f"checkpoints/{path.name}" for path in (out / "checkpoints").iterdir() if not path.name.isdigit()
+    }
+
+
+def assert_same_run(out: Path, other: Path) -> None:
+    """The same ledger byte by byte, the same metrics, and nothing stray."""
+    assert (out / "queries.jsonl").read_bytes() == (other / "queries.jsonl").read_bytes()
+    assert curve(out) == curve(other)
+    assert left_behind(out) == left_behind(other) == FILES
+
+
+def pictures(root: Path, count: int = 6, shape: tuple[int, int] = (40, 40), unlabelled: bool = False) -> Path:
+    """A folder source: noise with a brighter square of class 1, unlabelled in its lower half if asked for."""
+    rng = np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (root / part).mkdir(parents=True)
+    for n in range(count):
+        mask = np.zeros(shape, np.uint8)
+        top, left = rng.integers(0, shape[0] - 16), rng.integers(0, shape[1] - 16)
+        mask[top : top + 16, left : left + 16] = 1
+        image = (rng.integers(0, 120, shape) + 120 * mask).astype(np.uint8)
+        if unlabelled:
+            mask[shape[0] // 2 :] = 255
+        Image.fromarray(image).save(root / "images" / f"p{n}.png")
+        Image.fromarray(mask).save(root / "masks" / f"p{n}.png")
+    return root
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """For a command line of its own process: compiled quickly, and kept in `cache`."""
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "XDG_CACHE_HOME": str(cache),
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONFAULTHANDLER": "1",
+    }
+
+
+def start(argv: list[str], cache: Path, **how: Any) -> subprocess.Popen:
+    """`python -m bal.run` under way."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    line = [sys.executable, "-m", "bal.run", *argv]
+    return subprocess.Popen(line, env=environment(cache), cwd=cache, **{**pipes, **how})

@@ -1,0 +1,112 @@
+"""The three functions for a notebook: scores from any model, a purchase from any scores, a run from a Config."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import Pictures
+from runs import ledger, tiny
+
+import bal
+from bal.acquisitions import Entropy
+from bal.regions import Tile
+
+
+def linear(params, x, s):
+    """A user's own posterior: a 1x1 convolution whose weights depend on the sample."""
+    return x @ params["w"][s] + params["b"]
+
+
+PARAMS = {
+    "w": np.random.default_rng(0).standard_normal((4, 1, 3)).astype(np.float32),
+    "b": np.zeros((1, 1, 1, 3), np.float32),
+}
+
+
+@pytest.fixture
+def square():
+    """Images of one size, of whole tiles."""
+    return Pictures([(32, 32)] * 5)
+
+
+def by_hand(image: np.ndarray, size: int) -> list[float]:
+    """BALD of every tile of one image, written out."""
+    p = np.stack([np.asarray(jax.nn.softmax(linear(PARAMS, image[None], s))[0], np.float64) for s in range(4)])
+    mean = p.mean(0)
+    score = -(mean * np.log(mean)).sum(-1) + (p * np.log(p)).sum(-1).mean(0)
+    tiles = score.reshape(score.shape[0] // size, size, score.shape[1] // size, size)
+    return tiles.mean((1, 3)).ravel().tolist()
+
+
+def test_a_function_of_ones_own(square, capsys):
+    head = bal.FunctionHead(linear, samples=4)
+    regions, scores = bal.score_pool(head, None, PARAMS, square, unit=Tile(16))
+    assert scores.shape == regions.image.shape == (12,)
+    expected = [score for id in square.pool for score in by_hand(square.images[id], 16)]
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-6)
+    assert regions.describe(5) == (square.pool[1], 1, (0, 16, 16, 16))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_network_of_ours(net, params, logs, capsys):
+    head = bal.heads.MCDropout(samples=2)
+    seen = []
+    how = {"ids": logs.pool[:2], "watch": lambda done, total: seen.append((done, total))}
+    regions, scores = bal.score_pool(head, net, params, logs, acquisition="entropy", **how)
+    again = bal.score_pool(head, net, params, logs, acquisition=Entropy(), ids=logs.pool[:2])[1]
+    np.testing.assert_array_equal(scores, again)
+    assert regions.ids == logs.pool[:2]
+    assert np.isfinite(scores).all()
+    assert seen[-1] == (2, 2)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_masks_are_never_read(square, monkeypatch):
+    monkeypatch.delattr(Pictures, "mask")
+    bal.score_pool(bal.FunctionHead(linear, 4), None, PARAMS, square)
+
+
+def test_unknown_names(square):
+    with pytest.raises(bal.BadInput, match="did you mean 'entropy'"):
+        bal.score_pool(bal.FunctionHead(linear, 4), None, PARAMS, square, acquisition="entropie")
+    with pytest.raises(bal.BadInput, match="did you mean 'top_k'"):
+        bal.select([1.0], [1.0], 1, selector="topk")
+
+
+def test_select():
+    scores, costs = np.array([0.3, np.nan, 0.9, 0.5, 0.1]), np.ones(5)
+    query = bal.select(scores, costs, 2.5)
+    assert np.asarray(query.index)[np.asarray(query.valid)].tolist() == [2, 3]
+    query = bal.select(jnp.asarray(scores), costs, 3, eligible=np.array([True, True, False, True, True]))
+    assert np.asarray(query.index)[np.asarray(query.valid)].tolist() == [3, 0, 4]
+    np.testing.assert_array_equal(scores, [0.3, np.nan, 0.9, 0.5, 0.1])
+    assert not np.asarray(bal.select(scores, costs, 0).valid).any()
+
+
+@pytest.mark.parametrize("budget", [-1, float("nan"), float("inf")])
+def test_select_refuses_what_is_no_budget(budget):
+    with pytest.raises(bal.BadInput, match="budget: expected 0 ≤ budget < infinity"):
+        bal.select([1.0, 2.0], [1.0, 1.0], budget)
+
+
+def test_select_refuses_arrays_that_do_not_fit():
+    with pytest.raises(bal.BadInput, match=r"got \(2,\), \(3,\), \(2,\)"):
+        bal.select([1.0, 2.0], [1.0, 1.0, 1.0], 1)
+
+
+def test_a_run_prints_nothing_and_runs_do_not_touch_each_other(capsys):
+    config = tiny(acq=Entropy(), rounds=1, budget=20)
+    alone = list(bal.run_loop(config))
+    one, two = bal.run_loop(config), bal.run_loop(tiny(acq=Entropy(), rounds=1, budget=20, seed=1))
+    mixed = [record for pair in zip(one, two, strict=True) for record in pair]
+    assert ledger(mixed[::2]) == ledger(alone)
+    assert ledger(mixed[1::2]) != ledger(alone)
+    assert [r.row["nll"] for r in mixed[::2]] == [r.row["nll"] for r in alone]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_public():
+    assert all(hasattr(bal, name) for name in bal.__all__)
+    assert {"Config", "run_loop", "score_pool", "select"} <= set(bal.__all__)

@@ -1,0 +1,373 @@
+"""The loop: what it buys, what it writes down, and what it never does."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import jax
+import numpy as np
+import pytest
+from helpers import in_subprocess
+from runs import FILES, curve, ledger, left_behind, metrics_of, pictures, run, tiny
+
+from bal import BadInput, run_loop
+from bal.acquisitions import ACQUISITIONS
+from bal.annotators import Oracle
+from bal.config import load
+from bal.heads import HEADS, DeepEnsemble, MCDropout
+from bal.losses import Loss
+from bal.regions import Tile
+from bal.sources import Folder
+
+ISSUE = {"round", "regions", "pixels", "cost", "steered_share", "ece_foreground", "nll", "brier", "temperature"}
+SECONDS = {"seconds_fit", "seconds_score"}
+PER_CLASS = ("iou", "f1", "iou_image", "ece")
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    """The tiny run, with its folder."""
+    out = tmp_path_factory.mktemp("runs") / "usual"
+    return run(tiny(), out), out
+
+
+@lru_cache
+def spending(**changes):
+    """The ledger of a run that costs little because it has nothing to compile."""
+    config = tiny(acq=ACQUISITIONS["margin"](), **changes)
+    return [query for record in run_loop(config) for query in record.queries], config
+
+
+# What a run leaves behind
+
+
+def test_the_files(usual):
+    records, out = usual
+    assert left_behind(out) == FILES
+    assert load(out / "config.yaml") == tiny()
+    assert [int(row["round"]) for row in curve(out)] == [record.row["round"] for record in records] == [0, 1, 2]
+    assert (out / "curve.csv").read_text().count("\n") == 4
+    page = (out / "report.html").read_text()
+    for name in ("background", "curve_1", "curve_2"):
+        assert f"{records[-1].row[f'iou_{name}']:.3f}" in page
+
+
+def test_the_columns(usual):
+    classes = ("background", "curve_1", "curve_2")
+    wanted = ISSUE | {f"{metric}_{name}" for metric in PER_CLASS for name in classes}
+    assert wanted <= set(curve(usual[1])[0])
+    assert wanted | SECONDS <= set(usual[0][0].row)
+    header = (usual[1] / "curve.csv").read_text().splitlines()[0]
+    assert header.split(",") == list(usual[0][0].row)
+
+
+def test_the_ledger(usual):
+    records, out = usual
+    lines = ledger(records, out)
+    for line in lines:
+        assert list(line)[:2] == ["round", "image"]
+        assert {"round", "image", "region", "policy", "score", "cost"} <= set(line)
+        assert (line["score"] is None) == (line["round"] == 0)
+        assert line["policy"] in (("start", "audit") if line["round"] == 0 else ("steered", "random", "audit"))
+    bought = Counter((line["image"], line["region"]) for line in lines)
+    assert set(bought.values()) == {1}
+    assert [line["round"] for line in lines] == sorted(line["round"] for line in lines)
+    assert lines[10:] == ledger(records)
+
+
+def test_a_row_is_about_the_labels_it_was_trained_on(usual):
+    records, out = usual
+    lines = ledger(records, out)
+    for record in records:
+        row = record.row
+        known = [line for line in lines if line["round"] <= row["round"]]
+        newest = [line for line in lines if line["round"] == row["round"]]
+        assert row["regions"] == len(known) == row["cost"]
+        assert row["pixels"] == sum(line["box"][2] * line["box"][3] for line in known)
+        assert row["regions_audit"] == sum(line["policy"] == "audit" for line in known)
+        steered = sum(line["policy"] == "steered" for line in newest)
+        assert row["steered_share"] == pytest.approx(steered / len(newest))
+        assert {query["round"] for query in record.queries} <= {row["round"] + 1}
+
+
+def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(tiny(rounds=0, budget=10))
+    assert not list(tmp_path.iterdir())
+
+
+# The same run twice
+
+
+def test_the_same_seed_is_the_same_run(usual):
+    again = run(tiny())
+    assert ledger(again) == ledger(usual[0])
+    assert metrics_of([r.row for r in again]) == metrics_of([r.row for r in usual[0]])
+
+
+@pytest.mark.slow
+def test_the_same_seed_is_the_same_run_in_another_process(usual):
+    printed = in_subprocess(
+        """
+        import json
+        from runs import ledger, metrics_of, run, tiny
+        records = run(tiny())
+        print(json.dumps([ledger(records), metrics_of([r.row for r in records])]))
+        """,
+        devices=2,
+    )
+    assert json.loads(printed) == [ledger(usual[0]), metrics_of([r.row for r in usual[0]])]
+
+
+def test_another_seed_is_another_run(usual, tmp_path):
+    out = tmp_path / "run"
+    other = run(tiny(seed=1), out)
+    theirs, ours = ({(q["image"], q["region"]) for q in ledger([], o) if q["round"] == 0} for o in (out, usual[1]))
+    assert theirs != ours
+    assert other[0].row["nll"] != usual[0][0].row["nll"]
+
+
+# Money
+
+
+@pytest.mark.parametrize("steer", [0.0, 0.75, 1.0])
+@pytest.mark.parametrize("audit", [0.0, 0.05, 0.3])
+def test_shares(steer, audit):
+    lines, config = spending(steer=steer, audit=audit)
+    for round in (1, 2):
+        policies = Counter(line["policy"] for line in lines if line["round"] == round)
+        assert policies.total() == 10
+        assert policies["steered"] == int(steer * (10 - policies["audit"]))
+    start = int(audit * config.start)
+    assert start + sum(line["policy"] == "audit" for line in lines) == int(audit * config.budget + 1e-9)
+
+
+def test_pixels_as_the_currency():
+    config = tiny(unit=Tile(10), acq=ACQUISITIONS["random"](), cost="pixels", start=1500, budget=5000)
+    records = run(config)
+    allowed = [1500, 3250, 5000]
+    for record, most in zip(records, allowed, strict=True):
+        assert most - 100 < record.row["cost"] <= most
+        assert record.row["cost"] == record.row["pixels"]
+        assert 0 <= record.short < 100
+    assert {line["cost"] for line in ledger(records)} == {100.0, 80.0, 64.0}
+
+
+def test_all_of_the_pool_can_be_bought():
+    records = run(tiny(start=20, budget=54))
+    assert records[-1].row["regions"] == 54
+    assert [record.short for record in records] == [0, 0, 0]
+
+
+def test_rounds_0_is_the_start_set_alone():
+    (record,) = run(tiny(rounds=0))
+    assert record.row["regions"] == 10
+    assert not record.queries
+
+
+def test_money_for_part_of_a_region_is_kept_for_the_next_round():
+    records = run(tiny(start=10.5, budget=14.5, rounds=3))
+    assert [record.row["regions"] for record in records] == [10, 11, 13, 14]
+    assert all(0 <= record.short < 1 for record in records)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"budget": 55.0}, r"the budget of 55 regions is larger than the pool, which has 54 in 6 images"),
+        ({"cost": "pixels", "budget": 14000.0}, r"the budget of 14000 pixels is larger than the pool, which has 13824"),
+        ({"start": 0.5}, r"a start of 0.5 regions buys no region to train on"),
+        ({"cost": "pixels", "start": 100.0, "budget": 1000.0}, r"buys no region to train on; one costs 256"),
+        ({"loss": Loss(class_weights=(1.0, 2.0))}, r"class_weights has 2 numbers for 3 classes"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_anything_is_done(changes, message, tmp_path):
+    with pytest.raises(BadInput, match=message) as error:
+        run_loop(tiny(**changes), tmp_path / "out")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+# What is looked at
+
+
+def test_random_never_looks_at_the_pool(tmp_path):
+    stages = Counter()
+    records = run(
+        tiny(acq=ACQUISITIONS["random"](), steer=1.0), watch=lambda event: stages.update({event.stage: event.done})
+    )
+    lines = ledger(records)
+    assert {line["policy"] for line in lines} == {"random", "audit"}
+    assert {line["score"] for line in lines} == {None}
+    assert not stages["score"]
+    assert all(record.row["seconds_score"] < 1 for record in records)
+    assert all(record.row["steered_share"] == 0 for record in records)
+
+
+@dataclass(frozen=True)
+class Liar:
+    """Says class 1 everywhere of the regions it lies about, and is asked by the loop like any other."""
+
+    about: tuple = ()
+
+    def annotate(self, source, regions):
+        truth = Oracle().annotate(source, regions)
+        return [t * 0 + 1 if (r.image, r.region) in self.about else t for t, r in zip(truth, regions, strict=True)]
+
+
+def test_audited_labels_never_reach_training(tmp_path):
+    honest = run(tiny(annotator=Liar()), tmp_path / "run")
+    audited = tuple((q["image"], q["region"]) for q in ledger([], tmp_path / "run") if q["policy"] == "audit")
+    assert audited
+    lied = run(tiny(annotator=Liar(audited)))
+    assert ledger(lied) == ledger(honest)
+    for ours, theirs in zip(honest, lied, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, ours.model.params, theirs.model.params)
+    assert honest[-1].row["temperature"] != lied[-1].row["temperature"]
+    trained = tuple((q["image"], q["region"]) for q in ledger([], tmp_path / "run") if q["policy"] != "audit")
+    other = run(tiny(annotator=Liar(trained), rounds=0))
+    assert other[0].row["nll"] != honest[0].row["nll"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda t: t[:1], r"has the shape \(1, 16\); expected \(16, 16\)"),
+        (lambda t: t + 7, r"holds class 7; expected 0 to 2, or 255"),
+        (lambda t: t - 300, r"holds class -"),
+    ],
+)
+def test_answers_are_checked(answer, message, tmp_path):
+    @dataclass(frozen=True)
+    class Careless:
+        def annotate(self, source, regions):
+            return [answer(t) for t in Oracle().annotate(source, regions)]
+
+    with pytest.raises(BadInput, match=message):
+        run(tiny(annotator=Careless()), None)
+
+
+def test_an_annotator_may_decline():
+    @dataclass(frozen=True)
+    class Shy:
+        def annotate(self, source, regions):
+            return [np.full(r.box[2:], 255, np.int32) for r in regions]
+
+    records = run(tiny(annotator=Shy()))
+    assert records[-1].row["regions"] == 30
+    assert records[-1].row["temperature"] == 1
+
+
+# Every extension, and some from outside
+
+
+@pytest.mark.parametrize("acq", ACQUISITIONS)
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_with_every_acquisition(head, acq):
+    small = {"mc_dropout": MCDropout(samples=2), "deep_ensemble": DeepEnsemble(2)}
+    config = tiny(head=small.get(head) or HEADS[head](), acq=ACQUISITIONS[acq](), rounds=1, budget=20)
+    records = run(config)
+    assert records[-1].row["regions"] == 20
+    assert all(np.isfinite(line["score"]) for line in ledger(records) if acq != "random")
+
+
+def as_it_is(site, x):
+    return x
+
+
+@dataclass(frozen=True)
+class Shaken:
+    """One network, and logits that shake: a head as somebody else would write it."""
+
+    samples: int = 3
+    scale: float = 0.5
+
+    @property
+    def members(self):
+        return 1
+
+    def init(self, net, key):
+        return net.init(key)
+
+    def loss(self, net, params, batch, key, criterion):
+        return criterion(self.logits(net, params, self.prepare(net, params, batch.image, batch.size), 0), batch.label)
+
+    def prepare(self, net, params, x, size):
+        return net.decode(params, net.encode(params, x, size, as_it_is), as_it_is)
+
+    def logits(self, net, params, cache, s):
+        shake = jax.random.normal(jax.random.fold_in(jax.random.key(0), s), (1, 1, 1, net.classes))
+        return net.readout(params, cache, as_it_is) + self.scale * shake
+
+
+@dataclass(frozen=True)
+class Brightest:
+    """Asks where the second class is likely."""
+
+    @property
+    def needs(self):
+        return ("mean_p",)
+
+    def __call__(self, moments):
+        return moments.mean_p[..., 1]
+
+
+def test_a_head_and_an_acquisition_from_outside(tmp_path):
+    config = tiny(head=Shaken(), acq=Brightest(), rounds=1, budget=20)
+    records = run(config, tmp_path / "out")
+    assert records[-1].row["regions"] == 20
+    assert load(tmp_path / "out" / "config.yaml") == config
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_selector_that_chooses_too_little_is_made_up_for_at_random():
+    @dataclass(frozen=True)
+    class Picky:
+        def __call__(self, key, scores, costs, eligible, budget, features=None):
+            return replace_valid(config.selector(key, scores, costs, eligible, budget, features))
+
+    def replace_valid(query):
+        return query._replace(valid=np.arange(len(query.index)) < 2)
+
+    config = tiny()
+    records = run(tiny(selector=Picky()))
+    for record in records[:-1]:
+        assert Counter(q["policy"] for q in record.queries)["steered"] == 2
+        assert len(record.queries) == 10
+
+
+def test_a_sum_of_losses():
+    records = run(tiny(loss=Loss("cross_entropy + 0.5*dice"), rounds=0))
+    assert np.isfinite(records[0].row["nll"])
+
+
+# Folders
+
+
+@pytest.mark.parametrize("unlabelled", [False, True])
+def test_a_folder(tmp_path, unlabelled):
+    root = pictures(tmp_path / "data", unlabelled=unlabelled)
+    config = tiny(source=Folder(path=root), unit=Tile(8), rounds=1, start=8, budget=16)
+    records = run(config, tmp_path / "out")
+    row = records[-1].row
+    assert {f"{metric}_{name}" for metric in PER_CLASS for name in ("background", "class_1")} <= set(row)
+    assert np.isfinite(row["nll"])
+    assert len(ledger([], tmp_path / "out")) == 16
+
+
+def test_an_image_that_only_the_annotator_can_label(tmp_path):
+    root = pictures(tmp_path / "data")
+    source = Folder(path=root).open()
+    for id in source.pool:
+        (root / "masks" / f"{id}.png").unlink() if id != source.pool[0] else None
+
+    @dataclass(frozen=True)
+    class Person:
+        def annotate(self, source, regions):
+            return [np.zeros(r.box[2:], np.int32) for r in regions]
+
+    config = tiny(source=Folder(path=root), rounds=1, start=8, budget=16)
+    assert run(replace(config, annotator=Person()), None)[-1].row["regions"] == 16

@@ -1,0 +1,201 @@
+"""Runs that are cut off anywhere and taken up again: the ledger and the metrics of a run left in peace."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from runs import FLAGS, assert_same_run, curve, ledger, left_behind, run, start, tiny
+
+from bal import BadInput, run_loop
+from bal.checkpoint import Checkpoints
+from bal.heads import MCDropout
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing has disturbed."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    run(tiny(), out)
+    return out
+
+
+@pytest.fixture
+def half(whole, tmp_path):
+    """A run that was left after its second round, one round from its end."""
+    rounds = run_loop(tiny(), tmp_path / "run")
+    next(rounds)
+    next(rounds)
+    rounds.close()
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("done", [0, 1, 2, 3])
+def test_stopped_after_any_round(done, whole, tmp_path):
+    out = tmp_path / "run"
+    rounds = run_loop(tiny(), out)
+    before = [next(rounds) for _ in range(done)]
+    rounds.close()
+    after = run(tiny(), out, resume=True)
+    assert [record.row["round"] for record in before + after] == [0, 1, 2]
+    assert_same_run(out, whole)
+
+
+def test_stopped_again_and_again(whole, tmp_path):
+    for _ in range(4):
+        next(run_loop(tiny(), tmp_path / "run", resume=True), None)
+    assert_same_run(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda out: append(out / "queries.jsonl", '{"round": 2, "image": "pool-0'),
+        lambda out: append(out / "queries.jsonl", '{"round": 3, "image": "x", "region": 0}\n'),
+        lambda out: append(out / "curve.csv", "2,30,76"),
+        lambda out: shutil.copytree(out / "checkpoints" / "1", out / "checkpoints" / "2.orbax-checkpoint-tmp"),
+        lambda out: (out / "checkpoints" / "2.orbax-checkpoint-tmp-17").mkdir(),
+        lambda out: (out / "report.html").unlink(),
+        lambda out: (out / ".report.html.x1y2z3a4").write_text("<html>"),
+        lambda out: (out / ".checkpoints.x1y2z3a4").write_text(""),
+        lambda out: shutil.rmtree(out / "checkpoints" / "0"),
+    ],
+    ids=str.split("half-a-query more-queries half-a-row copied-tmp empty-tmp no-report report-tmp reserve old-gone"),
+)
+def test_what_a_kill_may_leave(damage, half, whole):
+    damage(half)
+    run(tiny(), half, resume=True)
+    assert_same_run(half, whole)
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
+
+
+def test_killed_before_the_first_checkpoint(half, whole):
+    shutil.rmtree(half / "checkpoints")
+    run(tiny(), half, resume=True)
+    assert_same_run(half, whole)
+
+
+def test_killed_before_the_first_file(whole, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".config.yaml.part").write_text("acq: {na")
+    run(tiny(), tmp_path / "run")
+    assert_same_run(tmp_path / "run", whole)
+
+
+def test_a_complete_run_has_nothing_left_to_do(whole):
+    before = {path: path.read_bytes() for path in whole.iterdir() if path.is_file()}
+    assert run(tiny(), whole, resume=True) == []
+    assert {path: path.read_bytes() for path in whole.iterdir() if path.is_file()} == before
+
+
+def test_resume_without_a_run_begins_one(whole, tmp_path):
+    assert len(run(tiny(), tmp_path / "run", resume=True)) == 3
+    assert_same_run(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("name", ["queries.jsonl", "curve.csv"])
+def test_a_journal_that_has_become_shorter(name, half):
+    text = (half / name).read_text()
+    (half / name).write_text(text[:-20])
+    with pytest.raises(BadInput, match=rf"{name} has lost 20 bytes"):
+        run(tiny(), half, resume=True)
+    (half / name).write_text(text)
+    assert len(run(tiny(), half, resume=True)) == 1
+
+
+def test_other_data(half):
+    changed = tiny(source=tiny().source.__class__(height=48, width=48, pool=7, test=2))
+    with pytest.raises(BadInput, match=r"the images are not those that .* was begun with"):
+        run(changed, half, resume=True)
+    assert len(ledger([], half)) == 30
+
+
+def test_a_checkpoint_of_another_network(half):
+    with pytest.raises(ValueError, match=r"another model|samples"):
+        run(tiny(net=tiny().net.__class__(width=8, depth=2), head=MCDropout(samples=3)), half, resume=True)
+
+
+def test_checkpoints_that_stay(whole):
+    assert sorted(path.name for path in (whole / "checkpoints").iterdir()) == ["1", "2"]
+    saved = Checkpoints(whole / "checkpoints").load(2)
+    assert saved["journals"].tolist() == [(whole / n).stat().st_size for n in ("curve.csv", "queries.jsonl")]
+
+
+def test_overwrite_is_a_new_run(half, whole):
+    (half / "notes.txt").write_text("mine")
+    run(tiny(), half, overwrite=True)
+    assert (half / "notes.txt").read_text() == "mine"
+    (half / "notes.txt").unlink()
+    assert_same_run(half, whole)
+
+
+# Killed from outside
+
+
+def newest(out: Path) -> int:
+    """The number of the newest complete checkpoint."""
+    steps = [int(path.name) for path in (out / "checkpoints").glob("*") if path.name.isdigit()]
+    return max(steps, default=-1)
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def being_saved(out: Path) -> bool:
+    return any(True for _ in out.glob("checkpoints/*tmp*"))
+
+
+def kills(out: Path) -> list[tuple[str, Callable[[], bool], float]]:
+    """Ten instants: what to wait for, and the longest to wait after that. Each is made anew from what is there."""
+    rows, step = size(out / "curve.csv"), newest(out)
+    lines = size(out / "queries.jsonl")
+    return [
+        ("importing", lambda: True, 2.0),
+        ("begun", lambda: (out / "config.yaml").exists(), 0.0),
+        ("training", lambda: size(out / "queries.jsonl") > 0, 4.0),
+        ("saving", lambda: being_saved(out), 0.0),
+        ("saving", lambda: being_saved(out), 0.05),
+        ("saved", lambda: newest(out) > step, 0.2),
+        ("logged", lambda: size(out / "queries.jsonl") > lines, 0.0),
+        ("row", lambda: size(out / "curve.csv") > rows, 0.1),
+        ("drawn", lambda: newest(out) > step and any(out.glob(".report.html.*")), 0.0),
+        ("saving", lambda: newest(out) > step and being_saved(out), 0.1),
+    ]
+
+
+@pytest.mark.slow
+def test_killed_at_ten_instants(tmp_path):
+    flags = [*FLAGS, "--rounds", "4", "--quiet"]
+    whole, out = tmp_path / "whole", tmp_path / "killed"
+    unbroken = start([*flags, "--out", str(whole)], tmp_path)
+    assert unbroken.communicate(timeout=300) == ("", "")
+    rng, killed = random.Random(0), []
+    for kill in range(10):
+        process = start([*flags, "--out", str(out), "--resume"], tmp_path)
+        what, reached, longest = kills(out)[kill]
+        patience = time.monotonic() + 300
+        while process.poll() is None and not reached():
+            assert time.monotonic() < patience, f"waited for {what} in vain"
+            time.sleep(0.0005)
+        time.sleep(longest * rng.random())
+        process.kill()
+        if process.wait() == -signal.SIGKILL:
+            killed.append((what, newest(out)))
+        process.communicate()
+    assert len(killed) == 10, killed
+    assert len({step for _, step in killed}) >= 3, killed
+    process = start([*flags, "--out", str(out), "--resume"], tmp_path)
+    assert process.communicate(timeout=300) == ("", "")
+    assert process.returncode == 0
+    assert_same_run(out, whole)
+    assert len(curve(out)) == 5
+    assert left_behind(out) == left_behind(whole)
