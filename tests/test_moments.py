@@ -45,7 +45,7 @@ def folded(logits: np.ndarray, calibrator=None, state=None, needs=OPTIONAL) -> M
 @st.composite
 def stacks(draw) -> np.ndarray:
     """Logits of a few samples: moderate, extreme, equal or tied."""
-    samples, classes = draw(st.sampled_from([1, 3, 8])), draw(st.sampled_from([2, 3, 6]))
+    samples, classes = draw(st.sampled_from([(1, 3), (3, 2), (3, 6), (8, 2), (8, 4)]))  # each is compiled
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     logits = draw(st.sampled_from([0.0, 0.1, 3.0, 80.0])) * rng.standard_normal((samples, *SHAPE, classes))
     extreme = rng.random(logits.shape) < draw(st.sampled_from([0.0, 0.2, 1.0]))
@@ -72,8 +72,8 @@ def test_folding_equals_the_formula(logits):
 @given(stacks())
 @settings(max_examples=40)
 def test_pool_then_calibrate_and_calibrate_then_pool(logits):
-    pooled = folded(logits, Temperature(on="pooled"), WARM)
-    members = folded(logits, Temperature(on="members"), WARM)
+    pooled = folded(logits, Temperature(on="pooled"), WARM, needs=())
+    members = folded(logits, Temperature(on="members"), WARM, needs=())
     mean = np.maximum(softmax(logits).mean(0), np.finfo(np.float32).tiny)
     np.testing.assert_allclose(pooled.mean_p, softmax(logits).mean(0), atol=1e-5)
     np.testing.assert_allclose(pooled.predictive, softmax(np.log(mean) / 2.5), atol=1e-5)
