@@ -8,19 +8,28 @@ import jax.numpy as jnp
 from bal.types import Array, Model, Moments
 
 TINY = jnp.finfo(jnp.float32).tiny
-OPTIONAL = ("mean_plogp", "mean_p2", "votes")
+OPTIONAL = ("mean_plogp", "var_p", "votes")
 
 
-def terms(logp: Array, needs: tuple[str, ...]) -> dict[str, Array]:
-    """What one sample adds to each moment in `needs`, from its log-probabilities [..., C]."""
+def fold(running: dict[str, Array], logp: Array, s: Array | int) -> dict[str, Array]:
+    """The moments of samples 0 … s from those of samples 0 … s − 1 and the log-probabilities [..., C] of sample s.
+
+        mean ← mean + (x − mean) / (s + 1)
+        var  ← var + ((p − mean)² s / (s + 1) − var) / (s + 1), with the mean before this sample
+
+    The variance is exact where samples nearly agree, which mean p² − (mean p)² is not in float32.
+
+    Reference:
+        Welford (1962), "Note on a Method for Calculating Corrected Sums of Squares and Products".
+    """
     p = jnp.exp(logp)
-    every = {
+    new = {
         "mean_p": lambda: p,
         "mean_plogp": lambda: p * jnp.maximum(logp, jnp.log(TINY)),
-        "mean_p2": lambda: p * p,
         "votes": lambda: jax.nn.one_hot(jnp.argmax(logp, -1), logp.shape[-1], dtype=p.dtype),
+        "var_p": lambda: (p - running["mean_p"]) * (p - running["mean_p"]) * s / (s + 1),
     }
-    return {name: every[name]() for name in ("mean_p", *(n for n in OPTIONAL if n in needs))}
+    return {name: old + (new[name]() - old) / (s + 1) for name, old in running.items()}
 
 
 def posterior(model: Model, x: Array, size: Array | None = None, needs: tuple[str, ...] = ()) -> Moments:
@@ -36,7 +45,7 @@ def posterior(model: Model, x: Array, size: Array | None = None, needs: tuple[st
         model: head, network, parameters, calibrator and its state.
         x: [B, H, W, Cin] images.
         size: [B, 2] valid height and width, or None when every pixel is valid.
-        needs: the optional moments to fold, of `mean_plogp`, `mean_p2`, `votes`.
+        needs: the optional moments to fold, of `mean_plogp`, `var_p`, `votes`.
 
     Returns:
         Moments over [B, H, W, C]; None for those nobody needs.
@@ -46,17 +55,14 @@ def posterior(model: Model, x: Array, size: Array | None = None, needs: tuple[st
     """
     cache = model.head.prepare(model.net, model.params, x, size)
 
-    def sample(s: Array | int) -> dict[str, Array]:
+    def sample(s: Array | int) -> Array:
         logp = jax.nn.log_softmax(model.head.logits(model.net, model.params, cache, s).astype(jnp.float32))
-        return terms(model.calibrator.log_probs(model.state, logp) if model.calibrator.on == "members" else logp, needs)
+        return model.calibrator.log_probs(model.state, logp) if model.calibrator.on == "members" else logp
 
-    def fold(s: Array, total: dict[str, Array]) -> dict[str, Array]:
-        return jax.tree.map(jnp.add, total, sample(s))
-
-    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(sample, 0))
-    total = jax.lax.fori_loop(0, model.head.samples, fold, zeros)
-    mean = jax.tree.map(lambda a: a / model.head.samples, total)
-    return Moments(predictive=_predictive(model, mean["mean_p"]), **mean)
+    like = jax.eval_shape(sample, 0)
+    none = {name: jnp.zeros(like.shape, like.dtype) for name in ("mean_p", *(n for n in OPTIONAL if n in needs))}
+    moments = jax.lax.fori_loop(0, model.head.samples, lambda s, running: fold(running, sample(s), s), none)
+    return Moments(predictive=_predictive(model, moments["mean_p"]), **moments)
 
 
 def _predictive(model: Model, mean_p: Array) -> Array:

@@ -46,7 +46,7 @@ class Moments(NamedTuple):
     predictive: Array  # [..., C] calibrated predictive probabilities, from the pooled mean
     mean_p: Array  # [..., C] mean_s p_s
     mean_plogp: Array | None = None  # [..., C] mean_s p_s log p_s
-    mean_p2: Array | None = None  # [..., C] mean_s p_s²
+    var_p: Array | None = None  # [..., C] variance over s of p_s
     votes: Array | None = None  # [..., C] share of the samples whose most likely class is c
 
 

@@ -24,9 +24,8 @@ class MeanStd:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("mean_p", "mean_p2")
+        return ("var_p",)
 
     def __call__(self, moments: Moments) -> Array:
-        assert moments.mean_p2 is not None
-        variance = jnp.maximum(moments.mean_p2 - moments.mean_p**2, 0.0)
-        return jnp.sqrt(variance).mean(-1)
+        assert moments.var_p is not None
+        return jnp.sqrt(moments.var_p).mean(-1)
