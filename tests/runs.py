@@ -82,16 +82,20 @@ def assert_same_run(out: Path, other: Path) -> None:
     assert left_behind(out) == left_behind(other) == FILES
 
 
+def quick_report(out: Path, *what: Any) -> None:
+    """Instead of `bal.report.write`, which takes longer than all the rest of a tiny run."""
+    out.write_text("a report")
+
+
 def pictures(root: Path, count: int = 6, shape: tuple[int, int] = (40, 40), unlabelled: bool = False) -> Path:
     """A folder source: noise with a brighter square of class 1, unlabelled in its lower half if asked for."""
-    rng = np.random.default_rng(0)
     for part in ("images", "masks"):
         (root / part).mkdir(parents=True)
-    for n in range(count):
-        mask = np.zeros(shape, np.uint8)
-        top, left = rng.integers(0, shape[0] - 16), rng.integers(0, shape[1] - 16)
-        mask[top : top + 16, left : left + 16] = 1
-        image = (rng.integers(0, 120, shape) + 120 * mask).astype(np.uint8)
+    noise, square = np.random.default_rng(0).integers(0, 120, shape), np.zeros(shape, np.uint8)
+    square[:16, :16] = 1
+    for n in range(count):  # all of one mean, so that every split is the same network
+        mask = np.roll(square, (7 * n, 5 * n), (0, 1))
+        image = np.roll(noise, n, 0).astype(np.uint8) // 2 + 120 * mask
         if unlabelled:
             mask[shape[0] // 2 :] = 255
         Image.fromarray(image).save(root / "images" / f"p{n}.png")

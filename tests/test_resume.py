@@ -10,11 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runs import FLAGS, assert_same_run, curve, ledger, left_behind, run, start, tiny
+from runs import FLAGS, assert_same_run, curve, ledger, left_behind, quick_report, run, start, tiny
 
-from bal import BadInput, run_loop
+from bal import BadInput, keeper, run_loop
 from bal.checkpoint import Checkpoints
 from bal.heads import MCDropout
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(keeper.report, "write", quick_report)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +95,8 @@ def test_killed_before_the_first_file(whole, tmp_path):
     assert_same_run(tmp_path / "run", whole)
 
 
-def test_a_complete_run_has_nothing_left_to_do(whole):
+def test_a_complete_run_has_nothing_left_to_do(whole, monkeypatch):
+    monkeypatch.undo()  # the same report, too
     before = {path: path.read_bytes() for path in whole.iterdir() if path.is_file()}
     assert run(tiny(), whole, resume=True) == []
     assert {path: path.read_bytes() for path in whole.iterdir() if path.is_file()} == before
