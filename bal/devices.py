@@ -35,19 +35,31 @@ def mesh() -> Mesh:
     return Mesh(np.array(jax.local_devices()), ("data",))
 
 
-def spread(tree):
-    """Puts a pytree of arrays [B, …] on the mesh with the batch split over its devices."""
-    return jax.device_put(tree, NamedSharding(mesh(), PartitionSpec("data")))
+def places(count: int) -> list[Mesh]:
+    """Where `count` computations that know nothing of each other run best.
+
+    One device each, in turn, where that keeps every device busy; else each on all devices, its batch split. Two small
+    training steps side by side on two CPU devices take little more than half the time of the same two split in halves.
+    """
+    local = jax.local_devices()
+    if count < len(local):
+        return [mesh()] * count
+    return [Mesh(np.array([local[i % len(local)]]), ("data",)) for i in range(count)]
 
 
-def replicate(tree):
-    """Puts a pytree of arrays on every device of the mesh."""
-    return jax.device_put(tree, NamedSharding(mesh(), PartitionSpec()))
+def spread(tree, place: Mesh | None = None):
+    """Puts a pytree of arrays [B, …] on the devices of a mesh, the batch split over them; all devices unless given."""
+    return jax.device_put(tree, NamedSharding(place or mesh(), PartitionSpec("data")))
 
 
-def round_up(batch: int) -> int:
-    """The smallest batch that is at least this large and splits evenly over the devices."""
-    devices = mesh().size
+def replicate(tree, place: Mesh | None = None):
+    """Puts a pytree of arrays on every device of a mesh; all devices unless given."""
+    return jax.device_put(tree, NamedSharding(place or mesh(), PartitionSpec()))
+
+
+def round_up(batch: int, place: Mesh | None = None) -> int:
+    """The smallest batch that is at least this large and splits evenly over the devices of a mesh."""
+    devices = (place or mesh()).size
     return -(-batch // devices) * devices
 
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from bal import devices
 from bal.types import IGNORE, Array, BadInput, Batch, Criterion, Head, Key, Net, Params
@@ -26,7 +27,7 @@ LOOK_EVERY = 50  # steps between two looks at the loss
 class Train:
     """How a network is fitted to the labelled regions; every round starts afresh from random weights."""
 
-    steps: int = 1600
+    steps: int = 1200
     """Gradient steps of every fit, whatever the number of labels: arms stay comparable."""
     batch: int = 8
     """Patches a step, for each member of an ensemble."""
@@ -104,11 +105,11 @@ def cut(crop: Crop, patch: int, u: np.ndarray, flip: bool) -> tuple[np.ndarray, 
     return image, label, size
 
 
-def batches(crops: Sequence[Crop], train: Train, members: int, key: Key) -> Iterator[Batch]:
-    """Endless batches; each member sees the crops in its own shuffled order, on rows e::E.
+def batches(crops: Sequence[Crop], train: Train, rows: int, members: int, key: Key) -> Iterator[Batch]:
+    """Endless batches of `rows` patches for each member, who sees the crops in its own shuffled order, on rows e::E.
 
-    The stream depends on the crops and the key alone: numpy draws it, seeded from the key, because cutting patches
-    is the host's work.
+    The stream depends on the arguments alone: numpy draws it, seeded from the key, because cutting patches is the
+    host's work.
     """
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     small = any(min(crop.label.shape) < train.patch for crop in crops)
@@ -118,9 +119,9 @@ def batches(crops: Sequence[Crop], train: Train, members: int, key: Key) -> Iter
             yield from rng.permutation(len(crops))
 
     streams = [shuffled() for _ in range(members)]
-    rows = devices.round_up(train.batch) * members
     while True:
-        cuts = [cut(crops[next(streams[row % members])], train.patch, rng.random(4), train.flip) for row in range(rows)]
+        order = [next(streams[row % members]) for row in range(rows * members)]
+        cuts = [cut(crops[c], train.patch, rng.random(4), train.flip) for c in order]
         image, label, size = (np.stack(parts) for parts in zip(*cuts, strict=True))
         yield Batch(image, label, size if small else None)  # type: ignore[arg-type]
 
@@ -195,46 +196,45 @@ def fit(
     """
     if not crops:
         raise ValueError("there is no labelled region to train on")
-    solo = getattr(head, "solo", None)
     fit_key, final_key = jax.random.split(key)
-    if solo is None:
-        params = _descend(head, net, criterion, train, crops, fit_key, watch, 0, 1)
-    else:
-        keys = jax.random.split(fit_key, head.members)
-        apart = [_descend(solo, net, criterion, train, crops, k, watch, e, head.members) for e, k in enumerate(keys)]
-        params = head.join(apart)  # pyright: ignore[reportAttributeAccessIssue]  (a head with `solo` has `join`)
-    if not hasattr(head, "finalize"):
-        return params
-    return finish(head, net, params, middles(crops, train.patch), final_key)
-
-
-def _descend(
-    head: Head,
-    net: Net,
-    criterion: Criterion,
-    train: Train,
-    crops: Sequence[Crop],
-    key: Key,
-    watch: Callable[[Progress], None] | None,
-    member: int,
-    members: int,
-) -> Params:
-    """All steps of one optimisation, the `member`-th of `members`."""
-    init_key, order_key, drop_key = jax.random.split(key, 3)
-    params, state = devices.replicate(begin(head, net, train, init_key))
-    stream = batches(crops, train, head.members, order_key)
+    solo = getattr(head, "solo", None) or head
+    count = head.members // solo.members
+    keys, places = jax.random.split(fit_key, count), devices.places(count)
+    descents = [Descent(solo, net, criterion, train, crops, k, place) for k, place in zip(keys, places, strict=True)]
     for i in range(train.steps):
-        batch = devices.spread(next(stream))
-        params, state, loss = step(head, net, criterion, train, params, state, batch, drop_key, jnp.int32(i))
+        for descent in descents:
+            descent.advance(i)
         if (i + 1) % LOOK_EVERY == 0 or i + 1 == train.steps:
-            seen = float(loss) / head.members
+            seen = sum(float(descent.loss) for descent in descents) / head.members
             if not np.isfinite(seen):
                 raise FloatingPointError(
                     f"the loss was {seen} by step {i + 1} of {train.steps}; try a lower train.rate"
                 )
             if watch:
-                watch(Progress(member * train.steps + i + 1, members * train.steps, seen))
-    return params
+                watch(Progress(i + 1, train.steps, seen))
+    apart = [devices.replicate(descent.params) for descent in descents]
+    params = apart[0] if solo is head else head.join(apart)  # pyright: ignore[reportAttributeAccessIssue]
+    if not hasattr(head, "finalize"):
+        return params
+    return finish(head, net, params, middles(crops, train.patch), final_key)
+
+
+class Descent:
+    """One optimisation under way, somewhere on the devices; several take their steps in turn and run side by side."""
+
+    def __init__(
+        self, head: Head, net: Net, criterion: Criterion, train: Train, crops: Sequence[Crop], key: Key, place: Mesh
+    ):
+        init_key, order_key, drop_key = jax.random.split(key, 3)
+        self.statics = (head, net, criterion, train)
+        self.params, self.state = devices.replicate(begin(head, net, train, init_key), place)
+        self.key, self.place, self.loss = devices.replicate(drop_key, place), place, jnp.nan
+        self.batches = batches(crops, train, devices.round_up(train.batch, place), head.members, order_key)
+
+    def advance(self, i: int) -> None:
+        """Takes step `i`; returns once it is under way."""
+        batch = devices.spread(next(self.batches), self.place)
+        self.params, self.state, self.loss = step(*self.statics, self.params, self.state, batch, self.key, jnp.int32(i))
 
 
 def middles(crops: Sequence[Crop], patch: int) -> Batch:

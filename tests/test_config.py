@@ -468,7 +468,7 @@ def test_help_shows_the_values_in_force_and_their_file(capsys, yaml):
     text = help_text(capsys, "--config", yaml("head: {name: deep_ensemble, members: 3}\nseed: 7\n"))
     text = " ".join(text.split())
     assert "(deep_ensemble, from a.yaml:1)" in text
-    assert "five thirds the time. (3, from a.yaml:1)" in text
+    assert "on two CPU devices. (3, from a.yaml:1)" in text
     assert "(7, from a.yaml:2)" in text
     assert "(default: 5)" in text
     assert "(default: empty)" in text
