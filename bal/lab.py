@@ -34,6 +34,7 @@ def open_lab(config: Config) -> Lab:
     """Opens the source and lays out the pool. Raises BadInput for what cannot be used."""
     source = config.source.open()
     config.loss.check(len(source.classes))
+    getattr(config.annotator, "check", lambda source: None)(source)
     metrics.columns(source.classes)
     regions = lay_out(config.unit, source.pool, [source.shape(id) for id in source.pool])
     costs = price(regions, config.cost)

@@ -27,7 +27,7 @@ LOOK_EVERY = 50  # steps between two looks at the loss
 class Train:
     """How a network is fitted to the labelled regions; every round starts afresh from random weights."""
 
-    steps: int = 1200
+    steps: int = 1400
     """Gradient steps of every fit, whatever the number of labels: arms stay comparable."""
     batch: int = 8
     """Patches a step, for each member of an ensemble."""

@@ -266,7 +266,10 @@ class Selector(Protocol):
 
 
 class Annotator(Protocol):
-    """Who answers a query; an entry of `bal.annotators.ANNOTATORS`."""
+    """Who answers a query; an entry of `bal.annotators.ANNOTATORS`.
+
+    May also have `check(source)`, called before a run begins, which raises BadInput if it could not answer.
+    """
 
     def annotate(self, source: Source, regions: Sequence[Region]) -> list[np.ndarray]:
         """One int32 [height, width] array of class ids a region, IGNORE where the annotator declined."""

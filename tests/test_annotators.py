@@ -8,7 +8,7 @@ from helpers import Pictures, check_protocol, check_settings
 
 from bal.annotators import ANNOTATORS, Oracle
 from bal.regions import Tile, lay_out
-from bal.types import IGNORE, Annotator
+from bal.types import IGNORE, Annotator, BadInput
 
 SMALL = {"oracle": Oracle()}
 
@@ -29,6 +29,14 @@ def test_contract(name):
         assert np.isin(answer, (*range(len(source.classes)), IGNORE)).all()
         answer[:] = 0  # an answer is the caller's
     assert SMALL[name].annotate(source, []) == []
+
+
+def test_the_oracle_refuses_a_pool_that_it_cannot_answer_for():
+    source = Pictures([(20, 30), (33, 17)], test=1)
+    Oracle().check(source)
+    source.unlabelled = (source.pool[0],)
+    with pytest.raises(BadInput, match=rf"1 of the {len(source.pool)} images .* such as 'picture-0'; add the masks"):
+        Oracle().check(source)
 
 
 def test_the_oracle_reads_the_mask():

@@ -7,12 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bal.types import Region, Source
+from bal.types import BadInput, Region, Source
 
 
 @dataclass(frozen=True)
 class Oracle:
     """Answers every query with the source's own mask, at once and without error."""
+
+    def check(self, source: Source) -> None:
+        """Raises BadInput if the pool holds an image whose mask the source does not have."""
+        missing = getattr(source, "unlabelled", ())
+        if missing:
+            raise BadInput(
+                f"{len(missing)} of the {len(source.pool)} images of the pool have no mask for the oracle to read, "
+                f"such as {missing[0]!r}; add the masks or leave the images out"
+            )
 
     def annotate(self, source: Source, regions: Sequence[Region]) -> list[np.ndarray]:
         answers = []

@@ -13,8 +13,8 @@ from bal.types import Array, Batch, Criterion, Key, Params
 class FunctionHead:
     """`fn(params, x [B, H, W, Cin], s) → logits [B, H, W, C]`, any framework's weights in `params`.
 
-    The function must be traceable by JAX, and must not see padding: images of different sizes are padded with zeros
-    to a few common shapes, unless `bal.score_pool` is given images of one size.
+    The function must be traceable by JAX. Images are padded with zeros, at the bottom and at the right, to a few common
+    shapes (`bal.score.bucket`); a function that must not see padding has to recognise it by its zeros.
     """
 
     fn: Callable[[Params, Array, Array | int], Array]

@@ -85,6 +85,7 @@ class FolderSource:
         held = _hold_out(sorted(masks), groups, settings.test, rng, settings.path)
         self.test = tuple(id for id in sorted(masks) if groups[id] in held)
         self.pool = tuple(id for id in sorted(images) if groups[id] not in held)
+        self.unlabelled = tuple(id for id in self.pool if id not in masks)  # for an annotator; an oracle cannot
 
     def shape(self, id: str) -> tuple[int, int]:
         """Height and width, from the file's header."""

@@ -1,0 +1,43 @@
+"""The pictures of the README, from a finished run.
+
+    python -m bal.run --acq bald && python benchmarks/figures.py runs/bald-well_log-0
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rows import FOLDER
+
+from bal import devices, load, report
+from bal.keeper import Keeper
+from bal.lab import open_lab
+from bal.rundir import RunFolder
+
+
+@dataclass(frozen=True)
+class Settings:
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run's folder."""
+
+
+def main(settings: Settings) -> None:
+    """Writes figures/curve.png and figures/purchase.png."""
+    folder = RunFolder(settings.run)
+    lab = open_lab(load(folder.config))
+    with Keeper(lab, folder) as keeper:
+        keeper.restore()
+        panels = keeper.panels
+    target = FOLDER / "figures"
+    target.mkdir(exist_ok=True)
+    curve = report.acquisition_curve(folder.rows(), lab.source.classes)
+    curve.savefig(target / "curve.png", dpi=110)
+    report.panel(panels[0], lab.source.classes).savefig(target / "purchase.png", dpi=110)
+
+
+if __name__ == "__main__":
+    devices.set_up_platform()
+    main(tyro.cli(Settings, description=__doc__))
