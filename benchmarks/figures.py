@@ -1,6 +1,6 @@
 """The pictures of the README, from a finished run.
 
-    python -m bal.run --acq bald && python benchmarks/figures.py runs/bald-well_log-0
+python -m bal.run --acq bald && python benchmarks/figures.py runs/bald-well_log-0
 """
 
 from __future__ import annotations

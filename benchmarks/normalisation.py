@@ -2,9 +2,9 @@
 
     python benchmarks/normalisation.py --seeds 5
 
-One fit a row: the same random labels, the same steps, judged on whole test images. Statistics over pixels shift between
-a patch and an image; statistics over channels do not, and `none` has no statistics at all. Rows that are there already
-are not computed again.
+One fit of two members a row: the same random labels, the same steps, judged on whole test images. Statistics over
+pixels shift between a patch and an image; statistics over channels do not, and `none` has no statistics at all. Rows
+that are there already are not computed again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import rows
 import tyro
 
 from bal import Config, devices, run_loop
+from bal.heads import DeepEnsemble
 from bal.nets.norms import Kind
 
 NAME = "normalisation"
@@ -46,6 +47,7 @@ def measure(settings: Settings) -> None:
                     continue
                 config = dataclasses.replace(
                     default,
+                    head=DeepEnsemble(2),
                     net=dataclasses.replace(default.net, norm=norm),
                     train=dataclasses.replace(default.train, patch=patch),
                     seed=seed,
@@ -75,7 +77,12 @@ def table() -> str:
             paired = "" if norm == "none" else f" ({statistics.mean(gaps):+.3f} ± {spread:.3f})"
             cells.append(f"{statistics.mean(own):.3f}{paired}")
         lines.append(cells)
-    return rows.markdown(["normalisation", "patch", "seeds", *SHOWN], lines)
+    heading = (
+        "## Normalisation\n\n`python benchmarks/normalisation.py`: two members, default training, "
+        f"{Settings().labels:g} random tiles, whole test images. Mean over seeds; in brackets the paired difference to "
+        "`none` ± its standard error.\n\n"
+    )
+    return heading + rows.markdown(["normalisation", "patch", "seeds", *SHOWN], lines)
 
 
 if __name__ == "__main__":
