@@ -1,6 +1,6 @@
 """Which normalisation generalises from training patches to whole images?
 
-    python benchmarks/normalisation.py --seeds 5
+    python benchmarks/normalisation.py --patches 32 --seeds 3
 
 One fit of two members a row: the same random labels, the same steps, judged on whole test images. Statistics over
 pixels shift between a patch and an image; statistics over channels do not, and `none` has no statistics at all. Rows
