@@ -17,6 +17,7 @@ from bal import extensions
 from bal.acquisitions import BALD
 from bal.annotators import Oracle
 from bal.calibrators import Temperature
+from bal.devices import AUTO, Execution
 from bal.extensions import SLOTS
 from bal.heads import DeepEnsemble
 from bal.losses import Loss
@@ -59,6 +60,8 @@ class Config:
     """What training minimises."""
     train: Train = Train()
     """How a network is trained."""
+    execution: Execution = AUTO
+    """How posterior samples are executed; a matter of speed."""
     seed: int = 0
     """Everything random follows from it."""
     rounds: int = 5

@@ -7,14 +7,22 @@ are cores; on GPU and TPU over all local accelerators. Nothing else in the proje
 from __future__ import annotations
 
 import functools
+import math
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from bal.types import Array
+Array = jax.Array
+
+DATA, MEMBERS = "data", "members"  # the axes of the mesh
+AT_ONCE = 8  # samples computed together by `vmap`: what a GPU or TPU needs to be busy, and no more memory than that
 
 
 def set_up_platform(cache: Path | None = None) -> None:
@@ -29,10 +37,64 @@ def set_up_platform(cache: Path | None = None) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
+class Plan(NamedTuple):
+    """How the samples of one head are executed: an `Execution` with every choice made."""
+
+    loop: Callable[..., Any]  # (logits(i), add(i, running, sample), running) → running
+    shards: int  # devices that share the samples; 1 when every device computes all of them, for its own images
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How posterior samples are executed. No choice changes a score by more than rounding."""
+
+    samples: Literal["auto", "map", "unroll", "vmap", "shard"] = "auto"
+    """map: one after the other in a compiled loop; unroll: the same written out, slow to compile; vmap: up to eight at
+    once; shard: every device a share of them, for all images; auto: map on a CPU, vmap elsewhere."""
+    compute: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the network. The moments are folded in float32 always; on a CPU bfloat16 is no faster."""
+
+    def of(self, samples: int) -> Plan:
+        """The plan for so many samples on the devices there are."""
+        auto = "map" if jax.default_backend() == "cpu" else "vmap"
+        how = auto if self.samples == "auto" else self.samples
+        shards = math.gcd(samples, len(jax.local_devices())) if how == "shard" else 1
+        loop = {"unroll": _unrolled, "vmap": _at_once}.get(how, _one_by_one)
+        return Plan(functools.partial(loop, samples // shards), shards)
+
+    def cast(self, tree: Any) -> Any:
+        """Floating arrays in the precision of the network."""
+        kind = jnp.dtype(self.compute)
+        return jax.tree.map(lambda x: x.astype(kind) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+
+
+AUTO = Execution()
+
+
+def _one_by_one(count: int, sample: Callable, add: Callable, running: Any) -> Any:
+    return jax.lax.fori_loop(0, count, lambda i, running: add(i, running, sample(i)), running)
+
+
+def _unrolled(count: int, sample: Callable, add: Callable, running: Any) -> Any:
+    for i in range(count):
+        running = add(i, running, sample(i))
+    return running
+
+
+def _at_once(count: int, sample: Callable, add: Callable, running: Any) -> Any:
+    group = max(n for n in range(1, AT_ONCE + 1) if count % n == 0)
+
+    def several(g: Array, running: Any) -> Any:
+        together = jax.vmap(sample)(g * group + jnp.arange(group))
+        return jax.lax.fori_loop(0, group, lambda i, running: add(g * group + i, running, together[i]), running)
+
+    return jax.lax.fori_loop(0, count // group, several, running)
+
+
 @functools.cache
-def mesh() -> Mesh:
-    """All local devices on one axis, `data`."""
-    return Mesh(np.array(jax.local_devices()), ("data",))
+def mesh(members: int = 1) -> Mesh:
+    """All local devices: images are split over the axis `data`, the samples of a posterior over `members`."""
+    return Mesh(np.array(jax.local_devices()).reshape(-1, members), (DATA, MEMBERS))
 
 
 def places(count: int) -> list[Mesh]:
@@ -44,12 +106,12 @@ def places(count: int) -> list[Mesh]:
     local = jax.local_devices()
     if count < len(local):
         return [mesh()] * count
-    return [Mesh(np.array([local[i % len(local)]]), ("data",)) for i in range(count)]
+    return [Mesh(np.array([[local[i % len(local)]]]), (DATA, MEMBERS)) for i in range(count)]
 
 
 def spread(tree, place: Mesh | None = None):
     """Puts a pytree of arrays [B, …] on the devices of a mesh, the batch split over them; all devices unless given."""
-    return jax.device_put(tree, NamedSharding(place or mesh(), PartitionSpec("data")))
+    return jax.device_put(tree, NamedSharding(place or mesh(), PartitionSpec(DATA)))
 
 
 def replicate(tree, place: Mesh | None = None):
@@ -61,6 +123,28 @@ def round_up(batch: int, place: Mesh | None = None) -> int:
     """The smallest batch that is at least this large and splits evenly over the devices of a mesh."""
     devices = (place or mesh()).size
     return -(-batch // devices) * devices
+
+
+def rowwise(f: Callable[..., Any], shared: Any, *rows: Any, members: int = 1) -> Any:
+    """`f(shared, *rows)` of a function that treats every row of its batch [B, …] alike, each device on its own rows.
+
+    For use inside `jax.jit`. A batch that does not split evenly is computed whole by every device.
+
+    Args:
+        f: `(shared, *rows) → pytree of [B, …]`.
+        shared: what every device has.
+        rows: pytrees of [B, …]; None is an empty one.
+        members: how many devices see the same rows, and share what `f` does to them along the axis `members`.
+    """
+    where = mesh(members)
+    if where.size == 1:
+        return f(shared, *rows)
+    even = jax.tree.leaves(rows)[0].shape[0] % where.shape[DATA] == 0
+    spec = PartitionSpec(DATA) if even else PartitionSpec()
+    split = jax.shard_map(
+        f, mesh=where, in_specs=(PartitionSpec(), *[spec] * len(rows)), out_specs=spec, check_vma=False
+    )
+    return split(shared, *rows)
 
 
 def pad_rows(x: np.ndarray, rows: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -139,10 +140,9 @@ class Keeper:
                 return
 
     def _model(self, saved: dict[str, Any]) -> Model:
-        config, net = self.lab.config, self.lab.net
-        state = config.calibrator.init(net.classes)
-        params = unflat(saved["params"], abstract(config.head, net, config.train))
-        return Model(config.head, net, params, config.calibrator, unflat(saved["calibrator"], state))
+        config = self.lab.config
+        model = self.lab.model(unflat(saved["params"], abstract(config.head, self.lab.net, config.train)))
+        return dataclasses.replace(model, state=unflat(saved["calibrator"], model.state))
 
     def _report(self, tally: metrics.Tally) -> None:
         diagrams = metrics.reliability(tally, self.lab.source.classes)

@@ -10,7 +10,7 @@ import numpy as np
 from bal import metrics
 from bal.config import Config
 from bal.regions import Regions, lay_out, price
-from bal.types import BadInput, Key, Net, Source
+from bal.types import BadInput, Key, Model, Net, Params, Source
 
 GLANCE = 16  # images whose brightness sets the scale of the network's input
 
@@ -28,6 +28,11 @@ class Lab:
     def key(self, round: int, use: int) -> Key:
         """The key of one use in one round."""
         return jax.random.fold_in(jax.random.fold_in(jax.random.key(self.config.seed), round), use)
+
+    def model(self, params: Params) -> Model:
+        """A model with these parameters, not calibrated yet."""
+        c = self.config
+        return Model(c.head, self.net, params, c.calibrator, c.calibrator.init(self.net.classes), c.execution)
 
 
 def open_lab(config: Config) -> Lab:

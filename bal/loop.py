@@ -115,8 +115,7 @@ def train_on(lab: Lab, pool: Pool, round: int, watch: Watch) -> Model:
 
     watch(Event(round, "fit", 0, config.train.steps))
     crops = list(crops_of(lab, pool))
-    params = fit(config.head, lab.net, config.loss, config.train, crops, lab.key(round, 0), heard)
-    return Model(config.head, lab.net, params, config.calibrator, config.calibrator.init(lab.net.classes))
+    return lab.model(fit(config.head, lab.net, config.loss, config.train, crops, lab.key(round, 0), heard))
 
 
 def crops_of(lab: Lab, pool: Pool) -> Iterator[Crop]:

@@ -1,18 +1,43 @@
-"""Folds posterior samples into running moments, one sample at a time: nothing here ever holds [S, B, H, W, C]."""
+"""Folds posterior samples into running moments, one sample at a time: nothing here ever holds [S, B, H, W, C].
+
+The fold works on arrays with the classes first, so that a CPU's vector units run along the pixels, and, where a network
+offers it, in the network's own cells, so that no sample is ever rearranged into an image.
+"""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from bal import devices
 from bal.types import Array, Model, Moments
 
 TINY = jnp.finfo(jnp.float32).tiny
 OPTIONAL = ("mean_plogp", "var_p", "votes")
+BLOCK = 4096  # pixels folded at a time: what is written for one pass is still in the nearest cache for the next
 
 
-def fold(running: dict[str, Array], logp: Array, s: Array | int) -> dict[str, Array]:
-    """The moments of samples 0 … s from those of samples 0 … s − 1 and the log-probabilities [..., C] of sample s.
+def log_softmax(logits: Array) -> tuple[Array, Array]:
+    """[C, …] logits → probabilities and log-probabilities, with one exponential a class.
+
+    The barriers stop XLA:CPU from computing the exponentials anew for every output they are fused into.
+    """
+    once = jax.lax.optimization_barrier
+    z = logits.astype(jnp.float32)
+    z = once(z - z.max(0, keepdims=True))
+    e = once(jnp.exp(z))
+    total = e.sum(0, keepdims=True)
+    inverse, log = once((1.0 / total, jnp.log(total)))
+    return e * inverse, z - log
+
+
+def fold(running: dict[str, Array], p: Array, logp: Array, s: Array | int) -> dict[str, Array]:
+    """The moments of samples 0 … s from those of samples 0 … s − 1 and the probabilities [C, …] of sample s.
 
         mean ← mean + (x − mean) / (s + 1)
         var  ← var + ((p − mean)² s / (s + 1) − var) / (s + 1), with the mean before this sample
@@ -22,17 +47,38 @@ def fold(running: dict[str, Array], logp: Array, s: Array | int) -> dict[str, Ar
     Reference:
         Welford (1962), "Note on a Method for Calculating Corrected Sums of Squares and Products".
     """
-    p = jnp.exp(logp)
+    share = 1.0 / (s + jnp.float32(1))
     new = {
         "mean_p": lambda: p,
         "mean_plogp": lambda: p * jnp.maximum(logp, jnp.log(TINY)),
-        "votes": lambda: jax.nn.one_hot(jnp.argmax(logp, -1), logp.shape[-1], dtype=p.dtype),
-        "var_p": lambda: (p - running["mean_p"]) * (p - running["mean_p"]) * s / (s + 1),
+        "votes": lambda: jax.nn.one_hot(jnp.argmax(logp, 0), len(p), axis=0, dtype=p.dtype),
+        "var_p": lambda: (p - running["mean_p"]) * (p - running["mean_p"]) * (s * share),
     }
-    return {name: old + (new[name]() - old) / (s + 1) for name, old in running.items()}
+    return {name: old + (new[name]() - old) * share for name, old in running.items()}
 
 
-def posterior(model: Model, x: Array, size: Array | None = None, needs: tuple[str, ...] = ()) -> Moments:
+def in_blocks(f: Callable[[Any, Array], Any], running: Any, x: Array) -> Any:
+    """`f(running, x)` of a function that treats every column alike, a few thousand columns of [C, P] at a time."""
+    columns = x.shape[1]
+    width = max(n for n in range(1, BLOCK + 1) if columns % n == 0)
+    if width < BLOCK // 16 or width == columns:
+        return f(running, x)
+
+    def block(i: Array, running: Any) -> Any:
+        cut = partial(jax.lax.dynamic_slice_in_dim, start_index=i * width, slice_size=width, axis=1)
+        new = f(jax.tree.map(cut, running), cut(x))
+        return jax.tree.map(lambda r, n: jax.lax.dynamic_update_slice_in_dim(r, n, i * width, 1), running, new)
+
+    return jax.lax.fori_loop(0, columns // width, block, running)
+
+
+def posterior(
+    model: Model,
+    x: Array,
+    size: Array | None = None,
+    needs: tuple[str, ...] = (),
+    then: Callable[[Moments], Any] = lambda moments: moments,
+) -> Any:
     """Runs all samples of a head over a batch.
 
         mean_p = 1/S Σ_s p_s,   mean_plogp = 1/S Σ_s p_s log p_s,   …
@@ -42,27 +88,67 @@ def posterior(model: Model, x: Array, size: Array | None = None, needs: tuple[st
     entropy is computed on; BALD and the other disagreements read the folded samples.
 
     Args:
-        model: head, network, parameters, calibrator and its state.
+        model: head, network, parameters, calibrator and its state, and how its samples are executed.
         x: [B, H, W, Cin] images.
         size: [B, 2] valid height and width, or None when every pixel is valid.
         needs: the optional moments to fold, of `mean_plogp`, `var_p`, `votes`.
+        then: what is wanted of the moments, pixel by pixel: [..., C] → [...] or [..., C]. An acquisition, say.
 
     Returns:
-        Moments over [B, H, W, C]; None for those nobody needs.
+        `then` of the moments over [B, H, W, C]: the moments themselves unless given; None for those nobody needs.
 
     Reference:
         Rahaman & Thiery (2021), "Uncertainty Quantification and Deep Ensembles", on the order of the two.
     """
-    cache = model.head.prepare(model.net, model.params, x, size)
+    how = model.execution.of(model.head.samples)
 
-    def sample(s: Array | int) -> Array:
-        logp = jax.nn.log_softmax(model.head.logits(model.net, model.params, cache, s).astype(jnp.float32))
-        return model.calibrator.log_probs(model.state, logp) if model.calibrator.on == "members" else logp
+    def on_one_device(model: Model, x: Array, size: Array | None) -> Any:
+        cells: Any = getattr(model.net, "cells", model.net)  # the network that leaves its logits in cells, if it can
+        moments = _fold_samples(model, cells, how, model.execution.cast(x), size, needs)
+        result = then(Moments(predictive=_predictive(model, moments["mean_p"]), **moments))
+        return result if cells is model.net else jax.tree.map(lambda y: cells.unfold(y, x.shape[1:3]), result)
 
-    like = jax.eval_shape(sample, 0)
-    none = {name: jnp.zeros(like.shape, like.dtype) for name in ("mean_p", *(n for n in OPTIONAL if n in needs))}
-    moments = jax.lax.fori_loop(0, model.head.samples, lambda s, running: fold(running, sample(s), s), none)
-    return Moments(predictive=_predictive(model, moments["mean_p"]), **moments)
+    return devices.rowwise(on_one_device, model, x, size, members=how.shards)
+
+
+def _fold_samples(
+    model: Model, cells: Any, how: devices.Plan, x: Array, size: Array | None, needs: tuple[str, ...]
+) -> dict[str, Array]:
+    """The moments [..., C] of all samples, in the network's cells."""
+    params = model.execution.cast(model.params)
+    cache = model.head.prepare(model.net, params, x, size)
+    first = jax.lax.axis_index(devices.MEMBERS) if how.shards > 1 else 0
+
+    def logits(i: Array | int) -> Array:
+        return model.head.logits(cells, params, cache, first + i * how.shards)
+
+    def add(i: Array | int, running: dict[str, Array], sample: Array) -> dict[str, Array]:
+        z = jnp.moveaxis(sample, -1, 0).reshape(classes, -1)  # [C, …]
+        return in_blocks(lambda old, z: fold(old, *_log_probs(model, z), i), running, z)
+
+    *shape, classes = jax.eval_shape(logits, 0).shape
+    none = jnp.zeros((classes, math.prod(shape)), jnp.float32)
+    moments = how.loop(logits, add, dict.fromkeys(("mean_p", *(n for n in OPTIONAL if n in needs)), none))
+    moments = merge(moments) if how.shards > 1 else moments
+    return {name: m.T.reshape(*shape, classes) for name, m in moments.items()}
+
+
+def merge(moments: dict[str, Array]) -> dict[str, Array]:
+    """The moments of all samples from those of equal shares of them, one share a device of the axis of members."""
+    whole = {name: jax.lax.pmean(m, devices.MEMBERS) for name, m in moments.items()}
+    if "var_p" in moments:
+        between = (moments["mean_p"] - whole["mean_p"]) * (moments["mean_p"] - whole["mean_p"])
+        whole["var_p"] = whole["var_p"] + jax.lax.pmean(between, devices.MEMBERS)
+    return whole
+
+
+def _log_probs(model: Model, logits: Array) -> tuple[Array, Array]:
+    """Probabilities and log-probabilities [C, P] of one sample, calibrated where the calibrator acts on samples."""
+    p, logp = log_softmax(logits)
+    if model.calibrator.on == "members":
+        logp = model.calibrator.log_probs(model.state, logp.T).T
+        p = jnp.exp(logp)
+    return p, logp
 
 
 def _predictive(model: Model, mean_p: Array) -> Array:

@@ -2,7 +2,7 @@
 
 Images are padded to a few common shapes and scored in batches by one jitted function a shape; one number a region
 leaves the device. The next batch is read and decoded while the last one is computed, and nothing grows with the pool
-but the table of region scores.
+but the table of region scores; `best_regions` keeps only the K highest of them, on the device.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from bal import devices
 from bal.moments import posterior
+from bal.ranking import Best, merge, nothing, top
 from bal.regions import Regions, Unit
 from bal.types import IGNORE, Acquisition, Array, Key, Model, Source
 
@@ -103,7 +104,7 @@ def _valid(x: Array, size: Array) -> Array:
 @functools.partial(jax.jit, static_argnames=("acquisition", "unit"))
 def score_batch(model: Model, acquisition: Acquisition, unit: Unit, x: Array, size: Array) -> Array:
     """[B, H, W, Cin] → region scores [B, rows, columns], NaN outside the image."""
-    score = acquisition(posterior(model, x, size, acquisition.needs))
+    score = posterior(model, x, size, acquisition.needs, then=acquisition)
     return unit.reduce(score, _valid(x, size))
 
 
@@ -131,16 +132,65 @@ def score_regions(
     if not acquisition.needs:
         return np.array(jax.random.uniform(key, regions.image.shape))
     scores = np.full(regions.image.size, np.nan, np.float32)
-    done = 0
-    grids = (
+    for batch in _scored(model, source, regions, unit, acquisition, watch):
+        inside = batch.index >= 0
+        scores[batch.index[inside]] = devices.fetch(batch.score)[inside]
+    return scores
+
+
+def best_regions(
+    model: Model,
+    source: Source,
+    regions: Regions,
+    unit: Unit,
+    acquisition: Acquisition,
+    k: int,
+    key: Key,
+    eligible: np.ndarray | None = None,
+    watch: Watch | None = None,
+) -> Best:
+    """The k regions of a pool with the highest scores, ranked on the device as they are scored.
+
+    Args:
+        model, source, regions, unit, acquisition, key, watch: as for `score_regions`.
+        k: how many; may exceed M.
+        eligible: [M] bool, which regions may be among them; None for all.
+
+    Returns:
+        The k best; equal scores in the order of the regions.
+    """
+    if not acquisition.needs:
+        return top(score_regions(model, source, regions, unit, acquisition, key), eligible, k)
+    best = devices.replicate(nothing(k))
+    for batch in _scored(model, source, regions, unit, acquisition, watch):
+        wanted = batch.index >= 0 if eligible is None else (batch.index >= 0) & eligible[batch.index]
+        best = merge(best, batch.score, wanted, batch.index)
+    return best
+
+
+class Scored(NamedTuple):
+    """Region scores of a batch of images."""
+
+    score: Array  # [B, rows, columns] on the devices, NaN where there is no region
+    index: np.ndarray  # [B, rows, columns] int32, which of the M regions; −1 where there is none
+
+
+def _scored(
+    model: Model, source: Source, regions: Regions, unit: Unit, acquisition: Acquisition, watch: Watch | None
+) -> Iterator[Scored]:
+    """The pool batch by batch; each batch is handed over when it is finished and the next one is under way."""
+    batches = (
         (loaded, score_batch(model, acquisition, unit, loaded.image, loaded.size))
         for loaded in load(source, regions.ids, math.lcm(stride(model), unit.multiple))
     )
-    for loaded, grid in one_behind(grids):
-        for row, own in zip(loaded.rows, devices.fetch(grid), strict=False):
+    done = 0
+    for loaded, score in one_behind(batches):
+        index = np.full(score.shape, -1, np.int32)
+        for b, row in enumerate(loaded.rows):
             rows, columns = unit.grid(source.shape(regions.ids[row]))
-            scores[regions.start[row] : regions.start[row + 1]] = own[:rows, :columns].ravel()
+            first, last = regions.start[row : row + 2]
+            index[b, :rows, :columns] = np.arange(first, last).reshape(rows, columns)
+        yield Scored(jax.block_until_ready(score), index)
         done += len(loaded.rows)
         if watch:
             watch(done, len(regions.ids))
-    return scores

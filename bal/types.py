@@ -21,6 +21,8 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
+from bal.devices import AUTO, Execution
+
 Array = jax.Array
 Key = jax.Array
 Params = Any
@@ -53,7 +55,7 @@ class Moments(NamedTuple):
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=["params", "state"],
-    meta_fields=["head", "net", "calibrator"],
+    meta_fields=["head", "net", "calibrator", "execution"],
 )
 @dataclass(frozen=True)
 class Model:
@@ -64,6 +66,7 @@ class Model:
     params: Params
     calibrator: Calibrator
     state: Any
+    execution: Execution = AUTO
 
 
 class Query(NamedTuple):
@@ -151,8 +154,12 @@ class Net(Protocol):
         """[B, H, W, Cin] → a pytree of features, coarse and fine."""
         ...
 
+    def bridge(self, params: Params, code: Any) -> Any:
+        """What `decode` does before its first site: the encoder's pytree → another that `decode` takes as well."""
+        ...
+
     def decode(self, params: Params, code: Any, drop: Drop) -> Any:
-        """The encoder's pytree → a pytree of full-context features."""
+        """The encoder's pytree, bridged or not → a pytree of full-context features."""
         ...
 
     def readout(self, params: Params, features: Any, drop: Drop) -> Array:

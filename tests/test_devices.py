@@ -12,7 +12,8 @@ from bal import devices
 
 def test_the_mesh_holds_all_devices():
     assert devices.mesh().size == len(jax.local_devices()) == 2
-    assert devices.mesh().axis_names == ("data",)
+    assert dict(devices.mesh().shape) == {"data": 2, "members": 1}
+    assert dict(devices.mesh(2).shape) == {"data": 1, "members": 2}
 
 
 def test_a_batch_is_spread_and_parameters_are_replicated():

@@ -72,17 +72,17 @@ def test_samples_differ_from_each_other(head, net):
 
 @everyone
 def test_what_does_not_depend_on_the_sample_is_prepared(head, net):
-    """Convolutions per sample: none, the decoder's, or all of them; the readout's own is 1×1."""
+    """Convolutions per sample: none, the decoder's, or all of them, the skips' share of the decoder apart."""
     params, x = ask(head, net).params, noise(1, 16, 16, 1)
     cache = jax.eval_shape(lambda p: head.prepare(net, p, x, None), params)
     jaxpr = jax.make_jaxpr(lambda p, c: head.logits(net, p, c, 1))(params, cache)
-    encoder, decoder = 4, 2
+    encoder, skips, decoder = 4, 1, 2
     expected = {
         HEADS_SMALL["mc_dropout"]: decoder,
         HEADS_SMALL["mc_dropout-features"]: 0,
-        HEADS_SMALL["mc_dropout-all"]: encoder + decoder,
-        HEADS_SMALL["deep_ensemble"]: encoder + decoder,
-        HEADS_SMALL["deep_ensemble-encoder"]: decoder,
+        HEADS_SMALL["mc_dropout-all"]: encoder + skips + decoder,
+        HEADS_SMALL["deep_ensemble"]: encoder + skips + decoder,
+        HEADS_SMALL["deep_ensemble-encoder"]: skips + decoder,
     }
     assert str(jaxpr).count("conv_general_dilated[") == expected[head] + 1
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import ask, softmax
+from helpers import ask, bucketed, softmax
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bal.calibrators import Identity, Temperature
 from bal.calibrators.temperature import TemperatureState
+from bal.devices import Execution
 from bal.heads import DeepEnsemble, MCDropout
 from bal.heads.function import FunctionHead
-from bal.moments import OPTIONAL, posterior
+from bal.moments import OPTIONAL, in_blocks, posterior
 from bal.types import Model, Moments
 
 SHAPE = (1, 2, 3)  # B, H, W
@@ -124,3 +126,32 @@ def test_memory_does_not_grow_with_samples(few, net):
     many = MCDropout(samples=32) if isinstance(few, MCDropout) else DeepEnsemble(32)
     one_map = 2 * 32 * 32 * 3 * 4
     assert temporary(many) <= temporary(few) + one_map
+
+
+@pytest.mark.parametrize("samples", ["unroll", "vmap", "shard"])
+def test_every_way_to_execute_samples_gives_the_same_moments(asked, samples):
+    x, size = bucketed([np.full((n, 15, 1), 0.3 * n, np.float32) for n in (9, 16)], (16, 16), fill=0.0)
+    one_by_one = dataclasses.replace(asked, execution=Execution("map"))
+    expected = ask_posterior(one_by_one, x, size, needs=OPTIONAL)
+    found = ask_posterior(dataclasses.replace(asked, execution=Execution(samples)), x, size, needs=OPTIONAL)
+    for name, moment in expected._asdict().items():
+        np.testing.assert_allclose(getattr(found, name), moment, atol=1e-6, err_msg=name)
+    assert np.ptp(expected.mean_p) > 0
+
+
+def test_bfloat16_is_near_and_its_moments_are_float32(model):
+    x = np.random.default_rng(0).random((2, 16, 16, 1), np.float32)
+    needs = ("mean_plogp", "var_p")  # a vote may tip over
+    exact = ask_posterior(model, x, needs=needs)
+    found = ask_posterior(dataclasses.replace(model, execution=Execution(compute="bfloat16")), x, needs=needs)
+    for name in ("mean_p", *needs):
+        assert getattr(found, name).dtype == np.float32
+        np.testing.assert_allclose(getattr(found, name), getattr(exact, name), atol=0.1, err_msg=name)
+    assert np.abs(found.mean_p - exact.mean_p).max() > 0
+
+
+@pytest.mark.parametrize("columns", [1, 7, 4096, 4097, 3 * 4096, 12288 + 96])
+def test_working_in_blocks_changes_nothing(columns):
+    x = np.random.default_rng(0).random((3, columns), np.float32)
+    found = jax.jit(lambda x: in_blocks(lambda running, x: {"a": running["a"] + x * x}, {"a": 2.0 * x}, x))(x)
+    np.testing.assert_allclose(found["a"], 2.0 * x + x * x, rtol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 
 import jax
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 
 from bal.heads.deep_ensemble import keep
 from bal.nets import NETS, UNet
+from bal.nets.convolve import FEW, convolve, convolve_upsampled
 from bal.nets.norms import Norm, _group_statistics, valid_pixels
-from bal.nets.unet import depth_to_space, max_pool, space_to_depth, upsample
+from bal.nets.unet import max_pool, space_to_depth
 from bal.types import Net, NetSettings
 
 VARIANTS = {
@@ -182,13 +184,58 @@ def test_space_to_depth_and_back():
     folded = np.asarray(space_to_depth(x))
     assert folded.shape == (2, 3, 4, 12)
     np.testing.assert_array_equal(folded[1, 2, 3], x[1, 4:6, 6:8].reshape(-1))
-    np.testing.assert_array_equal(depth_to_space(folded), x)
+    net = UNet(width=8, depth=1).bind(1, 3)
+    np.testing.assert_array_equal(net.unfold(folded.reshape(2, 3, 4, 4, 3), (6, 8)), x)
+    np.testing.assert_array_equal(net.unfold(folded.reshape(2, 3, 4, 4, 3), (5, 7)), x[:, :5, :7])
 
 
-def test_pooling_and_upsampling():
+@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
+def test_logits_in_cells_are_the_logits_of_the_image(settings):
+    net = settings.bind(1, 3)
+    params, x = started(net), noise(2, 13, 10, 1)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def logits(net, params, x):
+        return through(net, params, x, keep)
+
+    cells = logits(net.cells, params, x)
+    assert cells.shape[3:] == (net.per_cell, 3)
+    np.testing.assert_allclose(net.unfold(cells, (13, 10)), logits(net, params, x), atol=1e-4)
+
+
+def test_pooling():
     x = noise(2, 6, 8, 3)
     np.testing.assert_array_equal(max_pool(x), x.reshape(2, 3, 2, 4, 2, 3).max((2, 4)))
-    np.testing.assert_array_equal(upsample(x), x.repeat(2, 1).repeat(2, 2))
+
+
+def nine_neighbours(x, kernel):
+    """A 3×3 convolution, written out."""
+    height, width = x.shape[1:3]
+    around = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    taps = [around[:, i : i + height, j : j + width] @ kernel[i, j] for i in range(3) for j in range(3)]
+    return sum(taps)
+
+
+@pytest.mark.parametrize("channels", [(3, FEW), (FEW, FEW), (5, FEW + 1), (FEW + 1, 4)])
+@pytest.mark.parametrize("width", [6, 7])
+def test_convolutions_and_their_gradients_are_sums_over_nine_neighbours(channels, width):
+    x, kernel, weight = noise(2, 5, width, channels[0]), noise(3, 3, *channels, seed=1), noise(2, 5, width, channels[1])
+    slopes = jax.jit(jax.grad(lambda f, x, k: (f(x, k) * weight).sum(), (1, 2)), static_argnums=0)
+    np.testing.assert_allclose(convolve(x, kernel), nine_neighbours(x, kernel), atol=1e-4)
+    for found, expected in zip(slopes(convolve, x, kernel), slopes(nine_neighbours, x, kernel), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_convolving_what_was_never_upsampled():
+    x, kernel, weight = noise(2, 5, 3, 4), noise(3, 3, 4, 6, seed=1), noise(2, 10, 6, 6, seed=2)
+
+    def naive(x, kernel):
+        return nine_neighbours(x.repeat(2, 1).repeat(2, 2), kernel)
+
+    slopes = jax.jit(jax.grad(lambda f, x, k: (f(x, k) * weight).sum(), (1, 2)), static_argnums=0)
+    np.testing.assert_allclose(convolve_upsampled(x, kernel), naive(x, kernel), atol=1e-4)
+    for found, expected in zip(slopes(convolve_upsampled, x, kernel), slopes(naive, x, kernel), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("wrong", [{"width": 0}, {"depth": -1}])

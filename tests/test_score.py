@@ -17,8 +17,9 @@ from jax.sharding import Mesh
 from bal import devices, score
 from bal.acquisitions import BALD, Entropy, Random
 from bal.moments import posterior
+from bal.ranking import merge, top
 from bal.regions import Tile, lay_out
-from bal.score import bucket, load, one_behind, score_batch, score_regions
+from bal.score import best_regions, bucket, load, one_behind, score_batch, score_regions
 from bal.types import IGNORE
 
 KEY = jax.random.key(0)
@@ -71,7 +72,9 @@ def test_scores_do_not_depend_on_the_order_of_images(model, pictures, expected):
 
 
 def test_scores_do_not_depend_on_the_number_of_devices(model, pictures, expected, monkeypatch):
-    monkeypatch.setattr(devices, "mesh", lambda: Mesh(np.array(jax.local_devices()[:1]), ("data",)))
+    monkeypatch.setattr(
+        devices, "mesh", lambda members=1: Mesh(np.array([jax.local_devices()[:1]]), ("data", "members"))
+    )
     np.testing.assert_allclose(scored(model, pictures), expected, atol=1e-5)
 
 
@@ -97,6 +100,24 @@ def test_eight_devices_buy_what_two_buy(model, pictures, expected):
     found = np.array([float.fromhex(word) for word in told.split()])
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert np.argsort(-found)[:10].tolist() == np.argsort(-expected)[:10].tolist()
+
+
+@pytest.mark.parametrize("acquisition", [BALD(), Random()], ids=["bald", "random"])
+def test_the_best_regions_are_the_top_of_all_scores(model, pictures, monkeypatch, acquisition):
+    monkeypatch.setattr(score, "PIXELS", 2 * 24 * 36)  # batches of two images, some of them half empty
+    scores, regions, told = scored(model, pictures, acquisition), laid_out(pictures), []
+    eligible = np.random.default_rng(0).random(scores.size) < 0.5
+    for k, able in ((10, None), (10, eligible), (scores.size + 3, eligible)):
+        found = best_regions(model, pictures, regions, UNIT, acquisition, k, KEY, able, lambda *done: told.append(done))
+        jax.tree.map(np.testing.assert_array_equal, found, top(scores, able, k, scores.size))
+    assert told == ([] if isinstance(acquisition, Random) else [(2, 5), (3, 5), (4, 5), (5, 5)] * 3)
+
+
+def test_ranking_a_pool_is_compiled_once_a_shape(model, monkeypatch):
+    monkeypatch.setattr(score, "PIXELS", 2 * 24 * 24)  # three batches, the last of them half empty
+    source, before = Pictures([(24, 24)] * 7), merge._cache_size()
+    best_regions(model, source, laid_out(source), UNIT, BALD(), 7, KEY)
+    assert merge._cache_size() == before + 1
 
 
 def test_random_sampling_never_asks_the_model_nor_reads_an_image():

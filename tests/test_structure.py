@@ -24,8 +24,9 @@ LAYERS = (
     ("train", "evaluate", "score", "report", "purchase"),
     ("pool", "moments"),
     ("regions", "metrics", "losses", *EXTENSIONS),
-    ("devices",),
+    ("ranking",),
     ("types",),
+    ("devices",),
 )  # from the top down; a module imports from layers below its own, or from its own folder
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 MODULES = sorted((ROOT / "bal").rglob("*.py"))

@@ -62,7 +62,7 @@ class MCDropout:
         if self.where == "all":
             return x, size
         code = net.encode(params, x, size, no_drop)
-        return code if self.where == "decoder" else net.decode(params, code, no_drop)
+        return net.bridge(params, code) if self.where == "decoder" else net.decode(params, code, no_drop)
 
     def logits(self, net: Net, params: Params, cache: Any, s: Array | int) -> Array:
         drop = self._drop(jax.random.fold_in(jax.random.key(self.seed), s), examples=1)

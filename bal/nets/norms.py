@@ -46,8 +46,8 @@ def _group_statistics(x: Array, valid: Array | None) -> tuple[Array, Array]:
     batch, height, width, features = x.shape
     groups = max(1, features // CHANNELS_PER_GROUP)
     each = features // groups
-    pixels = jnp.full((batch, 1), height * width, x.dtype) if valid is None else valid.sum((1, 2))  # [B, 1]
-    seen = x if valid is None else x * valid
+    pixels = jnp.full((batch, 1), height * width, jnp.float32) if valid is None else valid.sum((1, 2))  # [B, 1]
+    seen = x.astype(jnp.float32) if valid is None else x * valid
     first, second = seen.sum((1, 2)), (seen * seen).sum((1, 2))  # [B, F]
 
     def spread(channel_sums: Array) -> Array:
@@ -71,7 +71,7 @@ class Norm(nnx.Module):
     def __call__(self, x: Array, valid: Array | None) -> Array:
         if self.kind == "group":
             mean, variance = _group_statistics(x, valid)
-            x = (x - mean) * jax.lax.rsqrt(variance + EPS)
+            x = ((x - mean) * jax.lax.rsqrt(variance + EPS)).astype(x.dtype)
         elif self.kind == "layer":
             mean = x.mean(-1, keepdims=True)
             x = (x - mean) * jax.lax.rsqrt(x.var(-1, keepdims=True) + EPS)

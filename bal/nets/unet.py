@@ -5,6 +5,7 @@ Ronneberger, Fischer & Brox (2015), "U-Net: Convolutional Networks for Biomedica
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -16,13 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from bal.nets.convolve import convolve, convolve_upsampled
 from bal.nets.norms import Kind, Norm, valid_pixels
 from bal.types import Array, Drop, Key, Params
 
 PARTS = ("encoder", "decoder", "readout")
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["levels", "size"], meta_fields=["shape"])
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["levels", "size"], meta_fields=["shape", "bridged"])
 @dataclass(frozen=True)
 class Maps:
     """Feature maps on their way through the network, finest first, and what of the image is real."""
@@ -30,6 +32,7 @@ class Maps:
     levels: tuple[Array, ...]  # each [B, h, w, F]
     size: Array | None  # [B, 2] valid height and width of the image, None when all of it is
     shape: tuple[int, int]  # the image as it came, before it was padded to a multiple of the stride
+    bridged: bool = False  # all levels but the coarsest are what the decoder's first convolutions make of the skips
 
 
 def space_to_depth(x: Array) -> Array:
@@ -39,24 +42,10 @@ def space_to_depth(x: Array) -> Array:
     return x.reshape(b, h // 2, w // 2, 4 * f)  # [B, H/2, W/2, 4F]
 
 
-def depth_to_space(x: Array) -> Array:
-    """[B, h, w, 4F] → [B, 2h, 2w, F]; the inverse of `space_to_depth`."""
-    b, h, w, f = x.shape
-    x = x.reshape(b, h, w, 2, 2, f // 4).transpose(0, 1, 3, 2, 4, 5)  # [B, h, 2, w, 2, F]
-    return x.reshape(b, 2 * h, 2 * w, f // 4)  # [B, 2h, 2w, F]
-
-
 def max_pool(x: Array) -> Array:
     """2×2 maximum by four strided slices: its gradient is 20× cheaper on CPU than that of `reduce_window`."""
     rows = jnp.maximum(x[:, ::2], x[:, 1::2])
     return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])
-
-
-def upsample(x: Array) -> Array:
-    """Nearest neighbour, ×2, by broadcasting: `jax.image.resize` has a slow gradient on CPU."""
-    b, h, w, f = x.shape
-    x = jnp.broadcast_to(x[:, :, None, :, None, :], (b, h, 2, w, 2, f))
-    return x.reshape(b, 2 * h, 2 * w, f)  # [B, 2h, 2w, F]
 
 
 class Block(nnx.Module):
@@ -68,10 +57,20 @@ class Block(nnx.Module):
         self.norms = nnx.List([Norm(outputs, norm) for _ in range(2)])
 
     def __call__(self, x: Array, valid: Array | None) -> Array:
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = jax.nn.relu(norm(conv(x), valid))
-            x = x if valid is None else x * valid
-        return x
+        return self.finish(convolve(x, self.kernel(0)), valid)
+
+    def kernel(self, n: int) -> Array:
+        """Of the n-th convolution, [3, 3, F, G]."""
+        return self.convs[n].kernel[...]
+
+    def finish(self, x: Array, valid: Array | None) -> Array:
+        """What follows the first convolution."""
+        x = self._activate(x, 0, valid)
+        return self._activate(convolve(x, self.kernel(1)), 1, valid)
+
+    def _activate(self, x: Array, n: int, valid: Array | None) -> Array:
+        x = jax.nn.relu(self.norms[n](x, valid))
+        return x if valid is None else x * valid.astype(x.dtype)
 
 
 class Encoder(nnx.Module):
@@ -83,14 +82,15 @@ class Encoder(nnx.Module):
 
     def __call__(self, x: Array, size: Array | None, drop: Drop) -> Maps:
         batch, height, width, _ = x.shape
-        stride = self.net.stride
+        stride, dtype = self.net.stride, x.dtype
         below, right = -height % stride, -width % stride
         if (below or right) and size is None:
             size = jnp.broadcast_to(jnp.array([height, width]), (batch, 2))
-        x = (x - jnp.array(self.net.mean)[None, None, None]) / jnp.array(self.net.std)[None, None, None]
+        mean, std = (jnp.array(v, dtype)[None, None, None] for v in (self.net.mean, self.net.std))  # [1, 1, 1, Cin]
+        x = (x - mean) / std
         x = jnp.pad(x, ((0, 0), (0, below), (0, right), (0, 0)))
         valid = valid_pixels(size, x.shape[1], x.shape[2], 1)
-        x = x if valid is None else jnp.where(valid > 0, x, 0.0)
+        x = x if valid is None else jnp.where(valid > 0, x, jnp.zeros((), dtype))
         x = space_to_depth(x) if self.net.settings.stem else x
         levels = []
         for level, block in enumerate(self.blocks):
@@ -109,12 +109,22 @@ class Decoder(nnx.Module):
             [Block(coarse + fine, fine, net.settings.norm, rngs) for fine, coarse in itertools.pairwise(widths)]
         )
 
+    def bridge(self, code: Maps) -> Maps:
+        """Does what can be done before the first site: the skips' share of each block's first convolution."""
+        skips = [
+            convolve(skip, block.kernel(0)[:, :, -skip.shape[-1] :])
+            for block, skip in zip(self.blocks, code.levels, strict=False)
+        ]
+        return dataclasses.replace(code, levels=(*skips, code.levels[-1]), bridged=True)
+
     def __call__(self, code: Maps, drop: Drop) -> Maps:
+        code = code if code.bridged else self.bridge(code)
         x = drop("bottleneck", code.levels[-1])
         for level in reversed(range(len(self.blocks))):
-            skip = code.levels[level]
-            x = jnp.concatenate([upsample(x), skip], axis=-1)
-            x = self.blocks[level](x, valid_pixels(code.size, x.shape[1], x.shape[2], self.net.settings.factor(level)))
+            block, skip = self.blocks[level], code.levels[level]
+            valid = valid_pixels(code.size, skip.shape[1], skip.shape[2], self.net.settings.factor(level))
+            # A convolution of [upsampled, skip] is the sum of a convolution of each.
+            x = block.finish(convolve_upsampled(x, block.kernel(0)[:, :, : x.shape[-1]]) + skip, valid)
             x = drop(f"decoder_{level}", x) if level else x
         return Maps((x,), code.size, code.shape)
 
@@ -126,9 +136,14 @@ class Readout(nnx.Module):
         self.conv = nnx.Conv(net.settings.width, outputs, kernel_size=(1, 1), rngs=rngs)
 
     def __call__(self, features: Maps, drop: Drop) -> Array:
-        x = self.conv(drop("features", features.levels[0]))
-        x = depth_to_space(x) if self.net.settings.stem else x
-        return x[:, : features.shape[0], : features.shape[1]]  # [B, H, W, C]
+        x = drop("features", features.levels[0])
+        if self.net.in_cells:
+            assert self.conv.bias is not None
+            grouped = (-1, self.net.per_cell, self.net.classes)
+            kernel, bias = self.conv.kernel[...].reshape(grouped), self.conv.bias[...].reshape(grouped)
+            x = jnp.einsum("fgc,bhwf->cgbhw", kernel, x) + bias.transpose(2, 1, 0)[..., None, None]
+            return x.transpose(2, 3, 4, 1, 0)  # [B, h, w, G, C], classes outermost in memory: softmax runs over rows
+        return self.net.unfold(self.conv(x).reshape(*x.shape[:3], self.net.per_cell, self.net.classes), features.shape)
 
 
 @dataclass(frozen=True)
@@ -176,10 +191,27 @@ class BoundUNet:
     classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    in_cells: bool = False
 
     @property
     def stride(self) -> int:
         return self.settings.factor(self.settings.depth)
+
+    @property
+    def per_cell(self) -> int:
+        """G, pixels of the image a cell of the finest feature map."""
+        return self.settings.factor(0) ** 2
+
+    @property
+    def cells(self) -> BoundUNet:
+        return dataclasses.replace(self, in_cells=True)
+
+    def unfold(self, x: Array, shape: tuple[int, int]) -> Array:
+        """[B, h, w, G, …] → [B, H, W, …]."""
+        b, h, w, g, *rest = x.shape
+        side = math.isqrt(g)
+        x = x.reshape(b, h, w, side, side, -1).transpose(0, 1, 3, 2, 4, 5)  # [B, h, side, w, side, …]
+        return x.reshape(b, h * side, w * side, *rest)[:, : shape[0], : shape[1]]  # [B, H, W, …]
 
     def init(self, key: Key) -> Params:
         """He-normal kernels, unit scales, zero biases; all kernels are cut from one draw.
@@ -203,6 +235,9 @@ class BoundUNet:
     def encode(self, params: Params, x: Array, size: Array | None, drop: Drop) -> Maps:
         return _call(self, "encoder", params, x, size, drop)
 
+    def bridge(self, params: Params, code: Maps) -> Maps:
+        return _call(self, "decoder", params, code, method="bridge")
+
     def decode(self, params: Params, code: Maps, drop: Drop) -> Maps:
         return _call(self, "decoder", params, code, drop)
 
@@ -217,8 +252,8 @@ def _graph(net: BoundUNet, part: str) -> tuple[Any, Any]:
     return nnx.split(nnx.eval_shape(lambda: module(net, nnx.Rngs(0))), nnx.Param)
 
 
-def _call(net: BoundUNet, part: str, params: Params, *args: Any) -> Any:
+def _call(net: BoundUNet, part: str, params: Params, *args: Any, method: str = "__call__") -> Any:
     graph, abstract = _graph(net, part)
     state = jax.tree.map(lambda x: x, abstract)
     nnx.replace_by_pure_dict(state, params[part])
-    return nnx.merge(graph, state)(*args)
+    return getattr(nnx.merge(graph, state), method)(*args)

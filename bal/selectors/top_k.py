@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bal.types import Array, Key, Query
-
-
-@functools.partial(jax.jit, static_argnames="k")
-def best(scores: Array, eligible: Array, k: int) -> tuple[Array, Array]:
-    """The k highest scores [k] among the eligible and finite of [M], and where they are [k]; −inf once there are none.
-
-    `top_k` alone would rank NaN first, and 0 before −0.
-    """
-    scores = jnp.where(scores == 0, 0.0, scores)
-    return jax.lax.top_k(jnp.where(eligible & jnp.isfinite(scores), scores, -jnp.inf), k)
+from bal.ranking import highest
+from bal.types import Key, Query
 
 
 def affordable(costs: np.ndarray, budget: float) -> np.ndarray:
@@ -71,7 +60,7 @@ class TopK:
         length, bought = 1 << room.bit_length(), np.zeros(0, np.int64)
         while room:
             length = min(length, scores.size)
-            ranked, index = (np.asarray(a) for a in best(jnp.asarray(scores), jnp.asarray(eligible), length))
+            ranked, index = (np.asarray(a) for a in highest(jnp.asarray(scores), jnp.asarray(eligible), length))
             ranking = index[: np.count_nonzero(ranked > -np.inf)]
             bought = ranking[affordable(costs[ranking], float(budget))]
             left = budget - costs[bought].sum(dtype=np.float64)
