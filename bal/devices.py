@@ -22,6 +22,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 Array = jax.Array
 
 DATA, MEMBERS = "data", "members"  # the axes of the mesh
+LARGE = 2**16  # pixels of a training step from which splitting it over devices pays
 AT_ONCE = 8  # samples computed together by `vmap`: what a GPU or TPU needs to be busy, and no more memory than that
 
 
@@ -97,14 +98,15 @@ def mesh(members: int = 1) -> Mesh:
     return Mesh(np.array(jax.local_devices()).reshape(-1, members), (DATA, MEMBERS))
 
 
-def places(count: int) -> list[Mesh]:
-    """Where `count` computations that know nothing of each other run best.
+def places(count: int, pixels: int) -> list[Mesh]:
+    """Where `count` trainings that know nothing of each other run best, their steps of so many pixels each.
 
-    One device each, in turn, where that keeps every device busy; else each on all devices, its batch split. Two small
-    training steps side by side on two CPU devices take little more than half the time of the same two split in halves.
+    One device each, in turn, where that keeps every device busy or where a step is small: split over two CPU devices, a
+    step of 8 patches of 32 × 32 takes longer than on one, and one of 16 patches of 64 × 64 a little less. Else each on
+    all devices, its batch split.
     """
     local = jax.local_devices()
-    if count < len(local):
+    if count < len(local) and pixels >= LARGE:
         return [mesh()] * count
     return [Mesh(np.array([[local[i % len(local)]]]), (DATA, MEMBERS)) for i in range(count)]
 

@@ -51,7 +51,7 @@ class Train:
         """AdamW under a warm-up and cosine schedule. Elementwise, so stacked members do not see each other."""
         warm = max(1, self.steps // 20)
         schedule = optax.warmup_cosine_decay_schedule(0.0, self.rate, warm, max(self.steps, warm + 1))
-        return optax.adamw(schedule, b2=0.99, weight_decay=self.decay)
+        return optax.flatten(optax.adamw(schedule, b2=0.99, weight_decay=self.decay))  # one pass, not one a leaf
 
 
 class Crop(NamedTuple):
@@ -197,10 +197,7 @@ def fit(
     if not crops:
         raise ValueError("there is no labelled region to train on")
     fit_key, final_key = jax.random.split(key)
-    solo = getattr(head, "solo", None) or head
-    count = head.members // solo.members
-    keys, places = jax.random.split(fit_key, count), devices.places(count)
-    descents = [Descent(solo, net, criterion, train, crops, k, place) for k, place in zip(keys, places, strict=True)]
+    descents = start(head, net, criterion, train, crops, fit_key)
     for i in range(train.steps):
         for descent in descents:
             descent.advance(i)
@@ -213,7 +210,7 @@ def fit(
             if watch:
                 watch(Progress(i + 1, train.steps, seen))
     apart = [devices.replicate(descent.params) for descent in descents]
-    params = apart[0] if solo is head else head.join(apart)  # pyright: ignore[reportAttributeAccessIssue]
+    params = head.join(apart) if len(apart) > 1 else apart[0]  # pyright: ignore[reportAttributeAccessIssue]
     if not hasattr(head, "finalize"):
         return params
     return finish(head, net, params, middles(crops, train.patch), final_key)
@@ -235,6 +232,14 @@ class Descent:
         """Takes step `i`; returns once it is under way."""
         batch = devices.spread(next(self.batches), self.place)
         self.params, self.state, self.loss = step(*self.statics, self.params, self.state, batch, self.key, jnp.int32(i))
+
+
+def start(head: Head, net: Net, criterion: Criterion, train: Train, crops: Sequence[Crop], key: Key) -> list[Descent]:
+    """The optimisations that `fit` drives: one for each member that can be trained alone, else one for all."""
+    solo = getattr(head, "solo", None) or head
+    count = head.members // solo.members
+    keys, places = jax.random.split(key, count), devices.places(count, solo.members * train.batch * train.patch**2)
+    return [Descent(solo, net, criterion, train, crops, k, place) for k, place in zip(keys, places, strict=True)]
 
 
 def middles(crops: Sequence[Crop], patch: int) -> Batch:

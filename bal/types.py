@@ -27,7 +27,10 @@ Array = jax.Array
 Key = jax.Array
 Params = Any
 IGNORE = 255  # the label of a pixel that nobody has labelled; no loss and no metric may count it
-Drop = Callable[[str, Array], Array]  # what a head does to the activations at a named site of a network
+# What a head does to the activations at a named site of a network. It may also have `scale(site, x)`: factors [F] where
+# all it does to x [B, h, w, F] is to multiply channels, alike in all examples, else None; a network may put them into
+# its weights.
+Drop = Callable[[str, Array], Array]
 
 
 class BadInput(ValueError):
@@ -213,7 +216,11 @@ class Head(Protocol):
         ...
 
     def logits(self, net: Net, params: Params, cache: Any, s: Array | int) -> Array:
-        """[B, H, W, C] of the s-th posterior sample; `s` may be traced."""
+        """[B, H, W, C] of the s-th posterior sample; `s` may be traced.
+
+        What it does to the result of `net.readout` it does pixel by pixel: scoring may ask with a network whose pixels
+        are in another order (`net.cells`, where a network has it).
+        """
         ...
 
 

@@ -185,8 +185,10 @@ def test_space_to_depth_and_back():
     assert folded.shape == (2, 3, 4, 12)
     np.testing.assert_array_equal(folded[1, 2, 3], x[1, 4:6, 6:8].reshape(-1))
     net = UNet(width=8, depth=1).bind(1, 3)
-    np.testing.assert_array_equal(net.unfold(folded.reshape(2, 3, 4, 4, 3), (6, 8)), x)
-    np.testing.assert_array_equal(net.unfold(folded.reshape(2, 3, 4, 4, 3), (5, 7)), x[:, :5, :7])
+    cells = np.moveaxis(folded.reshape(2, 3, 4, 4, 3), 3, 0).reshape(8, 3, 4, 3)
+    np.testing.assert_array_equal(net.unfold(cells, (6, 8)), x)
+    np.testing.assert_array_equal(net.unfold(cells, (5, 7)), x[:, :5, :7])
+    np.testing.assert_array_equal(net.unfold(cells[..., 0], (6, 8)), x[..., 0])
 
 
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
@@ -199,7 +201,7 @@ def test_logits_in_cells_are_the_logits_of_the_image(settings):
         return through(net, params, x, keep)
 
     cells = logits(net.cells, params, x)
-    assert cells.shape[3:] == (net.per_cell, 3)
+    assert cells.shape[0] == 2 * net.per_cell
     np.testing.assert_allclose(net.unfold(cells, (13, 10)), logits(net, params, x), atol=1e-4)
 
 

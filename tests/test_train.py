@@ -165,7 +165,7 @@ def test_members_trained_together_are_members_trained_alone():
     together = fit(head, TINY, LOSS, TRAIN, crops, KEY, told.append)
     keys = jax.random.split(jax.random.split(KEY)[0], 2)
     alone = []
-    for key, place in zip(keys, devices.places(2), strict=True):
+    for key, place in zip(keys, devices.places(2, 1), strict=True):
         descent = train.Descent(DeepEnsemble(1), TINY, LOSS, TRAIN, crops, key, place)
         for i in range(TRAIN.steps):
             descent.advance(i)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 
-from bal.types import Array, Batch, Criterion, Drop, Key, Net, Params
+from bal.types import Array, Batch, Criterion, Key, Net, Params
 
 
 def no_drop(site: str, x: Array) -> Array:
@@ -54,9 +54,13 @@ class MCDropout:
         return net.init(key)
 
     def loss(self, net: Net, params: Params, batch: Batch, key: Key, criterion: Criterion) -> Array:
-        drop = self._drop(key, examples=batch.image.shape[0])
+        drop = Masks(self, key, examples=batch.image.shape[0])
         code = net.encode(params, batch.image, batch.size, drop)
         return criterion(net.readout(params, net.decode(params, code, drop), drop), batch.label)
+
+    def masks(self, s: Array | int) -> Masks:
+        """Of the s-th sample."""
+        return Masks(self, jax.random.fold_in(jax.random.key(self.seed), s), examples=1)
 
     def prepare(self, net: Net, params: Params, x: Array, size: Array | None) -> Any:
         if self.where == "all":
@@ -65,22 +69,33 @@ class MCDropout:
         return net.bridge(params, code) if self.where == "decoder" else net.decode(params, code, no_drop)
 
     def logits(self, net: Net, params: Params, cache: Any, s: Array | int) -> Array:
-        drop = self._drop(jax.random.fold_in(jax.random.key(self.seed), s), examples=1)
+        drop = self.masks(s)
         if self.where == "all":
             cache = net.encode(params, cache[0], cache[1], drop)
         if self.where != "features":
             cache = net.decode(params, cache, drop)
         return net.readout(params, cache, drop)
 
-    def _drop(self, key: Key, examples: int) -> Drop:
-        """Masks for `examples` examples, or one mask for all of them."""
+
+class Masks(NamedTuple):
+    """The channel masks of one sample, for so many examples, or one for all of them: a `bal.types.Drop`."""
+
+    head: MCDropout
+    key: Key
+    examples: int
+
+    def __call__(self, site: str, x: Array) -> Array:
+        return x * self._mask(site, x)[:, None, None] if self._drops(site) else x
+
+    def scale(self, site: str, x: Array) -> Array | None:
+        return self._mask(site, x)[0] if self.examples == 1 and self._drops(site) else None
+
+    def _drops(self, site: str) -> bool:
         prefixes = {"features": ("features",), "decoder": ("bottleneck", "decoder", "features"), "all": ("",)}
+        return site.startswith(prefixes[self.head.where])
 
-        def drop(site: str, x: Array) -> Array:
-            if not site.startswith(prefixes[self.where]):
-                return x
-            site_key = jax.random.fold_in(key, zlib.crc32(site.encode()))
-            mask = jax.random.bernoulli(site_key, 1.0 - self.rate, (examples, 1, 1, x.shape[-1]))
-            return x * (mask / (1.0 - self.rate)).astype(x.dtype)
-
-        return drop
+    def _mask(self, site: str, x: Array) -> Array:
+        """[examples, F]."""
+        key, keep = jax.random.fold_in(self.key, zlib.crc32(site.encode())), 1.0 - self.head.rate
+        mask = jax.random.bernoulli(key, keep, (self.examples, 1, 1, x.shape[-1]))
+        return (mask / keep).astype(x.dtype)[:, 0, 0]

@@ -68,7 +68,15 @@ class Norm(nnx.Module):
         self.scale = nnx.Param(jnp.ones((features,)))
         self.bias = nnx.Param(jnp.zeros((features,)))
 
+    def absorb(self, kernel: Array) -> Array:
+        """The kernel [3, 3, F, G] of the convolution before, with what else would be a pass over its result in it."""
+        return kernel * self.scale[...][None, None, None] if self.kind == "none" else kernel
+
     def __call__(self, x: Array, valid: Array | None) -> Array:
+        """[B, h, w, F] from a convolution with an absorbed kernel."""
+        scale, bias = (p[...][None, None, None] for p in (self.scale, self.bias))  # [1, 1, 1, F]
+        if self.kind == "none":
+            return x + bias
         if self.kind == "group":
             mean, variance = _group_statistics(x, valid)
             x = ((x - mean) * jax.lax.rsqrt(variance + EPS)).astype(x.dtype)
@@ -77,5 +85,4 @@ class Norm(nnx.Module):
             x = (x - mean) * jax.lax.rsqrt(x.var(-1, keepdims=True) + EPS)
         elif self.kind == "rms":
             x = x * jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + EPS)
-        scale, bias = (p[...][None, None, None] for p in (self.scale, self.bias))  # [1, 1, 1, F]
         return x * scale + bias

@@ -48,6 +48,13 @@ def max_pool(x: Array) -> Array:
     return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])
 
 
+def absorb(drop: Drop, site: str, x: Array, kernel: Array) -> tuple[Array, Array]:
+    """What a head does to x [B, h, w, F], done to the kernel [..., F, G] that x meets next where that is the same."""
+    scale = getattr(drop, "scale", None)
+    factor = None if scale is None else scale(site, x)  # [F]
+    return (drop(site, x), kernel) if factor is None else (x, kernel * factor[:, None])
+
+
 class Block(nnx.Module):
     """Twice: 3×3 convolution, normalisation, ReLU. Zero outside the valid pixels, as at an image's own border."""
 
@@ -61,7 +68,7 @@ class Block(nnx.Module):
 
     def kernel(self, n: int) -> Array:
         """Of the n-th convolution, [3, 3, F, G]."""
-        return self.convs[n].kernel[...]
+        return self.norms[n].absorb(self.convs[n].kernel[...])
 
     def finish(self, x: Array, valid: Array | None) -> Array:
         """What follows the first convolution."""
@@ -119,14 +126,16 @@ class Decoder(nnx.Module):
 
     def __call__(self, code: Maps, drop: Drop) -> Maps:
         code = code if code.bridged else self.bridge(code)
-        x = drop("bottleneck", code.levels[-1])
+        x, site = code.levels[-1], "bottleneck"
         for level in reversed(range(len(self.blocks))):
             block, skip = self.blocks[level], code.levels[level]
             valid = valid_pixels(code.size, skip.shape[1], skip.shape[2], self.net.settings.factor(level))
+            x = drop(site, x)
             # A convolution of [upsampled, skip] is the sum of a convolution of each.
-            x = block.finish(convolve_upsampled(x, block.kernel(0)[:, :, : x.shape[-1]]) + skip, valid)
-            x = drop(f"decoder_{level}", x) if level else x
-        return Maps((x,), code.size, code.shape)
+            x = convolve_upsampled(x, block.kernel(0)[:, :, : x.shape[-1]]) + skip
+            x, site = block.finish(x, valid), f"decoder_{level}"
+        x = x if self.blocks else drop(site, x)
+        return Maps((x.transpose(3, 0, 1, 2),), code.size, code.shape)  # [F, B, h, w]: many readouts may follow
 
 
 class Readout(nnx.Module):
@@ -136,14 +145,15 @@ class Readout(nnx.Module):
         self.conv = nnx.Conv(net.settings.width, outputs, kernel_size=(1, 1), rngs=rngs)
 
     def __call__(self, features: Maps, drop: Drop) -> Array:
-        x = drop("features", features.levels[0])
-        if self.net.in_cells:
-            assert self.conv.bias is not None
-            grouped = (-1, self.net.per_cell, self.net.classes)
-            kernel, bias = self.conv.kernel[...].reshape(grouped), self.conv.bias[...].reshape(grouped)
-            x = jnp.einsum("fgc,bhwf->cgbhw", kernel, x) + bias.transpose(2, 1, 0)[..., None, None]
-            return x.transpose(2, 3, 4, 1, 0)  # [B, h, w, G, C], classes outermost in memory: softmax runs over rows
-        return self.net.unfold(self.conv(x).reshape(*x.shape[:3], self.net.per_cell, self.net.classes), features.shape)
+        assert self.conv.bias is not None
+        x = features.levels[0].transpose(1, 2, 3, 0)  # [B, h, w, F]
+        x, kernel = absorb(drop, "features", x, self.conv.kernel[0, 0])  # [F, G C]
+        kernel, bias = (p.reshape(-1, self.net.per_cell, self.net.classes) for p in (kernel, self.conv.bias[...]))
+        # The classes come first in memory, so that a softmax runs along the pixels.
+        x = jnp.einsum("cgf,fbhw->cgbhw", kernel.transpose(2, 1, 0), x.transpose(3, 0, 1, 2))
+        x = x + bias.transpose(2, 1, 0)[..., None, None]
+        x = x.reshape(self.net.classes, -1, *x.shape[3:]).transpose(1, 2, 3, 0)  # [G B, h, w, C]
+        return x if self.net.in_cells else self.net.unfold(x, features.shape)
 
 
 @dataclass(frozen=True)
@@ -204,13 +214,14 @@ class BoundUNet:
 
     @property
     def cells(self) -> BoundUNet:
+        """The same network with its logits left in cells: [G B, h, w, C], as if every G-th pixel were an image."""
         return dataclasses.replace(self, in_cells=True)
 
     def unfold(self, x: Array, shape: tuple[int, int]) -> Array:
-        """[B, h, w, G, …] → [B, H, W, …]."""
-        b, h, w, g, *rest = x.shape
-        side = math.isqrt(g)
-        x = x.reshape(b, h, w, side, side, -1).transpose(0, 1, 3, 2, 4, 5)  # [B, h, side, w, side, …]
+        """[G B, h, w, …] → [B, H, W, …]."""
+        (_, h, w, *rest), side = x.shape, self.settings.factor(0)
+        x = x.reshape(side, side, -1, h, w, math.prod(rest)).transpose(2, 3, 0, 4, 1, 5)  # [B, h, side, w, side, …]
+        b = len(x)
         return x.reshape(b, h * side, w * side, *rest)[:, : shape[0], : shape[1]]  # [B, H, W, …]
 
     def init(self, key: Key) -> Params:
