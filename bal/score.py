@@ -23,7 +23,7 @@ from bal.regions import Regions, Unit
 from bal.types import IGNORE, Acquisition, Array, Key, Model, Source
 
 T = TypeVar("T")
-PIXELS = 2**18  # of a batch, so that small images share a program call and large ones do not exhaust memory
+PIXELS = 2**17  # of a batch, so that small images share a program call and large ones do not exhaust memory
 Watch = Callable[[int, int], None]  # images done, images in all
 
 

@@ -43,6 +43,7 @@ from bal.types import Head, Params
 
 NAME = "throughput"
 TOP = 100
+CACHED = "Baal, generator, cached"  # not one of its three documented modes, and faster: its ratio is given apart
 TIE = 1e-6  # nats: closer than this to the last of the top, a candidate may be on either side
 
 
@@ -195,9 +196,12 @@ def measure(name: str, post: Posterior, net: BoundUNet, source: Cycle, settings:
         row |= {"times_bal": timing.ratio(each[call.peer], each["bal"]), "repetitions": settings.repetitions}
         rows.append(NAME, {**row, "cores": torch.get_num_threads()})
     result: dict[str, Any] = {"difference": max(differences), "overlap": min(overlaps)}
-    for peer in ("Baal", "PyTorch"):
-        best = timing.fastest({p: t for p, t in each.items() if p.startswith(peer)})
-        result[peer] = timing.ratio(each[best], each["bal"])
+    modes = {"Baal": tuple(m for m in each if m.startswith("Baal") and m != CACHED), "cached": (CACHED,)}
+    modes["PyTorch"] = tuple(m for m in each if m.startswith("PyTorch"))
+    for peer, own in modes.items():
+        times = {mode: each[mode] for mode in own if mode in each}
+        if times:
+            result[peer] = timing.ratio(times[timing.fastest(times)], each["bal"])
     return result
 
 
@@ -242,6 +246,7 @@ def main(settings: Settings) -> None:
     rows.publish(NAME, text)
     print(text)
     summary = {f"{name}_vs_baal": round(r["Baal"], 3) for name, r in results.items()}
+    summary |= {f"{name}_vs_baal_cached": round(r["cached"], 3) for name, r in results.items() if "cached" in r}
     summary |= {f"{name}_vs_torch": round(r["PyTorch"], 3) for name, r in results.items()}
     summary["max_score_difference"] = max(r["difference"] for r in results.values())
     summary["top100_overlap"] = min(r["overlap"] for r in results.values())
