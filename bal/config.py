@@ -70,8 +70,9 @@ class Config:
     """Labels bought at random before the first round, in units of cost."""
     budget: float = 144.0
     """All labels bought, start set and audits included, in units of cost."""
-    steer: float = 1.0
-    """Share of each purchase, after the audit, that follows the score; the rest is spread at random."""
+    steer: float | Literal["auto"] = 1.0
+    """Share of each purchase, after the audit, that follows the score; the rest is spread at random. `auto`: as much as
+    the score has earned on the audit."""
     audit: float = 0.1
     """Share of each purchase, drawn at random, kept for calibration and honest estimates and never trained on."""
     cost: Literal["regions", "pixels"] = "regions"
@@ -85,13 +86,15 @@ class Config:
             "rounds": (self.rounds >= 0, "0 ≤ rounds"),
             "budget": (0 < self.budget < float("inf"), "0 < budget < infinity"),
             "start": (0 < self.start <= self.budget, f"0 < start ≤ budget (which is {self.budget:g})"),
-            "steer": (0 <= self.steer <= 1, "0 ≤ steer ≤ 1"),
+            "steer": (self.steer == "auto" or 0 <= self.steer <= 1, "0 ≤ steer ≤ 1 or 'auto'"),
             "audit": (0 <= self.audit < 1, "0 ≤ audit < 1"),
             "cost": (self.cost in ("regions", "pixels"), "'regions' or 'pixels'"),
         }
         for name, (good, expected) in ranges.items():
             if not good:
                 raise BadInput(f"{name}: expected {expected}, got {getattr(self, name)!r}")
+        if self.steer == "auto" and not self.audit:
+            raise BadInput("steer: 'auto' judges the score on the audited regions, and audit is 0: give --audit 0.1")
 
 
 class Command(NamedTuple):

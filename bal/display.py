@@ -19,6 +19,7 @@ from bal.config import Config
 from bal.extensions import name_of
 from bal.loop import Event, Record
 from bal.rundir import RunFolder
+from bal.trust import sentence
 
 PLAIN = 160  # columns where there is no terminal
 SHARE = {"fit": (0.0, 0.85), "evaluate": (0.85, 0.05), "score": (0.9, 0.1)}  # where a stage lies in a round
@@ -121,6 +122,8 @@ class Display:
         """Says what a round has brought, and whether less was bought than should have been."""
         if not self.quiet:
             self.say(round_parts(record.row, self.last, self.config))
+            if self.config.steer == "auto" and self.config.acq.needs and record.queries:
+                self.say([f"trust: {sentence(record.row)}"])
         for note in notes(record, self.config):
             self.say([f"note: {note}"], style="yellow")
         self.last = record.row
@@ -145,7 +148,8 @@ def notes(record: Record, config: Config) -> list[str]:
     for query in record.queries:
         spent[query["policy"]] += query["cost"]
     found, dearest = [], max(query["cost"] for query in record.queries)
-    asked = config.steer * (spent["steered"] + spent["random"]) if config.acq.needs else 0.0
+    steer = record.row["trust_share"] if config.steer == "auto" else config.steer
+    asked = steer * (spent["steered"] + spent["random"]) if config.acq.needs else 0.0
     if spent["steered"] < asked - dearest:
         found.append(
             f"only {spent['steered']:g} of {asked:g} {config.cost} could follow the score, for the selector chose no "

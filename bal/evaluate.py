@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import zlib
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -17,14 +18,15 @@ from bal.score import Watch, load, one_behind, stride
 from bal.types import IGNORE, Acquisition, Array, Model, Source
 
 ROOM = 1024  # labelled pixels for the calibrator are padded to this times a power of two, so that shapes stay few
+CAP = 2**15  # of them at most; of more, a stratified subsample
 
 
 @jax.jit
 def _tally(model: Model, x: Array, size: Array, label: Array) -> metrics.Tally:
-    """The sums of one batch, after and before calibration."""
+    """The sums of every image of a batch, after and before calibration."""
     moments = posterior(model, x, size)
     raw = moments.mean_p if model.calibrator.on == "pooled" else posterior(_uncalibrated(model), x, size).mean_p
-    return metrics.tally_batch(moments.predictive, raw, label)
+    return metrics.tally_images(moments.predictive, raw, label)
 
 
 def _uncalibrated(model: Model) -> Model:
@@ -42,17 +44,24 @@ def tally(model: Model, source: Source, ids: Sequence[str], watch: Watch | None 
     Returns:
         The sums of `bal.metrics`, which add up over disjoint sets of images.
     """
-    total, done = metrics.zeros(len(source.classes)), 0
+    return metrics.total(tally_each(model, source, ids, watch))
+
+
+def tally_each(model: Model, source: Source, ids: Sequence[str], watch: Watch | None = None) -> metrics.Tally:
+    """As `tally`, but the sums of every image: each field has a leading axis [N], in the order of `ids`."""
+    each, done = metrics.zeros(len(source.classes), len(ids)), 0
     results = (
         (loaded, _tally(model, loaded.image, loaded.size, loaded.label))
         for loaded in load(source, ids, stride(model), labels=True)
     )
     for loaded, batch in one_behind(results):
-        total = metrics.add(total, jax.device_get(batch))
-        done += len(loaded.rows)
+        rows = list(loaded.rows)
+        for whole, part in zip(each, jax.device_get(batch), strict=True):
+            whole[rows] = part[: len(rows)]
+        done += len(rows)
         if watch:
             watch(done, len(ids))
-    return total
+    return each
 
 
 @jax.jit
@@ -99,13 +108,44 @@ def calibrate(model: Model, source: Source, regions: Regions, answers: Mapping[i
 
 
 def _fit(model: Model, logp: np.ndarray, label: np.ndarray) -> object:
-    """The calibrator's state from [P, C] and [P], padded to a few common lengths."""
+    """The calibrator's state from [P, C] and [P]: at most CAP of them, padded to a few common lengths."""
+    kept, weight = thin(label, logp.shape[-1], CAP)
     rows = ROOM
-    while rows < len(label):
+    while rows < len(kept):
         rows *= 2
-    padded = np.full(rows, IGNORE, np.int32)
-    padded[: len(label)] = label
-    return model.calibrator.fit(jnp.asarray(devices.pad_rows(logp, rows)), jnp.asarray(padded))
+    padded, weights = np.full(rows, IGNORE, np.int32), np.zeros(rows, np.float32)
+    padded[: len(kept)], weights[: len(kept)] = label[kept], weight
+    return model.calibrator.fit(
+        jnp.asarray(devices.pad_rows(logp[kept], rows)), jnp.asarray(padded), jnp.asarray(weights)
+    )
+
+
+def thin(label: np.ndarray, classes: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which labelled pixels a calibrator is fitted to, and how many pixels each of them stands for.
+
+    Each class keeps an equal number, or all it has where that is less, so that a class of a few pixels is not lost
+    among paper; what stands for the rest is weighted by one over the share of its class that was kept (Horvitz and
+    Thompson 1952), so that every weighted sum is unbiased. Equal labels are thinned alike.
+
+    Args:
+        label: [P] class ids; anything outside 0 … C−1 is left out when there is more than `most`.
+        classes: C. most: pixels to keep.
+
+    Returns:
+        Sorted indices and weights, [at most `most`] each; everything with weight 1 where there is no more than that.
+    """
+    if len(label) <= most:
+        return np.arange(len(label)), np.ones(len(label), np.float32)
+    members = [np.flatnonzero(label == c) for c in range(classes)]
+    rng, left, kept, weight = np.random.default_rng(zlib.crc32(label.tobytes())), most, [], []
+    for place, c in enumerate(sorted(range(classes), key=lambda c: len(members[c]))):
+        take = min(len(members[c]), left // (classes - place))
+        kept.append(rng.choice(members[c], take, replace=False))
+        weight.append(np.full(take, len(members[c]) / max(take, 1), np.float32))
+        left -= take
+    index = np.concatenate(kept)
+    order = np.argsort(index)
+    return index[order], np.concatenate(weight)[order]
 
 
 @functools.partial(jax.jit, static_argnames=("acquisition",))

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from bal import evaluate, metrics, report
+from bal import evaluate, intervals, metrics, report
 from bal.checkpoint import Checkpoints, flat, unflat
 from bal.config import to_dict
 from bal.lab import Lab
 from bal.pool import Pool, empty, pack, unpack
-from bal.rundir import RunFolder
+from bal.rundir import RunFolder, write_whole
 from bal.train import abstract
 from bal.types import BadInput, Model
 
@@ -145,7 +145,8 @@ class Keeper:
         return dataclasses.replace(model, state=unflat(saved["calibrator"], model.state))
 
     def _report(self, tally: metrics.Tally) -> None:
-        diagrams = metrics.reliability(tally, self.lab.source.classes)
+        """The page and the diagrams of the newest round, from the tallies of every test image."""
+        diagrams = intervals.bands(tally, self.lab.source.classes)
         bins = {
             name: {"calibrated": tuple(diagrams[name]), "raw": tuple(diagrams[f"{name}_raw"])}
             for name in (*self.lab.source.classes, "foreground")
@@ -159,3 +160,4 @@ class Keeper:
             self.lab.source.classes,
             bins,
         )
+        write_whole(self.folder.diagrams, report.reliability_png(bins, self.lab.source.classes))

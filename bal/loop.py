@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bal import evaluate, metrics
+from bal import evaluate, intervals, metrics, trust, unbiased
 from bal.config import Config, dump_yaml
+from bal.hindsight import look
 from bal.keeper import Keeper
 from bal.lab import Lab, open_lab
 from bal.pool import AUDIT, TRAINING, Pool, add, empty, label_map
@@ -91,16 +92,17 @@ def _rounds(lab: Lab, folder: RunFolder | None, watch: Watch) -> Iterator[Record
             model = evaluate.calibrate(model, lab.source, lab.regions, pool.bought(AUDIT))
             fitted = time.perf_counter()
             tally = evaluate_all(lab, model, round, watch)
-            row = describe(lab, pool, round, bought, model, tally)
+            row = describe(lab, pool, round, bought, model, tally) | audited(lab, pool, model)
             row["seconds_fit"], row["seconds_score"] = fitted - began, 0.0
-            bought, short = [], 0.0
+            bought, short, purchase, left = [], 0.0, None, int(pool.eligible.sum())
             if round < lab.config.rounds:
                 began = time.perf_counter()
                 scores = score_all(lab, model, round, watch)
                 row["seconds_score"] = time.perf_counter() - began
-                purchase = select(lab, pool, round + 1, scores)
+                purchase = select(lab, pool, round + 1, scores, row["trust_share"])
                 pool, bought = annotate(lab, pool, round + 1, purchase, scores)
                 short = purchase.short
+            row |= in_hindsight(lab, pool, model, purchase, left)
             if keeper:
                 keeper.save(round, row, bought, pool, model, tally)
             yield Record(row, bought, model, short)
@@ -129,10 +131,10 @@ def crops_of(lab: Lab, pool: Pool) -> Iterator[Crop]:
 
 
 def evaluate_all(lab: Lab, model: Model, round: int, watch: Watch) -> metrics.Tally:
-    """Compares the model with the masks of the test images."""
+    """Compares the model with the masks of the test images: a tally of each, [N, …]."""
     tell = partial(_tell, watch, round, "evaluate")
     tell(0, len(lab.source.test))
-    return evaluate.tally(model, lab.source, lab.source.test, tell)
+    return evaluate.tally_each(model, lab.source, lab.source.test, tell)
 
 
 def score_all(lab: Lab, model: Model, round: int, watch: Watch) -> np.ndarray:
@@ -148,11 +150,11 @@ def start_set(lab: Lab, pool: Pool) -> Purchase:
     return compose(lab.key(0, 2), pool, lab.costs, config.start, config.audit, rest="start")
 
 
-def select(lab: Lab, pool: Pool, round: int, scores: np.ndarray) -> Purchase:
-    """What round `round` buys: its share of the budget, of which `steer` follows the scores."""
+def select(lab: Lab, pool: Pool, round: int, scores: np.ndarray, earned: float) -> Purchase:
+    """What round `round` buys: its share of the budget, of which `steer`, or what was earned, follows the scores."""
     config = lab.config
     allowed = allowance(config.start, config.budget, config.rounds, round)
-    steer = config.steer if config.acq.needs else 0.0
+    steer = (earned if config.steer == "auto" else config.steer) if config.acq.needs else 0.0
     return compose(lab.key(round, 2), pool, lab.costs, allowed, config.audit, steer, config.selector, scores)
 
 
@@ -205,10 +207,40 @@ def describe(
         "cost": pool.spent,
         "regions_audit": int((pool.lot == AUDIT).sum()),
         "steered_share": steered / max(sum(q["cost"] for q in bought), 1e-9),
-        **metrics.summary(tally, lab.source.classes),
+        **metrics.summary(metrics.total(tally), lab.source.classes),
+        **intervals.columns(tally, lab.source.classes),
         "temperature": float("nan"),
         **model.calibrator.summary(model.state),
     }
+
+
+def audited(lab: Lab, pool: Pool, model: Model) -> dict[str, float]:
+    """What the audit says, in columns: how far to trust the score (`bal.trust`), and the risk and IoU of the model.
+
+    Audited regions are a uniform sample of what was unlabelled when each was drawn. Their labels have fitted the
+    calibrator, which makes the risk a little too low.
+    """
+    classes = lab.source.classes
+    seen = list(look(model, lab.source, lab.regions, pool.bought(AUDIT), lab.config.acq).values())
+    verdict = trust.judge(seen, len(classes))
+    return verdict.row(classes) | unbiased.estimates(
+        [s.nll for s in seen], [s.confusion for s in seen], np.ones(len(seen)), classes, "audit"
+    )
+
+
+def in_hindsight(lab: Lab, pool: Pool, model: Model, purchase: Purchase | None, left: int) -> dict[str, float]:
+    """Risk and IoU on the regions that were unlabelled, `left` of them, from what the model asked about, in columns.
+
+    The model has not been trained on these answers. NaN where no probabilities were reported, see `bal.unbiased`.
+    """
+    index, q = (purchase.index, purchase.probability) if purchase else (np.zeros(0, int), np.zeros(0))
+    weight = unbiased.population_weights(q, left)
+    answers = {} if np.isnan(weight).all() else {int(m): pool.answers[int(m)] for m in index}
+    seen = look(model, lab.source, lab.regions, answers, lab.config.acq)
+    some = [seen[int(m)] for m in index] if seen else []
+    return unbiased.estimates(
+        [s.nll for s in some], [s.confusion for s in some], weight[: len(some)], lab.source.classes, "lure"
+    )
 
 
 def _tell(watch: Watch, round: int, stage: str, done: int, total: int) -> None:

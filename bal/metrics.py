@@ -43,6 +43,7 @@ from bal.types import IGNORE, Array, BadInput
 BINS = 15
 CANDIDATE = 0.05  # the least uncalibrated foreground probability that `ece_foreground` looks at
 CHUNK = 2**14  # pixels at a time: bounds the memory, stays in cache
+INTERVAL = ("_low", "_high")  # what the columns of a metric's interval end in
 FIXED = 2**16  # steps a bin width, about 10⁻⁶ of probability: CHUNK * FIXED fits int32
 FLOOR = 1e-37  # stands for a probability that rounded to 0, so that one pixel costs at most 85 nats
 
@@ -72,18 +73,28 @@ class Reliability(NamedTuple):
     frequency: np.ndarray  # [K] share of pixels where the event happened, NaN in an empty bin
 
 
-def zeros(classes: int) -> Tally:
-    """The tally of no images."""
+def zeros(classes: int, *lead: int) -> Tally:
+    """The tally of no images, or of `lead` times none."""
     bins = (2, classes + 1, BINS)
     shapes = ((classes, classes), (classes,), (classes,), (2,), (2,), bins, bins, bins)
     kinds = (np.int64, np.float64, np.int64, np.float64, np.float64, np.int64, np.float64, np.int64)
-    return Tally(*(np.zeros(shape, kind) for shape, kind in zip(shapes, kinds, strict=True)))
+    return Tally(*(np.zeros((*lead, *shape), kind) for shape, kind in zip(shapes, kinds, strict=True)))
 
 
 def add(left: Tally, right: Tally) -> Tally:
     """The tally of both, on the host, in int64 and float64: exact counts up to 9·10¹⁸ pixels."""
     both = zip(zeros(len(left.iou_sum)), left, right, strict=True)
     return Tally(*(zero + np.asarray(a) + np.asarray(b) for zero, a, b in both))
+
+
+def total(each: Tally) -> Tally:
+    """The tally of all images from that of each, [N, …]."""
+    return Tally(*(np.asarray(field).sum(0) for field in each))
+
+
+def tally_images(calibrated: Array, raw: Array, label: Array) -> Tally:
+    """As `tally_batch`, but the sums of every image, [B, …]."""
+    return jax.lax.map(lambda image: tally_batch(*(x[None] for x in image)), (calibrated, raw, label))
 
 
 @jax.jit
@@ -124,7 +135,8 @@ def tally_batch(calibrated: Array, raw: Array, label: Array) -> Tally:
 def columns(classes: tuple[str, ...]) -> tuple[str, ...]:
     """The keys of `summary`. Raises BadInput for class names that would give two metrics one name."""
     keys = [key for key, _ in _rows(zeros(len(classes)), classes)]
-    twice = [key for key, times in Counter(keys).items() if times > 1]
+    ends = [f"{key}{end}" for key in keys for end in INTERVAL]
+    twice = [key for key, times in Counter(keys + ends).items() if times > 1]
     if twice:
         raise BadInput(
             f"class names {list(classes)} give several metrics the name {twice[0]!r}; "

@@ -19,6 +19,7 @@ class Purchase(NamedTuple):
     policy: np.ndarray  # [K] str: start, steered, random or audit
     cost: np.ndarray  # [K]
     short: float  # what was allowed but found no region to buy; carried over to the next round
+    probability: np.ndarray  # [K] q(m-th pick | those before it), NaN where the selector gives none
 
     @property
     def lots(self) -> np.ndarray:
@@ -54,6 +55,9 @@ def compose(
     the pool as it is. Fractions of a region that a share cannot buy go to the next share, and from the last to the
     next round.
 
+    A uniform draw from n regions has the probability 1/n; where costs differ it has none, since what is drawn last must
+    fit the money that is left.
+
     Args:
         key: of every draw.
         pool: what is labelled so far.
@@ -67,13 +71,18 @@ def compose(
     draws = TopK()
     keys = jax.random.split(key, 3)
     open_ = pool.eligible.copy()
-    bought: list[tuple[np.ndarray, str]] = []
+    bought: list[tuple[np.ndarray, str, np.ndarray]] = []
 
     def buy(policy: str, budget: float, chooser: Selector, by: np.ndarray, key: Key) -> float:
         query = chooser(key, by, costs, open_, budget)
-        index = np.asarray(query.index)[np.asarray(query.valid)]
+        valid = np.asarray(query.valid)
+        index, odds = np.asarray(query.index)[valid], np.full(valid.sum(), np.nan)
+        if query.probability is not None:
+            odds = np.asarray(query.probability, np.float64)[valid]
+        elif policy != "steered" and len(set(costs[open_].tolist())) == 1:
+            odds = 1 / (open_.sum() - np.arange(len(index), dtype=np.float64))
         open_[index] = False
-        bought.append((index, policy))
+        bought.append((index, policy, odds))
         return float(costs[index].sum(dtype=np.float64))
 
     def lots(key: Key) -> np.ndarray:
@@ -84,6 +93,6 @@ def compose(
     if steer > 0 and selector is not None and scores is not None:
         left -= buy("steered", steer * left, selector, scores, keys[1])
     left -= buy(rest, left, draws, lots(keys[2]), keys[2])
-    index = np.concatenate([i for i, _ in bought]).astype(np.int64)
-    policy = np.concatenate([np.full(i.shape, p) for i, p in bought])
-    return Purchase(index, policy, costs[index], left)
+    index = np.concatenate([i for i, _, _ in bought]).astype(np.int64)
+    policy = np.concatenate([np.full(i.shape, p) for i, p, _ in bought])
+    return Purchase(index, policy, costs[index], left, np.concatenate([q for _, _, q in bought]))

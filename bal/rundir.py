@@ -17,11 +17,11 @@ MARK = "config.yaml"
 SAYS = ("acq:", "rounds:")  # how some lines of it begin
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file so that a reader finds the old one or the new one, never a part."""
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(text, encoding="utf-8")
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -61,7 +61,7 @@ class Journal:
 
 
 class RunFolder:
-    """One run on disk: config.yaml, curve.csv, queries.jsonl, checkpoints/ and report.html."""
+    """One run on disk: config.yaml, curve.csv, queries.jsonl, checkpoints/, report.html and reliability.png."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -69,6 +69,7 @@ class RunFolder:
         self.ledger = Journal(path / "queries.jsonl")
         self.checkpoints = path / "checkpoints"
         self.report = path / "report.html"
+        self.diagrams = path / "reliability.png"
         self.config = path / MARK
         self._made = False
 
@@ -105,7 +106,7 @@ class RunFolder:
         """Deletes the files of a run and nothing else, that which makes the folder one last."""
         if self.checkpoints.exists():
             shutil.rmtree(self.checkpoints)
-        for file in (*self._parts(), self.report, self.curve.path, self.ledger.path, self.config):
+        for file in (*self._parts(), self.report, self.diagrams, self.curve.path, self.ledger.path, self.config):
             file.unlink(missing_ok=True)
 
     def discard(self) -> None:
@@ -116,7 +117,12 @@ class RunFolder:
 
     def _parts(self) -> list[Path]:
         """Files that only a killed process leaves: it was about to rename or to delete them."""
-        names = (f".{MARK}.part", f".{self.report.name}.????????", f".{self.checkpoints.name}.????????")
+        names = (
+            f".{MARK}.part",
+            f".{self.diagrams.name}.part",
+            f".{self.report.name}.????????",
+            f".{self.checkpoints.name}.????????",
+        )
         return [part for name in names for part in self.path.glob(name)]
 
     def _holds_run(self) -> bool:

@@ -213,7 +213,7 @@ def fit(
     params = head.join(apart) if len(apart) > 1 else apart[0]  # pyright: ignore[reportAttributeAccessIssue]
     if not hasattr(head, "finalize"):
         return params
-    return finish(head, net, params, middles(crops, train.patch), final_key)
+    return devices.replicate(finish(head, net, params, middles(crops, train.patch), final_key))
 
 
 class Descent:

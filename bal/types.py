@@ -79,6 +79,9 @@ class Query(NamedTuple):
     score: Array  # [K] float32
     cost: Array  # [K] float32
     valid: Array  # [K] bool; False marks padding: fewer candidates fitted than there was room for
+    # [K] float64, q(m-th pick | those before it), in the order of picking; None from a selector that draws nothing.
+    # What it makes possible is in `bal.unbiased`.
+    probability: np.ndarray | None = None
 
 
 class Region(NamedTuple):

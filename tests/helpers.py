@@ -14,15 +14,16 @@ import textwrap
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bal.calibrators import Identity
-from bal.heads import DeepEnsemble, MCDropout
-from bal.heads.deep_ensemble import keep
+from bal.heads import BatchEnsemble, DeepEnsemble, LastLayerLaplace, LastLayerSVI, MCDropout
+from bal.heads.plain import keep
 from bal.losses import Loss
 from bal.nets import UNet
-from bal.train import Train
-from bal.types import Model
+from bal.train import Train, finish
+from bal.types import IGNORE, Batch, Model
 
 CLASSES = 3
 TINY = UNet(width=8, depth=0).bind(1, CLASSES)  # compiles in a third of the time, for tests that train
@@ -34,6 +35,9 @@ HEADS_SMALL = {
     "mc_dropout-all": MCDropout(samples=4, rate=0.3, where="all"),
     "deep_ensemble": DeepEnsemble(3),
     "deep_ensemble-encoder": DeepEnsemble(3, share="encoder"),
+    "batch_ensemble": BatchEnsemble(2, spread=0.1),
+    "last_layer_svi": LastLayerSVI(samples=3, rank=2, steps=5, pixels_per_class=32),
+    "last_layer_laplace": LastLayerLaplace(samples=3, lowest=10.0),
 }
 
 
@@ -80,10 +84,21 @@ def sample(head, net, params, x, size, s):
 
 @functools.lru_cache
 def ask(head, net, calibrator=None) -> Model:
-    """A model with its initial parameters."""
+    """A model with its initial parameters; what a head fits after training, it has fitted to noise."""
     calibrator = calibrator or Identity()
     params = jax.jit(head.init, static_argnums=0)(net, jax.random.key(1))
+    if hasattr(head, "finalize"):
+        params = finish(head, net, params, labelled_noise(net), jax.random.key(2))
     return Model(head, net, params, calibrator, calibrator.init(net.classes))
+
+
+def labelled_noise(net, rows: int = 4, side: int = 16) -> Batch:
+    """Noise images with noise labels, a quarter of them missing."""
+    rng = np.random.default_rng(2)
+    label = rng.integers(0, net.classes, (rows, side, side), np.int32)
+    label[:, : side // 2, : side // 2] = IGNORE
+    image = rng.standard_normal((rows, side, side, net.channels)).astype(np.float32)
+    return Batch(jnp.asarray(image), jnp.asarray(label), jnp.full((rows, 2), side))
 
 
 def bucketed(images: Sequence[np.ndarray], shape: tuple[int, int], fill: float) -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,7 @@ from bal.sources import WellLog
 from bal.train import Train
 
 ROOT = Path(__file__).parents[1]
-FILES = {"config.yaml", "curve.csv", "queries.jsonl", "checkpoints", "report.html"}
+FILES = {"config.yaml", "curve.csv", "queries.jsonl", "checkpoints", "report.html", "reliability.png"}
 TINY = Config(
     source=WellLog(height=48, width=48, pool=6, test=2),
     net=UNet(width=8, depth=1),

@@ -12,7 +12,7 @@ from helpers import HEADS_SMALL, Pictures, ask, sample
 
 from bal import evaluate, metrics, score
 from bal.acquisitions import BALD, Random
-from bal.calibrators import Identity, Temperature
+from bal.calibrators import Identity, Temperature, Vector
 from bal.calibrators.temperature import TemperatureState
 from bal.moments import posterior
 from bal.regions import Tile, lay_out
@@ -115,3 +115,49 @@ def test_maps_have_the_size_of_their_image(model, pictures):
         np.testing.assert_allclose(found, BALD()(moments)[0], atol=1e-5)
         assert (prediction == np.asarray(moments.predictive.argmax(-1))[0]).mean() > 0.99
     assert not evaluate.inspect(model, pictures, Random(), pictures.pool[0])[1].any()
+
+
+def test_tallies_of_images_are_in_the_order_of_their_ids(model):
+    pictures = Pictures([(18, 22), (13, 13), (18, 22), (18, 22), (13, 13)])
+    ids = pictures.pool + pictures.test
+    each = evaluate.tally_each(model, pictures, ids)
+    for n, id in enumerate(ids):
+        close(metrics.Tally(*(x[n] for x in each)), evaluate.tally(model, pictures, [id]))
+
+
+def test_a_few_labels_are_all_kept():
+    label = np.array([0, 1, IGNORE, 2])
+    index, weight = evaluate.thin(label, 3, 4)
+    assert index.tolist() == [0, 1, 2, 3]
+    assert weight.tolist() == [1, 1, 1, 1]
+
+
+def test_a_subsample_is_stratified_and_weighted():
+    rng = np.random.default_rng(0)
+    label = rng.choice([0, 1, 2, IGNORE], 50_000, p=[0.9, 0.04, 0.001, 0.059]).astype(np.int32)
+    index, weight = evaluate.thin(label, 3, 6000)
+    assert len(index) == 6000
+    assert len(set(index)) == 6000
+    for c in range(3):
+        np.testing.assert_allclose(weight[label[index] == c].sum(), (label == c).sum(), rtol=1e-5)
+    assert (weight[label[index] == 2] == 1).all(), "a rare class is kept whole"
+    again = evaluate.thin(label, 3, 6000)
+    np.testing.assert_array_equal(index, again[0])
+
+
+@pytest.mark.parametrize("calibrator", [Temperature(), Vector()])
+def test_a_fit_to_a_subsample_is_near_the_full_fit(net, calibrator, monkeypatch):
+    rng = np.random.default_rng(0)
+    logits = 2 * rng.standard_normal((60_000, 3)) + np.array([4.0, 0.0, -1.0])
+    label = (logits + rng.gumbel(size=logits.shape)).argmax(-1).astype(np.int32)
+    wrong = (2 * logits).astype(np.float32)
+    model = ask(HEADS_SMALL["mc_dropout"], net, calibrator)
+    fits = []
+    for cap in (2**14, 2**17):
+        monkeypatch.setattr(evaluate, "CAP", cap)
+        fits.append(np.concatenate([np.ravel(x) for x in jax.tree.leaves(evaluate._fit(model, wrong, label))]))
+    np.testing.assert_allclose(*fits, rtol=0.05, atol=0.1)
+    if isinstance(calibrator, Vector):
+        index, _ = evaluate.thin(label, 3, 2**14)
+        plain = np.concatenate([np.ravel(x) for x in jax.tree.leaves(calibrator.fit(wrong[index], label[index]))])
+        assert np.abs(plain - fits[1]).max() > 0.2, "without weights, rare classes look common"

@@ -6,10 +6,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import CLASSES, HEADS_SMALL, LOSS, TINY, TRAIN, ask, bucketed, check_protocol, check_settings, sample
+from helpers import (
+    CLASSES,
+    HEADS_SMALL,
+    LOSS,
+    TINY,
+    TRAIN,
+    ask,
+    bucketed,
+    check_protocol,
+    check_settings,
+    forward,
+    sample,
+)
 
 from bal import devices
-from bal.heads import HEADS, DeepEnsemble, MCDropout
+from bal.heads import HEADS, BatchEnsemble, DeepEnsemble, LastLayerLaplace, LastLayerSVI, MCDropout
 from bal.heads.function import FunctionHead
 from bal.heads.mc_dropout import Masks
 from bal.train import begin, step
@@ -38,7 +50,15 @@ def test_settings(name):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: MCDropout(rate=1.0), lambda: MCDropout(samples=0), lambda: DeepEnsemble(members=0)]
+    "make",
+    [
+        lambda: MCDropout(rate=1.0),
+        lambda: MCDropout(samples=0),
+        lambda: DeepEnsemble(members=0),
+        lambda: BatchEnsemble(spread=-1.0),
+        lambda: LastLayerSVI(steps=0),
+        lambda: LastLayerLaplace(lowest=2.0, highest=1.0),
+    ],
 )
 def test_impossible_heads_are_refused(make):
     with pytest.raises(ValueError, match="needs"):
@@ -84,11 +104,17 @@ def test_what_does_not_depend_on_the_sample_is_prepared(head, net):
         HEADS_SMALL["mc_dropout-all"]: encoder + skips + decoder,
         HEADS_SMALL["deep_ensemble"]: encoder + skips + decoder,
         HEADS_SMALL["deep_ensemble-encoder"]: skips + decoder,
+        HEADS_SMALL["batch_ensemble"]: encoder + skips + decoder,
+        HEADS_SMALL["last_layer_svi"]: 0,
+        HEADS_SMALL["last_layer_laplace"]: 0,
     }
     assert str(jaxpr).count("conv_general_dilated[") == expected[head]
 
 
-@pytest.mark.parametrize("head", [MCDropout(rate=0.1), DeepEnsemble(1), DeepEnsemble(2, share="encoder")])
+@pytest.mark.parametrize(
+    "head",
+    [MCDropout(rate=0.1), DeepEnsemble(1), DeepEnsemble(2, share="encoder"), BatchEnsemble(2), LastLayerLaplace()],
+)
 def test_the_loss_of_a_toy_problem_decreases(head):
     params, state = begin(head, TINY, TRAIN, jax.random.key(0))
     batch = toy(4 * head.members)
@@ -169,6 +195,26 @@ def test_a_shared_encoder_is_one_encoder(net):
 def test_members_start_from_different_weights(net):
     kernel = ask(DeepEnsemble(3), net).params["readout"]["conv"]["kernel"]
     assert np.abs(kernel[0] - kernel[1]).max() > 0
+
+
+def test_members_of_a_batch_ensemble_differ_by_rank_one(net):
+    head = BatchEnsemble(3, spread=0.3)
+    params, x = ask(head, net).params, noise(2, 16, 16, 1)
+    factors = params["factors"]
+
+    def kernel(shared, own):
+        if shared.ndim == 1:
+            return shared + own[1]
+        into, out = own[1, : shared.shape[-2]], own[1, shared.shape[-2] :]
+        return jnp.einsum("...fg,f,g->...fg", shared, into, out)
+
+    member = {part: jax.tree.map(kernel, params[part], factors[part]) for part in factors}
+    own = sample(head, net, params, x, None, jnp.int32(1))
+    np.testing.assert_allclose(own, forward(net, member, x), rtol=1e-4, atol=1e-5)
+    assert set(factors) == {"encoder", "decoder", "readout"}
+    alike = ask(BatchEnsemble(2, spread=0.0), net).params
+    first, second = (sample(BatchEnsemble(2), net, alike, x, None, jnp.int32(s)) for s in range(2))
+    np.testing.assert_array_equal(first, second)
 
 
 def test_a_users_own_function_is_a_head(net):

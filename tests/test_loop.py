@@ -11,14 +11,14 @@ from functools import lru_cache
 import jax
 import numpy as np
 import pytest
-from helpers import in_subprocess
+from helpers import HEADS_SMALL, in_subprocess
 from runs import FILES, curve, ledger, left_behind, metrics_of, pictures, run, tiny
 
 from bal import BadInput, run_loop
 from bal.acquisitions import ACQUISITIONS
 from bal.annotators import Oracle
 from bal.config import load
-from bal.heads import HEADS, DeepEnsemble, MCDropout
+from bal.heads import HEADS
 from bal.losses import Loss
 from bal.regions import Tile
 from bal.sources import Folder
@@ -264,11 +264,9 @@ def test_an_annotator_may_decline():
 # Every extension, and some from outside
 
 
-@pytest.mark.parametrize("acq", ACQUISITIONS)
-@pytest.mark.parametrize("head", HEADS)
-def test_every_head_with_every_acquisition(head, acq):
-    small = {"mc_dropout": MCDropout(samples=2), "deep_ensemble": DeepEnsemble(2)}
-    config = tiny(head=small.get(head) or HEADS[head](), acq=ACQUISITIONS[acq](), rounds=1, budget=20)
+@pytest.mark.parametrize(("head", "acq"), [(h, "bald") for h in HEADS] + [("mc_dropout", a) for a in ACQUISITIONS])
+def test_every_head_and_every_acquisition(head, acq):
+    config = tiny(head=HEADS_SMALL[head], acq=ACQUISITIONS[acq](), rounds=1, budget=20)
     records = run(config)
     assert records[-1].row["regions"] == 20
     assert all(np.isfinite(line["score"]) for line in ledger(records) if acq != "random")

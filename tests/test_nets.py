@@ -13,7 +13,7 @@ from helpers import bucketed, check_protocol, check_settings, forward
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bal.heads.deep_ensemble import keep
+from bal.heads.plain import keep
 from bal.nets import NETS, UNet
 from bal.nets.convolve import FEW, convolve, convolve_upsampled
 from bal.nets.norms import Norm, _group_statistics, valid_pixels

@@ -128,6 +128,26 @@ def test_the_audit_stands_for_the_pool():
     assert ((times - expected) ** 2 / (expected * (1 - 15 / M))).sum() < M + 5 * np.sqrt(2 * M)
 
 
+def test_uniform_draws_report_their_probabilities():
+    scores, costs = np.arange(M, dtype=np.float32), PRICES["regions"]
+    purchase = compose(jax.random.key(0), empty(M), costs, 40, 0.25, 0.5, TopK(), scores)
+    expected = 1 / (M - np.arange(40.0))
+    expected[purchase.policy == "steered"] = np.nan
+    np.testing.assert_allclose(purchase.probability, expected)
+    mixed = compose(jax.random.key(0), empty(M), PRICES["pixels"], 5000, 0.2)
+    assert np.isnan(mixed.probability).all()  # what is drawn last must fit the money that is left
+
+
+def test_a_selector_reports_its_probabilities():
+    def chooser(key, scores, costs, eligible, budget, features=None):
+        query = TopK()(key, scores, costs, eligible, budget)
+        return query._replace(probability=np.linspace(0.1, 0.2, query.index.size))
+
+    scores = np.arange(M, dtype=np.float32)
+    purchase = compose(jax.random.key(0), empty(M), PRICES["regions"], 10, 0.0, 1.0, chooser, scores)
+    np.testing.assert_allclose(purchase.probability, np.linspace(0.1, 0.2, 10))
+
+
 def test_scores_that_are_not_finite_leave_the_money_to_chance():
     scores = np.full(M, np.nan, np.float32)
     purchase = compose(jax.random.key(0), empty(M), PRICES["regions"], 20, 0.0, 1.0, TopK(), scores)

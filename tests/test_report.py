@@ -13,6 +13,7 @@ import pytest
 
 from bal import report
 from bal.report import Panel, plots
+from bal.report import reliability as diagrams
 from bal.types import IGNORE
 
 LOG = ("background", "curve_1", "curve_2")
@@ -306,8 +307,8 @@ def test_figures_for_a_notebook(tmp_path):
     figures = [
         plots.acquisition_curve(curve(), LOG),
         plots.background_curve(curve(), LOG),
-        plots.reliability_diagram(reliability()["curve_1"], "curve_1"),
-        plots.reliability_diagram({}, "curve_1"),
+        diagrams.reliability_diagram(reliability()["curve_1"], "curve_1"),
+        diagrams.reliability_diagram({}, "curve_1"),
         plots.panel(panel, LOG),
         plots.panel(panel._replace(truth=None), LOG),
     ]
@@ -316,7 +317,19 @@ def test_figures_for_a_notebook(tmp_path):
     assert dict(mpl.rcParams) == before
 
 
+def test_all_diagrams_in_one_picture():
+    bins = reliability()
+    for stages in bins.values():
+        for stage, (count, confidence, frequency) in stages.items():
+            stages[stage] = (count, confidence, frequency, frequency - 0.05, frequency + 0.05)
+    one = report.reliability_png(bins, LOG)
+    assert one == report.reliability_png(bins, LOG)
+    assert one[:8] == bytes([137]) + b"PNG\r\n" + bytes([26, 10])
+    assert len(one) < 300_000
+    assert report.reliability_png({}, LOG)[:4] == one[:4]
+
+
 def test_expected_error_is_the_weighted_gap():
     bins = ([1, 3, 0], [0.2, 0.6, math.nan], [0.4, 0.5, math.nan])
-    assert plots.expected_error(bins) == pytest.approx((0.2 + 3 * 0.1) / 4)
-    assert math.isnan(plots.expected_error(([0], [math.nan], [math.nan])))
+    assert diagrams.expected_error(bins) == pytest.approx((0.2 + 3 * 0.1) / 4)
+    assert math.isnan(diagrams.expected_error(([0], [math.nan], [math.nan])))

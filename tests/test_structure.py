@@ -21,16 +21,16 @@ LAYERS = (
     ("config",),
     ("settings",),
     ("extensions",),
-    ("train", "evaluate", "score", "report", "purchase"),
-    ("pool", "moments"),
-    ("regions", "metrics", "losses", *EXTENSIONS),
-    ("ranking",),
+    ("train", "evaluate", "score", "report", "purchase", "hindsight"),
+    ("pool", "moments", "intervals"),
+    ("regions", "metrics", "losses", "trust", "unbiased", *EXTENSIONS),
+    ("ranking", "detection"),
     ("types",),
     ("devices",),
 )  # from the top down; a module imports from layers below its own, or from its own folder
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 MODULES = sorted((ROOT / "bal").rglob("*.py"))
-SIDEWAYS = {("evaluate", "score")}  # both ask a model about a stream of images; the stream is in `score`
+SIDEWAYS = {(name, "score") for name in ("evaluate", "hindsight")}  # ask a model about the stream in `score`
 
 
 def name_of(path: Path) -> str:

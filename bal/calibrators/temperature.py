@@ -109,7 +109,7 @@ def _most_probable(logits: Array, label: Array, weight: Array, low: float, high:
     valid = (label >= 0) & (label < classes) & (weight > 0)  # [P]
     weight = jnp.where(valid, weight, 0.0)  # [P]
     z = logits.astype(jnp.float32).T  # [C, P]
-    z = z - z.max(0, keepdims=True)
+    z = z - jnp.maximum(z.max(0, keepdims=True), jnp.finfo(jnp.float32).min)  # finite where all are −∞
     z = jnp.where(valid[None], jnp.where(jnp.isneginf(z), FLOOR, z), 0.0)
     z_true = jnp.sum(jnp.where(label[None] == jnp.arange(classes)[:, None], z, 0.0), 0)  # [P]
 

@@ -10,12 +10,8 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from bal.heads.plain import keep, rows_of
 from bal.types import Array, Batch, Criterion, Key, Net, Params
-
-
-def keep(site: str, x: Array) -> Array:
-    """Every site as it is: members differ in their weights alone."""
-    return x
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ class DeepEnsemble:
     def loss(self, net: Net, params: Params, batch: Batch, key: Key, criterion: Criterion) -> Array:
         total = jnp.zeros(())
         for e in range(self.members):
-            own = jax.tree.map(partial(_rows, e=e, members=self.members), batch)
+            own = jax.tree.map(partial(rows_of, e=e, members=self.members), batch)
             cache = self.prepare(net, params, own.image, own.size)
             total = total + criterion(self.logits(net, params, cache, e), own.label)
         return total
@@ -82,8 +78,3 @@ class DeepEnsemble:
         }
         code = cache if self.share == "encoder" else net.encode(member, cache[0], cache[1], keep)
         return net.readout(member, net.decode(member, code, keep), keep)
-
-
-def _rows(x: Array, e: int, members: int) -> Array:
-    """Rows e::E, by a reshape that leaves a batch sharded over devices where it is."""
-    return x.reshape(-1, members, *x.shape[1:])[:, e]  # [B/E, …]

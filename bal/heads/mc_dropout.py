@@ -8,12 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
+from bal.heads.plain import keep
 from bal.types import Array, Batch, Criterion, Key, Net, Params
-
-
-def no_drop(site: str, x: Array) -> Array:
-    """Every site as it is."""
-    return x
 
 
 @dataclass(frozen=True)
@@ -65,8 +61,8 @@ class MCDropout:
     def prepare(self, net: Net, params: Params, x: Array, size: Array | None) -> Any:
         if self.where == "all":
             return x, size
-        code = net.encode(params, x, size, no_drop)
-        return net.bridge(params, code) if self.where == "decoder" else net.decode(params, code, no_drop)
+        code = net.encode(params, x, size, keep)
+        return net.bridge(params, code) if self.where == "decoder" else net.decode(params, code, keep)
 
     def logits(self, net: Net, params: Params, cache: Any, s: Array | int) -> Array:
         drop = self.masks(s)

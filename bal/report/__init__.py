@@ -2,6 +2,15 @@
 
 from bal.report.images import Panel
 from bal.report.page import write
-from bal.report.plots import acquisition_curve, background_curve, panel, reliability_diagram
+from bal.report.plots import acquisition_curve, background_curve, panel
+from bal.report.reliability import reliability_diagram, reliability_png
 
-__all__ = ["Panel", "acquisition_curve", "background_curve", "panel", "reliability_diagram", "write"]
+__all__ = [
+    "Panel",
+    "acquisition_curve",
+    "background_curve",
+    "panel",
+    "reliability_diagram",
+    "reliability_png",
+    "write",
+]

@@ -28,12 +28,30 @@ _FIXED = {
     "mean over the labelled test pixels. Lower is better.",
     "iou_all_background": "Background IoU of a model that never predicts anything but background. "
     "A model below it is worse than nothing on that class.",
+    "trust_share": "Share of the next purchase that the score has earned by finding errors on the audited regions; "
+    "with --steer auto it is what is steered.",
+    "trust_auroc": "How often the score of a wrongly predicted audited pixel exceeds that of a rightly predicted one; "
+    "0.5 is chance.",
+    "trust_capture": "Share of all errors on audited regions that lie in the 10 % of pixels with the highest scores; "
+    "0.1 is chance.",
+    "trust_promise": "Errors that the probabilities read by the acquisition promise for each one they make, on audited "
+    "regions. Below 1: over-confident.",
+    "trust_regions": "Audited regions with at least one wrongly predicted pixel.",
+    "risk_audit": "Negative log-likelihood on the audited regions, in nats a pixel.",
+    "risk_lure": "Negative log-likelihood on all that was unlabelled, in nats a pixel, estimated from the regions this "
+    "model asked about, each weighted by what it stands for (R_LURE). Empty where nothing was drawn at random or with "
+    "known probabilities.",
     "seconds_fit": "Seconds spent training and calibrating.",
     "seconds_score": "Seconds spent scoring the pool and choosing regions.",
     "ece_foreground": "Expected calibration error of the probability that a pixel is foreground "
     f"(any class but the first), over the pixels where it was at least {CANDIDATE} before calibration: {_GAP}",
 }
 _PER_CLASS = {
+    "trust_gap_": "Mean confidence minus accuracy over the audited pixels predicted as “{}”, of the probabilities that "
+    "the acquisition reads. Above 0: over-confident.",
+    "iou_audit_": "IoU of “{}” on the audited regions, which were drawn at random and never trained on.",
+    "iou_lure_": "IoU of “{}” on all that was unlabelled, estimated from the regions this model asked about, each "
+    "weighted by what it stands for. Empty where nothing was drawn at random or with known probabilities.",
     "iou_image_": "IoU of “{}”, computed on each test image and then averaged over those that show or predict it. "
     "Not the same quantity as the pooled one, and neither bounds the other.",
     "iou_": "IoU of “{}”, pooled: one confusion matrix over all test pixels. "
@@ -73,6 +91,11 @@ def meaning(column: str, classes: Sequence[str]) -> str:
     """One or two sentences on a column of curve.csv, as plain text."""
     if column in _FIXED:
         return _FIXED[column]
+    for end, which in (("_low", "Lower"), ("_high", "Upper")):
+        told = meaning(column.removesuffix(end), classes) if column.endswith(end) else ""
+        if told:
+            over = "audited regions" if column.startswith("trust_") else "test images"
+            return f"{which} end of a 95 % bootstrap interval over {over}. {told}"
     if column.endswith("_raw"):
         before = meaning(column.removesuffix("_raw"), classes)
         return f"Before calibration. {before}" if before else ""

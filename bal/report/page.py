@@ -16,7 +16,8 @@ from bal.report import plots, tables
 from bal.report.columns import Row, count, number
 from bal.report.gallery import gallery, touched
 from bal.report.images import Panel
-from bal.report.style import class_colour, css_variables, inline_svg
+from bal.report.reliability import order, reliability_diagram
+from bal.report.style import css_variables, inline_svg
 
 NAMED = 4  # foreground classes up to which the first sentence names each
 _TITLE = ("source", "head", "acq")  # slots of the configuration whose names head the page
@@ -41,7 +42,8 @@ def write(
         panels: images of the newest round.
         config: the resolved configuration, plain values.
         classes: names; class 0 is the background.
-        bins: "foreground" and class names → {"raw", "calibrated"} → (count, confidence, frequency) of each bin.
+        bins: "foreground" and class names → {"raw", "calibrated"} → (count, confidence, frequency) of each bin,
+            and perhaps (…, low, high), the interval of the frequency.
 
     Raises:
         ValueError: there is no row.
@@ -82,6 +84,9 @@ def page(
         _section("The newest purchases", _newest(rows, queries, panels, classes), gallery(panels, classes))
         + tables.query_list(queries),
         _section("Where the money went", _MONEY, _card(tables.purchases(queries))),
+        _section("How far has the score earned trust?", _GATE, _card(told))
+        if (told := tables.trust_table(rows, classes))
+        else "",
         _section("Can its probabilities be trusted?", _TRUST, _card(tables.round_table(rows)))
         + _reliability(bins or {}, classes),
         _section("Time spent", _TIME, _card(tables.times(rows))),
@@ -116,10 +121,15 @@ _MONEY = (
     "Steered regions follow the score, random ones are spread blindly, audit ones are kept for calibration "
     "and never trained on; all are paid from the same budget."
 )
+_GATE = (
+    "What the audited regions say, drawn at random and never trained on: whether the score ranks errors above the "
+    "rest, whether it finds them, and whether the confidence behind it is believable. Brackets are 95 % intervals over "
+    "regions. With --steer auto the share that is earned is the share of the next purchase that follows the score."
+)
 _TRUST = (
     "A score is worth following only if the probabilities behind it are honest. Bars reach what was observed, "
-    "the dashed diagonal is perfect, and the vertical lines are the gaps that the ECE averages, weighted by the "
-    "pixels beneath."
+    "the dashed diagonal is perfect, hatched are the gaps that the ECE averages, weighted by the pixels beneath, "
+    "and whiskers are 95 % intervals over test images."
 )
 _TIME = "Seconds of computing in each round."
 
@@ -180,11 +190,9 @@ def _curves(rows: Sequence[Row], classes: Sequence[str]) -> str:
 
 
 def _reliability(bins: Mapping, classes: Sequence[str]) -> str:
-    wanted = [("foreground", None), *((c, class_colour(k)) for k, c in list(enumerate(classes))[1:])]
-    wanted.append((classes[0], class_colour(0)))
     cards = []
-    for i, (name, colour) in enumerate(w for w in wanted if w[0] in bins):
-        figure = plots.reliability_diagram(bins[name], name, colour)
+    for i, (name, colour) in enumerate(w for w in order(classes) if w[0] in bins):
+        figure = reliability_diagram(bins[name], name, colour)
         drawn = inline_svg(figure, f"bins{i}", f"Reliability of {name}, before and after calibration")
         cards.append(f'<figure class="card"><h3>{escape(name)}</h3>{drawn}</figure>')
     return f'<div class="grid pairs" style="margin-top:14px">{"".join(cards)}</div>' if cards else ""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from bal.report.columns import Row, horizontal, number
 from bal.report.images import Panel, grey, labelled_rgb, score_range
@@ -26,7 +26,6 @@ from bal.report.style import (
 
 _PER_LETTER = 0.086  # inches that a letter of a direct label takes
 CROWDED = 5  # above this many foreground classes, a curve per class is all that one figure can carry
-Bins = tuple[Sequence[float], Sequence[float], Sequence[float]]
 
 
 def acquisition_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
@@ -97,67 +96,6 @@ def background_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
         return figure
 
 
-def reliability_diagram(bins: Mapping[str, Bins], name: str, colour: str | None = None) -> Figure:
-    """Observed frequency against predicted probability, before and after calibration; pixels per bin beneath.
-
-    Bars reach the observed frequency; each vertical line is the gap to perfect calibration at the mean predicted
-    probability of its bin. ECE = Σ_b n_b |confidence_b − frequency_b| / Σ_b n_b.
-
-    Args:
-        bins: "raw" and, where there is one, "calibrated" → (count, confidence, frequency), one value a bin of
-            equal width over 0..1.
-        name: what the probability is of.
-        colour: of the bars; a neutral one if None.
-
-    Reference: Guo et al., On calibration of modern neural networks, ICML 2017.
-    """
-    with drawing():
-        figure = Figure(figsize=(5.2, 3.55))
-        stages = [s for s in ("raw", "calibrated") if s in bins]
-        most = max([10.0, *(float(np.nanmax(np.asarray(bins[s][0], float))) for s in stages)])
-        across = 0.42 if len(stages) == 2 else 0.88
-        for column, stage in enumerate(stages):
-            left = 0.085 + 0.475 * column
-            count, confidence, frequency = (np.asarray(v, float) for v in bins[stage])
-            top = figure.add_axes((left, 0.34, across, 0.505))
-            low = figure.add_axes((left, 0.125, across, 0.165))
-            _reliability(top, count, confidence, frequency, colour or INK[0])
-            edges = np.linspace(0, 1, len(count) + 1)
-            low.stairs(np.maximum(np.nan_to_num(count), 0.5), edges, baseline=0.5, fill=True, color=MUTED[0])
-            low.set(yscale="log", xlim=(0, 1), ylim=(0.5, most * 3))
-            decades = [10.0**d for d in range(0, 12, 2 if most > 1e4 else 1) if 10.0**d <= most]
-            low.yaxis.set_minor_locator(NullLocator())
-            low.set_yticks(decades, [_decade(d) for d in decades])
-            for axes in (top, low):
-                axes.xaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
-                axes.tick_params(length=2.5)
-            top.xaxis.set_major_formatter(NullFormatter())
-            low.set_xticklabels(["0", "0.5", "1"])
-            low.set_xlabel("predicted probability", labelpad=2)
-            if column:
-                for axes in (top, low):
-                    axes.yaxis.set_major_formatter(NullFormatter())
-            else:
-                figure.text(left, 0.867, "observed frequency", color=MUTED[0], fontsize=8)
-                figure.text(left, 0.3, "pixels", color=MUTED[0], fontsize=8)
-            title = {"raw": "before calibration", "calibrated": "after calibration"}[stage]
-            error = expected_error(bins[stage])
-            figure.text(left, 0.935, title, fontsize=9.5, color=INK[0])
-            figure.text(left + across, 0.935, f"ECE {error:.4f}", fontsize=9.5, color=INK[0], ha="right", weight="bold")
-        if not stages:
-            figure.text(0.1, 0.5, f"no bins for {printable(name)}", color=MUTED[0])
-        return figure
-
-
-def expected_error(bins: Bins) -> float:
-    """Σ_b n_b |confidence_b − frequency_b| / Σ_b n_b over the bins that hold anything; NaN if none does."""
-    count, confidence, frequency = (np.asarray(v, float) for v in bins)
-    held = (count > 0) & np.isfinite(confidence) & np.isfinite(frequency)
-    if not held.any():
-        return math.nan
-    return float((count * np.abs(confidence - frequency))[held].sum() / count[held].sum())
-
-
 def panel(item: Panel, classes: Sequence[str]) -> Figure:
     """One image of the newest round: the image with its boxes, the score, the prediction and the truth if known.
 
@@ -197,26 +135,6 @@ def panel(item: Panel, classes: Sequence[str]) -> Figure:
         ]
         figure.legend(handles=marks, loc="outside lower center", ncols=max(1, min(len(marks), 7)), frameon=False)
         return figure
-
-
-def _reliability(axes: Axes, count, confidence, frequency, colour: str) -> None:
-    held = (count > 0) & np.isfinite(confidence) & np.isfinite(frequency)
-    edges = np.linspace(0, 1, len(count) + 1)
-    axes.plot([0, 1], [0, 1], color=MUTED[0], lw=1, ls=(0, (4, 3)))
-    axes.stairs(np.where(held, frequency, 0.0), edges, fill=True, color=colour, alpha=0.28)
-    axes.vlines(confidence[held], frequency[held], confidence[held], color=INK[0], lw=1.3)
-    axes.plot(confidence[held], frequency[held], "o", color=colour, ms=4, clip_on=False, zorder=3)
-    axes.set(xlim=(0, 1), ylim=(0, 1))
-    axes.yaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
-    axes.set_yticklabels(["0", "0.5", "1"])
-
-
-def _decade(value: float) -> str:
-    """1, 10, 100, 1k … 1M … for a narrow axis."""
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= unit:
-            return f"{value / unit:g}{name}"
-    return f"{value:g}"
 
 
 def _frame(axes: Axes, x: Sequence[float], label: str, y: tuple[float, float]) -> None:

@@ -9,6 +9,7 @@ from html import escape
 
 from bal.report.columns import ABSENT, Row, count, meaning, number, show
 from bal.report.style import class_index, policy_variable
+from bal.trust import sentence
 
 POLICIES = ("start", "steered", "random", "audit")
 LISTED = 200  # queries of the newest round that are listed one by one
@@ -126,6 +127,34 @@ def round_table(rows: Sequence[Row]) -> str:
     shown = [column for column in shown if any(column[0] in row for row in rows)]
     body = [(count(number(row, "round")), *(cell(row) for _, _, cell in shown)) for row in rows]
     return table(header("round", *(title for _, title, _ in shown)), body)
+
+
+def trust_table(rows: Sequence[Row], classes: Sequence[str]) -> str:
+    """The evidence of the audit, round by round, each number with its interval; nothing where there is none."""
+    if "trust_share" not in rows[-1]:
+        return ""
+    shown = [("trust_auroc", "AUROC for errors"), ("trust_capture", "errors in the top 10 %")]
+    shown += [("trust_promise", "errors promised for each made")]
+    shown += [(f"trust_gap_{c}", f"confidence − accuracy, {c}") for c in classes]
+    body = [
+        (
+            count(number(row, "round")),
+            count(number(row, "trust_regions")),
+            *(_between(row, column) for column, _ in shown),
+            show(number(row, "risk_audit"), 4),
+            show(number(row, "risk_lure"), 4),
+            _percent(number(row, "trust_share")),
+        )
+        for row in rows
+    ]
+    titles = ("round", "regions with errors", *(title for _, title in shown), "risk, audit", "risk, LURE", "earned")
+    return f'<p class="note">{escape(sentence(rows[-1]))}.</p>{table(header(*titles), body)}'
+
+
+def _between(row: Row, column: str) -> str:
+    """ "value (low … high)"."""
+    low, high = (number(row, column + end) for end in ("_low", "_high"))
+    return show(number(row, column), 2) + ("" if math.isnan(low) else f" ({show(low, 2)} … {show(high, 2)})")
 
 
 def _percent(share: float) -> str:
