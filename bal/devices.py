@@ -23,7 +23,7 @@ Array = jax.Array
 
 DATA, MEMBERS = "data", "members"  # the axes of the mesh
 LARGE = 2**16  # pixels of a training step from which splitting it over devices pays
-AT_ONCE = 8  # samples computed together by `vmap`: what a GPU or TPU needs to be busy, and no more memory than that
+AT_ONCE = 8  # samples computed together by `vmap`, at most: a guess, not measured on a GPU or TPU
 
 
 def set_up_platform(cache: Path | None = None) -> None:
@@ -53,7 +53,7 @@ class Execution:
     """map: one after the other in a compiled loop; unroll: the same written out, slow to compile; vmap: up to eight at
     once; shard: every device a share of them, for all images; auto: map on a CPU, vmap elsewhere."""
     compute: Literal["float32", "bfloat16"] = "float32"
-    """Precision of the network. The moments are folded in float32 always; on a CPU bfloat16 is no faster."""
+    """Precision of the network. The moments are folded in float32 always."""
 
     def of(self, samples: int) -> Plan:
         """The plan for so many samples on the devices there are."""

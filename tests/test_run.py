@@ -81,14 +81,15 @@ def test_quiet(capsys, done):
 
 
 def test_a_complete_run_resumed_shows_its_table(capsys, done, whole):
-    before = {
-        path: path.stat().st_mtime_ns for path in done.iterdir() if path.name not in ("report.html", "reliability.png")
-    }
+    drawn = {"report.html", "reliability.png"}  # anew by every resume
+    before = {path: path.stat().st_mtime_ns for path in done.iterdir() if path.name not in drawn}
+    diagrams = (done / "reliability.png").read_bytes()
     assert main(["--out", str(done), "--resume"]) == 0
     out = capsys.readouterr().out
     assert f"(resuming {done})" in out
     assert "IoU over all test pixels" in out
     assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert (done / "reliability.png").read_bytes() == diagrams
     assert_same_run(done, whole)
 
 
