@@ -22,10 +22,10 @@ import jax
 import numpy as np
 import rows
 import tyro
-from scipy.stats import rankdata
 
 from bal import Config, devices, evaluate, metrics
 from bal.acquisitions import BALD, Entropy
+from bal.detection import auroc
 from bal.heads import BatchEnsemble, DeepEnsemble, LastLayerLaplace, LastLayerSVI, MCDropout
 from bal.lab import Lab, open_lab
 from bal.loop import annotate, start_set, train_on
@@ -162,13 +162,6 @@ def detection(model: Model, lab: Lab) -> dict[str, float]:
         "auroc_bald": auroc(np.concatenate(bald), errors),
         "auroc_entropy": auroc(np.concatenate(entropy), errors),
     }
-
-
-def auroc(score: np.ndarray, event: np.ndarray) -> float:
-    """P(score of an event > score of a non-event) + half of the ties: the Mann–Whitney statistic. [P], [P] bool."""
-    events = int(event.sum())
-    pairs = events * (event.size - events)
-    return float((rankdata(score)[event].sum() - events * (events + 1) / 2) / pairs) if pairs else float("nan")
 
 
 def table() -> str:
