@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +12,21 @@ from bal import extensions
 from bal.calibrators import Identity
 from bal.regions import Regions, Tile, Unit, lay_out
 from bal.score import Watch, score_regions
-from bal.types import Acquisition, BadInput, Calibrator, Head, Key, Model, Net, Params, Query, Selector, Source
+from bal.types import (
+    NOTHING,
+    Acquisition,
+    BadInput,
+    Calibrator,
+    Head,
+    Key,
+    Model,
+    Net,
+    Offer,
+    Params,
+    Query,
+    Selector,
+    Source,
+)
 
 
 class Bare(NamedTuple):
@@ -80,8 +94,9 @@ def select(
     *,
     eligible: np.ndarray | None = None,
     selector: str | Selector = "top_k",
-    features: np.ndarray | None = None,
+    about: Mapping[str, np.ndarray] = NOTHING,
     key: Key | None = None,
+    **offer: Any,
 ) -> Query:
     """Turns scores into a purchase that the budget can pay. Pure.
 
@@ -90,14 +105,16 @@ def select(
         budget: in the unit of `costs`.
         eligible: [M] bool; all unless given.
         selector: by name or as an instance.
-        features: [M, F] for selectors that look at them.
+        about: [M, ...] of each name in the selector's `needs`.
         key: for selectors that draw.
+        offer: more fields of `bal.types.Offer`: `image` [M] and `cap`, `id` [M], `progress`.
 
     Returns:
         Query(index, score, cost, valid), padded at the end to the most that could have been bought.
 
     Raises:
-        BadInput: there is no such selector, the arrays differ in length, or the budget is no number.
+        BadInput: there is no such selector, the arrays differ in length, the budget is no number, or the selector needs
+            what `about` does not hold.
     """
     scores, costs = np.asarray(scores, np.float32), np.asarray(costs, np.float32)
     eligible = np.ones(scores.shape, bool) if eligible is None else np.asarray(eligible, bool)
@@ -106,4 +123,7 @@ def select(
     if not 0 <= budget < float("inf"):
         raise BadInput(f"budget: expected 0 ≤ budget < infinity, got {budget}")
     key = jax.random.key(0) if key is None else key
-    return _entry(selector, "selector")(key, scores, costs, eligible, budget, features)
+    chooser: Selector = _entry(selector, "selector")
+    if missing := [name for name in chooser.needs if name not in about]:
+        raise BadInput(f"the selector reads {', '.join(missing)}, which `about` does not hold")
+    return chooser(key, scores, Offer(costs, eligible, budget, **offer), about)

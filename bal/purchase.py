@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from bal.pool import AUDIT, TRAINING, Pool
 from bal.selectors import TopK
-from bal.types import Key, Selector
+from bal.types import NOTHING, Key, Offer, Selector
 
 
 class Purchase(NamedTuple):
@@ -48,6 +49,8 @@ def compose(
     selector: Selector | None = None,
     scores: np.ndarray | None = None,
     rest: str = "random",
+    about: Mapping[str, np.ndarray] = NOTHING,
+    offer: Mapping[str, Any] = NOTHING,
 ) -> Purchase:
     """Chooses a round's regions: first the audit, then what follows the score, then what is spread at random.
 
@@ -67,6 +70,8 @@ def compose(
         steer: share of the remainder that follows `scores`.
         selector, scores: how, and [M]; not needed when `steer` is 0.
         rest: the policy that is noted for what is spread at random.
+        about: what the selector reads of the regions besides their scores.
+        offer: fields of `Offer` for the part that is steered: the images and the most regions of one of them, say.
     """
     draws = TopK()
     keys = jax.random.split(key, 3)
@@ -74,7 +79,8 @@ def compose(
     bought: list[tuple[np.ndarray, str, np.ndarray]] = []
 
     def buy(policy: str, budget: float, chooser: Selector, by: np.ndarray, key: Key) -> float:
-        query = chooser(key, by, costs, open_, budget)
+        steered = policy == "steered"
+        query = chooser(key, by, Offer(costs, open_, budget, **(offer if steered else {})), about if steered else {})
         valid = np.asarray(query.valid)
         index, odds = np.asarray(query.index)[valid], np.full(valid.sum(), np.nan)
         if query.probability is not None:

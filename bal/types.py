@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -31,6 +32,7 @@ IGNORE = 255  # the label of a pixel that nobody has labelled; no loss and no me
 # all it does to x [B, h, w, F] is to multiply channels, alike in all examples, else None; a network may put them into
 # its weights.
 Drop = Callable[[str, Array], Array]
+NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class BadInput(ValueError):
@@ -84,12 +86,25 @@ class Query(NamedTuple):
     probability: np.ndarray | None = None
 
 
+class Offer(NamedTuple):
+    """What can be bought, at what price, with how much money."""
+
+    cost: np.ndarray  # [M] positive and finite where there is something to buy
+    eligible: np.ndarray  # [M] bool
+    budget: float  # in the unit of `cost`
+    id: np.ndarray | None = None  # [M] uint32 names, which random draws follow; the index unless given
+    image: np.ndarray | None = None  # [M] the image of each candidate
+    cap: int | None = None  # the most regions of one image; None for any number
+    progress: float = 0.0  # 0 at the first purchase of a run, 1 at its last; for schedules
+
+
 class Region(NamedTuple):
     """One region of one image, as a person would be asked about it."""
 
     image: str
     region: int
     box: tuple[int, int, int, int]  # top, left, height, width in pixels
+    mask: np.ndarray | None = None  # [height, width] bool, which pixels of the box; None for all of them
 
 
 class Source(Protocol):
@@ -254,7 +269,14 @@ class Calibrator(Protocol):
 
 
 class Acquisition(Protocol):
-    """A pointwise score, higher = query; an entry of `bal.acquisitions.ACQUISITIONS`."""
+    """A pointwise score, higher = query; an entry of `bal.acquisitions.ACQUISITIONS`.
+
+    It may also have
+
+    - `per_class(moments) -> [..., C]`, where the score is a sum over classes: then classes can be routed to;
+    - `learn(key, model, source, ids, seen) -> state`, asked once before images are scored, with the ids of the pool and
+      what the model saw of the audited regions (`bal.trust.Seen`); it is then called with `(moments, state)`.
+    """
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -267,18 +289,19 @@ class Acquisition(Protocol):
 
 
 class Selector(Protocol):
-    """Scores, costs and a budget → a Query; set-aware methods live here. An entry of `bal.selectors.SELECTORS`."""
+    """Scores and an offer → a Query; set-aware methods live here. An entry of `bal.selectors.SELECTORS`."""
 
-    def __call__(
-        self,
-        key: Key,
-        scores: np.ndarray,
-        costs: np.ndarray,
-        eligible: np.ndarray,
-        budget: float,
-        features: np.ndarray | None = None,
-    ) -> Query:
-        """[M], [M], [M] bool, and [M, F] or None → Query: unique, eligible, never NaN, never over budget."""
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What it reads of the regions besides their scores: names of `bal.readings.READINGS`."""
+        ...
+
+    def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
+        """[M] scores, what is offered, and [M, ...] of each name in `needs` → Query.
+
+        The purchase is unique, eligible, never NaN and never over budget, whatever the scores; random draws follow
+        `offer.id` and not the order of candidates.
+        """
         ...
 
 

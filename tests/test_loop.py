@@ -22,6 +22,7 @@ from bal.heads import HEADS
 from bal.losses import Loss
 from bal.regions import Tile
 from bal.sources import Folder
+from bal.types import NOTHING
 
 ISSUE = {"round", "regions", "pixels", "cost", "steered_share", "ece_foreground", "nll", "brier", "temperature"}
 SECONDS = {"seconds_fit", "seconds_score"}
@@ -325,8 +326,10 @@ def test_a_head_and_an_acquisition_from_outside_with_a_sum_of_losses(tmp_path):
 def test_a_selector_that_chooses_too_little_is_made_up_for_at_random():
     @dataclass(frozen=True)
     class Picky:
-        def __call__(self, key, scores, costs, eligible, budget, features=None):
-            return replace_valid(config.selector(key, scores, costs, eligible, budget, features))
+        needs: tuple[str, ...] = ()
+
+        def __call__(self, key, scores, offer, about=NOTHING):
+            return replace_valid(config.selector(key, scores, offer, about))
 
     def replace_valid(query):
         return query._replace(valid=np.arange(len(query.index)) < 2)

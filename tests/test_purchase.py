@@ -139,8 +139,8 @@ def test_uniform_draws_report_their_probabilities():
 
 
 def test_a_selector_reports_its_probabilities():
-    def chooser(key, scores, costs, eligible, budget, features=None):
-        query = TopK()(key, scores, costs, eligible, budget)
+    def chooser(key, scores, offer, about):
+        query = TopK()(key, scores, offer)
         return query._replace(probability=np.linspace(0.1, 0.2, query.index.size))
 
     scores = np.arange(M, dtype=np.float32)

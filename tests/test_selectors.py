@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bal.selectors import SELECTORS, TopK
-from bal.selectors.top_k import affordable
-from bal.types import Query, Selector
+from bal.selectors.basket import affordable
+from bal.types import Offer, Query, Selector
 
 M = 24  # candidates, always as many, so that nothing is compiled twice
 KEY = jax.random.key(0)
@@ -42,7 +42,7 @@ def pools(draw, equal_costs: bool = False, ties: bool = True):
 
 
 def ask(name: str, pool, key=KEY) -> Query:
-    return SELECTORS[name]()(key, *pool)
+    return SELECTORS[name]()(key, pool[0], Offer(*pool[1:]))
 
 
 def bought(query: Query) -> np.ndarray:
@@ -144,7 +144,7 @@ def test_an_endless_budget_buys_all_that_is_eligible(name):
 @given(pools())
 @thousand
 def test_top_k_is_the_greedy_loop(pool):
-    query = TopK()(KEY, *pool)
+    query = TopK()(KEY, pool[0], Offer(*pool[1:]))
     index = bought(query)
     assert index.tolist() == greedy(*pool)
     np.testing.assert_array_equal(np.asarray(query.score)[: index.size], pool[0][index])
@@ -157,7 +157,7 @@ def test_top_k_of_equal_costs_is_a_sort(pool):
     ranked = np.argsort(np.where(eligible & np.isfinite(scores), -scores, np.inf), kind="stable")
     ranked = ranked[: int((eligible & np.isfinite(scores)).sum())]
     affordable_ = (np.cumsum(np.full(M, costs[0], np.float64)) <= budget).sum()
-    assert bought(TopK()(KEY, *pool)).tolist() == ranked[:affordable_].tolist()
+    assert bought(TopK()(KEY, pool[0], Offer(*pool[1:]))).tolist() == ranked[:affordable_].tolist()
 
 
 @given(pools(ties=False), st.integers(0, 2**32 - 1))
@@ -165,13 +165,13 @@ def test_top_k_of_equal_costs_is_a_sort(pool):
 def test_top_k_does_not_depend_on_the_order_of_candidates(pool, seed):
     scores, costs, eligible, budget = pool
     order = np.random.default_rng(seed).permutation(M)
-    shuffled = bought(TopK()(KEY, scores[order], costs[order], eligible[order], budget))
-    assert order[shuffled].tolist() == bought(TopK()(KEY, *pool)).tolist()
+    shuffled = bought(TopK()(KEY, scores[order], Offer(costs[order], eligible[order], budget)))
+    assert order[shuffled].tolist() == bought(TopK()(KEY, pool[0], Offer(*pool[1:]))).tolist()
 
 
 def test_top_k_leaves_room_for_what_did_not_fit():
     scores = np.float32([5, 4, np.nan, 2, 1, 0])
-    query = TopK()(KEY, scores, np.ones(6, np.float32), np.array([1, 1, 1, 0, 1, 1], bool), 5.0)
+    query = TopK()(KEY, scores, Offer(np.ones(6, np.float32), np.array([1, 1, 1, 0, 1, 1], bool), 5.0))
     assert np.asarray(query.valid).tolist() == [True] * 4 + [False]
     assert np.asarray(query.index).tolist() == [0, 1, 4, 5, -1]
 
