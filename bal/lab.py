@@ -41,6 +41,8 @@ def open_lab(config: Config) -> Lab:
     config.loss.check(len(source.classes))
     getattr(config.annotator, "check", lambda source: None)(source)
     metrics.columns(source.classes)
+    if config.selector.needs:
+        raise BadInput(f"the selector reads {', '.join(config.selector.needs)}, which the loop does not offer")
     regions = lay_out(config.unit, source.pool, [source.shape(id) for id in source.pool])
     costs = price(regions, config.cost)
     if config.budget > costs.sum(dtype=np.float64):

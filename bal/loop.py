@@ -155,7 +155,9 @@ def select(lab: Lab, pool: Pool, round: int, scores: np.ndarray, earned: float) 
     config = lab.config
     allowed = allowance(config.start, config.budget, config.rounds, round)
     steer = (earned if config.steer == "auto" else config.steer) if config.acq.needs else 0.0
-    return compose(lab.key(round, 2), pool, lab.costs, allowed, config.audit, steer, config.selector, scores)
+    offer = {"progress": (round - 1) / max(1, config.rounds - 1)}
+    key = lab.key(round, 2)
+    return compose(key, pool, lab.costs, allowed, config.audit, steer, config.selector, scores, offer=offer)
 
 
 def annotate(

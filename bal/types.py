@@ -293,7 +293,7 @@ class Selector(Protocol):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What it reads of the regions besides their scores: names of `bal.readings.READINGS`."""
+        """The names it reads in `about`. The loop offers none so far; a notebook passes its own to `bal.select`."""
         ...
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:

@@ -21,6 +21,7 @@ from bal.config import load
 from bal.heads import HEADS
 from bal.losses import Loss
 from bal.regions import Tile
+from bal.selectors import Power, Softmax
 from bal.sources import Folder
 from bal.types import NOTHING
 
@@ -339,6 +340,15 @@ def test_a_selector_that_chooses_too_little_is_made_up_for_at_random():
     for record in records[:-1]:
         assert Counter(q["policy"] for q in record.queries)["steered"] == 2
         assert len(record.queries) == 10
+
+
+@pytest.mark.parametrize("selector", [Power(), Softmax()], ids=["power", "softmax"])
+def test_a_steered_purchase_that_is_drawn_estimates_the_risk(selector):
+    *asked, last = run(tiny(selector=selector, steer=1.0))
+    assert all(np.isfinite(record.row["risk_lure"]) for record in asked)
+    assert np.isnan(last.row["risk_lure"])
+    top = run(tiny(steer=1.0))
+    assert all(np.isnan(record.row["risk_lure"]) for record in top)
 
 
 # Folders

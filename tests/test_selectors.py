@@ -9,9 +9,9 @@ from helpers import check_protocol, check_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bal.selectors import SELECTORS, TopK
+from bal.selectors import SELECTORS, Power, Softmax, TopK
 from bal.selectors.basket import affordable
-from bal.types import Offer, Query, Selector
+from bal.types import BadInput, Offer, Query, Selector
 
 M = 24  # candidates, always as many, so that nothing is compiled twice
 KEY = jax.random.key(0)
@@ -188,3 +188,79 @@ def test_a_long_ranking_is_followed_exactly():
             spent += cost
             naive.append(m)
     assert taken.tolist() == naive
+
+
+@everyone
+def test_a_purchase_does_not_depend_on_the_order_of_candidates(name):
+    @given(pools(ties=False), st.integers(0, 2**32 - 1))
+    @thousand
+    def check(pool, seed):
+        scores, costs, eligible, budget = pool
+        order, id = np.random.default_rng(seed).permutation(M), np.arange(M, dtype=np.uint32)
+        shuffled = SELECTORS[name]()(KEY, scores[order], Offer(costs[order], eligible[order], budget, id=id[order]))
+        assert order[bought(shuffled)].tolist() == bought(ask(name, pool)).tolist()
+
+    check()
+
+
+@everyone
+def test_at_most_so_many_regions_of_one_image(name):
+    @given(pools(), st.integers(0, 3), st.integers(1, 5))
+    @thousand
+    def check(pool, cap, images):
+        scores, costs, eligible, budget = pool
+        image = np.arange(M) % images
+        query = SELECTORS[name]()(KEY, scores, Offer(costs, eligible, budget, image=image, cap=cap))
+        index = bought(query)
+        assert np.bincount(image[index], minlength=images).max(initial=0) <= cap
+        assert costs[index].sum(dtype=np.float64) <= max(budget, 0.0)
+        left = eligible & np.isfinite(scores) & np.isfinite(costs) & (costs > 0)
+        left &= (np.bincount(image[index], minlength=images) < cap)[image]
+        left[index] = False
+        assert not (costs[left] < budget - costs[index].sum(dtype=np.float64) - 1e-9).any()
+        assert query.probability is None
+
+    check()
+
+
+@pytest.mark.parametrize(
+    ("selector", "weight"),
+    [
+        (Power(2.0), lambda s: np.maximum(s / s.max(), 1e-6) ** 2),
+        (Softmax(0.5), lambda s: np.exp(0.5 * s / s.std())),
+    ],
+    ids=["power", "softmax"],
+)
+def test_draws_have_the_probabilities_they_report(selector, weight):
+    """Against a formula written out, and the first draw against how often it happens."""
+    scores, count = np.float32([0.1, 0.2, 0.4, 0.0, 0.3]), 2000
+    w = weight(scores.astype(np.float64))
+    offer = Offer(np.ones(5, np.float32), np.ones(5, bool), 3.0)
+    first = np.zeros(5)
+    for seed in range(count):
+        query = selector(jax.random.key(seed), scores, offer)
+        index, left = bought(query), w.sum()
+        first[index[0]] += 1
+        for m, q in zip(index, np.asarray(query.probability), strict=True):
+            np.testing.assert_allclose(q, w[m] / left, rtol=1e-6)
+            left -= w[m]
+    expected = count * w / w.sum()
+    deviation = (first - expected) / np.sqrt(np.maximum(expected * (1 - w / w.sum()), 1.0))
+    assert np.abs(deviation).max() < 4
+
+
+def test_a_schedule_ends_in_top_k():
+    scores = np.random.default_rng(0).random(M).astype(np.float32)
+    offer = Offer(np.ones(M, np.float32), np.ones(M, bool), 5.0, progress=1.0)
+    late = bought(Power(1.0, 1e6)(KEY, scores, offer))
+    assert late.tolist() == bought(TopK()(KEY, scores, offer)).tolist()
+    early = [bought(Power(1.0, 1e6)(jax.random.key(k), scores, offer._replace(progress=0.0))) for k in range(9)]
+    assert len({tuple(e) for e in early}) > 5
+
+
+@pytest.mark.parametrize("cls", [Power, Softmax])
+def test_a_beta_must_be_positive(cls):
+    with pytest.raises(BadInput, match="β > 0"):
+        cls(0.0)
+    with pytest.raises(BadInput, match="β > 0"):
+        cls(1.0, -1.0)

@@ -45,8 +45,8 @@ class Basket:
         self.scores, self.cost, self.offer = scores, cost, offer
         self.spent, self.taken = 0.0, np.zeros(0, np.int64)
         self.open = priced & np.isfinite(scores)  # [M] what could be bought next
-        self._capped = offer.cap is not None and offer.image is not None
-        self._of_image = np.zeros(int(offer.image.max(initial=-1)) + 1 if self._capped else 0, np.int64)  # pyright: ignore
+        self.capped = offer.cap is not None and offer.image is not None
+        self._of_image = np.zeros(int(offer.image.max(initial=-1)) + 1 if self.capped else 0, np.int64)  # pyright: ignore
         self._size = _room(cost[priced], offer.budget)  # K, whatever the scores are
 
     @property
@@ -76,7 +76,7 @@ class Basket:
         ranking = np.asarray(ranking, np.int64)
         ranking = ranking[self.open[ranking]]
         budget = self.offer.budget if money is None else min(self.offer.budget, self.spent + money)
-        if self._capped:
+        if self.capped:
             bought = self._one_by_one(ranking, budget)
         else:
             bought = ranking[affordable(self.cost[ranking], budget, self.spent)]

@@ -1,0 +1,51 @@
+"""Draws by a power of the score: the cheap cure for redundant batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from bal.selectors.basket import Basket
+from bal.selectors.draw import between, draw
+from bal.types import NOTHING, BadInput, Key, Offer, Query
+
+FLOOR = 1e-6  # of the highest score; whatever is lower, zero or negative counts as this much
+
+
+@dataclass(frozen=True)
+class Power:
+    """Regions drawn without replacement, with probabilities proportional to score^β.
+
+        rank by  log s + ε,   ε ~ Gumbel(0, 1/β)
+
+    β = 0 would be uniform, β → ∞ is top-k. A score below a millionth of the highest, zero and negative ones among
+    them, counts as that, so that everything can be drawn and nothing is the logarithm of zero. Where all costs are
+    equal the probabilities are reported, which makes R_LURE possible (`bal.unbiased`).
+
+    Reference:
+        Kirsch, Farquhar, Atighehchian, Jesson, Branchaud-Charron & Gal (2021), "Stochastic Batch Acquisition: A Simple
+        Baseline for Deep Active Learning", arXiv:2106.12059 (power acquisition). A β that rises over the rounds:
+        ClaSP PE, arXiv:2601.13677.
+    """
+
+    beta: float = 1.0
+    """β of the first purchase."""
+    beta_end: float | None = None
+    """β of the last purchase, geometric in between; None keeps it."""
+
+    def __post_init__(self) -> None:
+        if not (0 < self.beta < float("inf") and 0 < (self.beta_end or self.beta) < float("inf")):
+            raise BadInput(f"power needs β > 0, got {self.beta} and {self.beta_end}")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ()
+
+    def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
+        basket = Basket(scores, offer)
+        s = np.where(basket.open, scores, 0.0).astype(np.float64)
+        top = s.max(initial=0.0)
+        share = np.maximum(s / top, FLOOR) if top > 0 else np.ones_like(s)
+        return draw(key, basket, between(self.beta, self.beta_end, offer.progress) * np.log(share))
