@@ -26,7 +26,7 @@ import rows
 import tyro
 
 from bal import Config, devices, evaluate, intervals, loop
-from bal.calibrators import CALIBRATORS
+from bal.calibrators import CALIBRATORS, Temperature
 from bal.config import load
 from bal.lab import Lab, open_lab
 from bal.metrics import Tally, summary, tally_batch, total
@@ -44,6 +44,9 @@ SOURCES = {
     "dsb2018": ("configs/dsb2018.yaml", "../shared/data/dsb2018"),
 }
 SHOWN = {"ece_foreground": "foreground ECE", "ece_classes": "classwise ECE", "nll": "NLL, nats"}
+
+
+STRENGTH = Temperature().pixels_per_observation  # of all calibrators, by default
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,17 @@ def configure(name: str, settings: Settings, seed: int) -> Config | None:
     return dataclasses.replace(config, seed=seed, **money)
 
 
+def strength(row: Mapping[str, Any]) -> float:
+    """Pixels that the fit of a row took for one observation."""
+    return row.get("pixels_per_observation", 64.0)  # what it was before rows said so
+
+
 def measure(settings: Settings) -> None:
     """Computes the rows that are missing."""
     wanted = [
         (name, on) for name in CALIBRATORS for on in ("pooled", "members") if (name, on) != ("identity", "members")
     ]
-    done = {(r["source"], r["seed"], r["calibrator"], r["on"]) for r in rows.read(NAME)}
+    done = {(r["source"], r["seed"], r["calibrator"], r["on"]) for r in rows.read(NAME) if strength(r) == STRENGTH}
     for seed in range(settings.seeds):
         for source in settings.sources:
             missing = [(name, on) for name, on in wanted if (source, seed, name, on) not in done]
@@ -92,6 +100,7 @@ def measure(settings: Settings) -> None:
             for name, on in missing:
                 row = judge(lab.source.classes, images, CALIBRATORS[name](on=on), evidence[on])
                 what = {"source": source, "seed": seed, "calibrator": name, "on": on, "labels": settings.labels}
+                what["pixels_per_observation"] = STRENGTH
                 rows.append(NAME, {**what, "tiles": int((pool.lot == AUDIT).sum()), **row})
                 print(what, {k: row[k] for k in SHOWN}, flush=True)
 
@@ -183,6 +192,8 @@ def table() -> str:
         mine = [r for r in found if r["source"] == source]
         if not mine:
             continue
+        used = STRENGTH if any(strength(r) == STRENGTH for r in mine) else max(strength(r) for r in mine)
+        mine = [r for r in mine if strength(r) == used]
         lines = []
         for name, on in dict.fromkeys((r["calibrator"], r["on"]) for r in mine):
             group = [r for r in mine if (r["calibrator"], r["on"]) == (name, on)]
@@ -195,7 +206,7 @@ def table() -> str:
             cells.append(" / ".join(f"{statistics.mean(r[k] for r in group):.3f}" for k in group[0] if "iou_" in k))
             lines.append(cells)
         tiles, images = ({r[k] for r in mine} for k in ("tiles", "images"))
-        sizes = f"{min(tiles)}–{max(tiles)} audited tiles, {max(images)} test images"
+        sizes = f"{min(tiles)}–{max(tiles)} audited tiles, {max(images)} test images, {used:g} pixels an observation"
         heading = ["calibrator", "on", "seeds", *SHOWN.values(), "foreground IoU"]
         parts.append(f"{source}: {sizes}.\n\n{rows.markdown(heading, lines)}")
     heading = (

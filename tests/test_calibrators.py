@@ -161,7 +161,7 @@ def test_it_is_the_minimum_that_scipy_finds(keep: int) -> None:
 def test_weights_are_pixels() -> None:
     logits, label = example(3.0)
     twice = Temperature().fit(logits, label, np.full(P, 2.0, np.float32))
-    half = Temperature(pixels_per_observation=32.0).fit(logits, label)
+    half = Temperature(pixels_per_observation=Temperature().pixels_per_observation / 2).fit(logits, label)
     np.testing.assert_allclose(twice.temperature, half.temperature, rtol=1e-6)
     none = Temperature().fit(logits, label, np.zeros(P, np.float32))
     assert none.temperature == 1

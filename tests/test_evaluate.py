@@ -69,12 +69,12 @@ def test_nothing_to_learn_from_changes_nothing(net, pictures):
 
 @pytest.mark.parametrize("on", ["pooled", "members"])
 def test_calibration_sees_the_answered_pixels_and_no_others(net, pictures, on):
-    model = ask(HEADS_SMALL["mc_dropout"], net, Temperature(on=on))
+    model = ask(HEADS_SMALL["mc_dropout"], net, Temperature(on=on, pixels_per_observation=16.0))
     regions = lay_out(Tile(8), pictures.pool, [pictures.shape(id) for id in pictures.pool])
     chosen = [regions.image.size - 1, 0, 7, 20]
     answers, logp, label = {}, [], []
     for m in chosen:
-        id, _, (top, left, height, width) = regions.describe(m)
+        id, _, (top, left, height, width), _ = regions.describe(m)
         window = np.s_[top : top + height, left : left + width]
         answers[m] = pictures.mask(id)[window]
         image = pictures.image(id)[None]

@@ -38,7 +38,7 @@ class ClassTemperature:
     """Largest |log T|: 3 keeps every T between 0.05 and 20."""
     prior_scale: float = 1.0
     """Standard deviation of log T around 0 before any label is seen."""
-    pixels_per_observation: float = 64.0
+    pixels_per_observation: float = 256.0
     """How many labelled pixels are worth one independent observation; 1 treats all pixels as independent."""
 
     def __post_init__(self) -> None:

@@ -45,7 +45,7 @@ class Dirichlet:
     """Standard deviation of the entries off the diagonal."""
     intercept_scale: float = 1.0
     """Standard deviation of the intercepts, in nats."""
-    pixels_per_observation: float = 64.0
+    pixels_per_observation: float = 256.0
     """How many labelled pixels are worth one independent observation; 1 treats all pixels as independent."""
 
     def __post_init__(self) -> None:

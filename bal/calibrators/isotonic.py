@@ -50,7 +50,7 @@ class Isotonic:
     """Largest change of the log-odds, in nats."""
     prior_observations: float = 4.0
     """n₀, observations that say nothing need change."""
-    pixels_per_observation: float = 64.0
+    pixels_per_observation: float = 256.0
     """m, how many labelled pixels are worth one independent observation."""
 
     def __post_init__(self) -> None:

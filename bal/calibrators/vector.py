@@ -42,7 +42,7 @@ class Vector:
     """Standard deviation of log a around 0 before any label is seen."""
     offset_scale: float = 1.0
     """Standard deviation of b around 0 before any label is seen, in nats."""
-    pixels_per_observation: float = 64.0
+    pixels_per_observation: float = 256.0
     """How many labelled pixels are worth one independent observation; 1 treats all pixels as independent."""
 
     def __post_init__(self) -> None:
