@@ -16,13 +16,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 
 from bal.devices import AUTO, Execution
+from bal.offer import NOTHING, Offer, Query
 
 Array = jax.Array
 Key = jax.Array
@@ -32,7 +32,6 @@ IGNORE = 255  # the label of a pixel that nobody has labelled; no loss and no me
 # all it does to x [B, h, w, F] is to multiply channels, alike in all examples, else None; a network may put them into
 # its weights.
 Drop = Callable[[str, Array], Array]
-NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class BadInput(ValueError):
@@ -72,30 +71,6 @@ class Model:
     calibrator: Calibrator
     state: Any
     execution: Execution = AUTO
-
-
-class Query(NamedTuple):
-    """A purchase: indices into the M candidate regions, padded at the end to a static K."""
-
-    index: Array  # [K] int32
-    score: Array  # [K] float32
-    cost: Array  # [K] float32
-    valid: Array  # [K] bool; False marks padding: fewer candidates fitted than there was room for
-    # [K] float64, q(m-th pick | those before it), in the order of picking; None from a selector that draws nothing.
-    # What it makes possible is in `bal.unbiased`.
-    probability: np.ndarray | None = None
-
-
-class Offer(NamedTuple):
-    """What can be bought, at what price, with how much money."""
-
-    cost: np.ndarray  # [M] positive and finite where there is something to buy
-    eligible: np.ndarray  # [M] bool
-    budget: float  # in the unit of `cost`
-    id: np.ndarray | None = None  # [M] uint32 names, which random draws follow; the index unless given
-    image: np.ndarray | None = None  # [M] the image of each candidate
-    cap: int | None = None  # the most regions of one image; None for any number
-    progress: float = 0.0  # 0 at the first purchase of a run, 1 at its last; for schedules
 
 
 class Region(NamedTuple):
