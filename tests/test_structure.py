@@ -26,7 +26,7 @@ LAYERS = (
     ("regions", "metrics", "losses", "trust", "unbiased", *EXTENSIONS),
     ("ranking", "detection"),
     ("types",),
-    ("devices",),
+    ("devices", "offer"),
 )  # from the top down; a module imports from layers below its own, or from its own folder
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 MODULES = sorted((ROOT / "bal").rglob("*.py"))
