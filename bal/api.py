@@ -10,7 +10,7 @@ import numpy as np
 
 from bal import extensions
 from bal.calibrators import Identity
-from bal.regions import Regions, Tile, Unit, lay_out
+from bal.regions import Regions, lay_out
 from bal.score import Watch, score_regions
 from bal.types import (
     NOTHING,
@@ -27,6 +27,7 @@ from bal.types import (
     Selector,
     Source,
 )
+from bal.units import Tile, Unit
 
 
 class Bare(NamedTuple):
@@ -81,7 +82,7 @@ def score_pool(
     calibrator = calibrator or Identity()
     state = calibrator.init(bound.classes) if state is None else state
     ids = source.pool if ids is None else ids
-    regions = lay_out(unit, ids, [source.shape(id) for id in ids])
+    regions = lay_out(unit, ids, [source.shape(id) for id in ids], source.image)
     model = Model(head, bound, params, calibrator, state)
     key = jax.random.key(0) if key is None else key
     return regions, score_regions(model, source, regions, unit, asked, key, watch)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import yaml
 
@@ -22,7 +22,9 @@ from bal.extensions import SLOTS
 from bal.heads import DeepEnsemble
 from bal.losses import Loss
 from bal.nets import UNet
-from bal.regions import Tile, Unit
+from bal.question import check_route
+from bal.regions import Currency, Effort
+from bal.route import Route, Routing
 from bal.selectors import TopK
 from bal.settings import flags, layers, tree
 from bal.settings.convert import plain
@@ -30,6 +32,7 @@ from bal.settings.layers import Setting, Settings
 from bal.sources import WellLog
 from bal.train import Train
 from bal.types import Acquisition, Annotator, BadInput, Calibrator, Head, NetSettings, Selector, SourceSettings
+from bal.units import Tile, Unit
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,18 @@ class Config:
     the score has earned on the audit."""
     audit: float = 0.1
     """Share of each purchase, drawn at random, kept for calibration and honest estimates and never trained on."""
-    cost: Literal["regions", "pixels"] = "regions"
-    """What a label costs: one for each region, or one for each pixel."""
+    cost: Currency = "regions"
+    """What a label costs, and what budget, start and curve are counted in: one for each region, or one for each pixel,
+    or the annotator's seconds (`effort`)."""
+    effort: Effort = Effort()
+    """What the annotator's seconds are made of."""
+    route: Route = "uniform"
+    """Which classes the score is for: all alike; those furthest behind their ceiling on the audit (`gap`); those
+    predicted least often (`rarity`); or by `routing.weights`."""
+    routing: Routing = Routing()
+    """Numbers by class that a route needs."""
+    cap: int | None = None
+    """The most regions of one image in the steered part of a purchase; None for any number."""
 
     def __post_init__(self) -> None:
         for slot in SLOTS:
@@ -88,11 +101,17 @@ class Config:
             "start": (0 < self.start <= self.budget, f"0 < start ≤ budget (which is {self.budget:g})"),
             "steer": (self.steer == "auto" or 0 <= self.steer <= 1, "0 ≤ steer ≤ 1 or 'auto'"),
             "audit": (0 <= self.audit < 1, "0 ≤ audit < 1"),
-            "cost": (self.cost in ("regions", "pixels"), "'regions' or 'pixels'"),
+            "cost": (self.cost in get_args(Currency), f"one of {', '.join(get_args(Currency))}"),
+            "route": (self.route in get_args(Route), f"one of {', '.join(get_args(Route))}"),
+            "cap": (self.cap is None or self.cap >= 1, "1 ≤ cap"),
         }
         for name, (good, expected) in ranges.items():
             if not good:
                 raise BadInput(f"{name}: expected {expected}, got {getattr(self, name)!r}")
+        if self.route != "uniform":
+            check_route(self.acq)
+        if self.route == "gap" and not self.audit:
+            raise BadInput("route: 'gap' reads IoUs on the audited regions, and audit is 0: give --audit 0.1")
         if self.steer == "auto" and not self.audit:
             raise BadInput("steer: 'auto' judges the score on the audited regions, and audit is 0: give --audit 0.1")
 

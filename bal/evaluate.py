@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import zlib
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from bal import devices, metrics
 from bal.moments import TINY, posterior
+from bal.question import Question, asking
 from bal.regions import Regions
 from bal.score import Watch, load, one_behind, stride
 from bal.types import IGNORE, Acquisition, Array, Model, Source
@@ -148,15 +148,15 @@ def thin(label: np.ndarray, classes: int, most: int) -> tuple[np.ndarray, np.nda
     return index[order], np.concatenate(weight)[order]
 
 
-@functools.partial(jax.jit, static_argnames=("acquisition",))
-def _maps(model: Model, acquisition: Acquisition, x: Array, size: Array) -> tuple[Array, Array]:
-    moments = posterior(model, x, size, acquisition.needs)
-    return moments.predictive.argmax(-1), acquisition(moments)
+@jax.jit
+def _maps(model: Model, question: Question, x: Array, size: Array) -> tuple[Array, Array]:
+    moments = posterior(model, x, size, question.needs)
+    return moments.predictive.argmax(-1), question(moments)
 
 
-def inspect(model: Model, source: Source, acquisition: Acquisition, id: str) -> tuple[np.ndarray, np.ndarray]:
-    """The most likely class [H, W] and the acquisition's score map [H, W] of one image."""
+def inspect(model: Model, source: Source, question: Acquisition | Question, id: str) -> tuple[np.ndarray, np.ndarray]:
+    """The most likely class [H, W] and the score map [H, W] of one image."""
     (loaded,) = load(source, [id], stride(model))
     height, width = source.shape(id)
-    prediction, score = (devices.fetch(a)[0, :height, :width] for a in _maps(model, acquisition, *loaded[1:3]))
+    prediction, score = (devices.fetch(a)[0, :height, :width] for a in _maps(model, asking(question), *loaded[1:3]))
     return prediction, score

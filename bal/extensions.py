@@ -16,7 +16,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
 
-from bal import regions, types
+from bal import types, units
 from bal.acquisitions import ACQUISITIONS
 from bal.annotators import ANNOTATORS
 from bal.calibrators import CALIBRATORS
@@ -41,7 +41,7 @@ SLOTS: dict[str, Slot] = {
     "head": Slot("head", HEADS, types.Head, "bal.heads"),
     "source": Slot("source", SOURCES, types.SourceSettings, "bal.sources"),
     "net": Slot("net", NETS, types.NetSettings, "bal.nets"),
-    "unit": Slot("unit", regions.UNITS, regions.Unit, "bal.regions"),
+    "unit": Slot("unit", units.UNITS, units.Unit, "bal.regions"),
     "selector": Slot("selector", SELECTORS, types.Selector, "bal.selectors"),
     "calibrator": Slot("calibrator", CALIBRATORS, types.Calibrator, "bal.calibrators"),
     "annotator": Slot("annotator", ANNOTATORS, types.Annotator, "bal.annotators"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 
 import jax
@@ -11,21 +10,22 @@ import numpy as np
 
 from bal import devices
 from bal.moments import posterior
+from bal.question import Question, asking
 from bal.regions import Regions
 from bal.score import load, stride
 from bal.trust import Seen
 from bal.types import IGNORE, Acquisition, Array, Model, Moments, Source
 
 
-def reads_samples(acquisition: Acquisition) -> bool:
+def reads_samples(acquisition: Acquisition | Question) -> bool:
     """Whether an acquisition looks at the posterior samples, rather than at the calibrated prediction alone."""
     return bool(acquisition.needs) and "predictive" not in acquisition.needs
 
 
-@functools.partial(jax.jit, static_argnames=("acquisition",))
-def _look(model: Model, acquisition: Acquisition, x: Array, size: Array) -> tuple[Array, ...]:
+@jax.jit
+def _look(model: Model, question: Question, x: Array, size: Array) -> tuple[Array, ...]:
     """Predictive, believed, promised and score of a batch, [B, H, W, C] or [B, H, W]."""
-    samples = reads_samples(acquisition)
+    samples = reads_samples(question)
 
     def then(moments: Moments) -> tuple[Array, ...]:
         believed, spread = moments.predictive, jnp.zeros_like(moments.predictive)
@@ -33,15 +33,19 @@ def _look(model: Model, acquisition: Acquisition, x: Array, size: Array) -> tupl
             assert moments.var_p is not None
             believed, spread = moments.mean_p, moments.var_p
         promised = (believed * believed + spread).sum(-1)
-        score = acquisition(moments) if acquisition.needs else jnp.zeros_like(promised)
+        score = question(moments) if question.needs else jnp.zeros_like(promised)
         return moments.predictive, believed, promised, score
 
-    needs = tuple(dict.fromkeys((*acquisition.needs, *(("var_p",) if samples else ()))))
+    needs = tuple(dict.fromkeys((*question.needs, *(("var_p",) if samples else ()))))
     return posterior(model, x, size, needs, then=then)
 
 
 def look(
-    model: Model, source: Source, regions: Regions, answers: Mapping[int, np.ndarray], acquisition: Acquisition
+    model: Model,
+    source: Source,
+    regions: Regions,
+    answers: Mapping[int, np.ndarray],
+    question: Acquisition | Question,
 ) -> dict[int, Seen]:
     """Runs a model over the images of some regions, once each.
 
@@ -49,7 +53,7 @@ def look(
         model: calibrated; it should not have been trained on `answers`.
         source, regions: the pool.
         answers: label [height, width] of each region, by candidate index.
-        acquisition: what scores the pixels.
+        question: what scores the pixels.
 
     Returns:
         What it saw of each region, by candidate index, in ascending order.
@@ -59,7 +63,7 @@ def look(
     ids = [regions.ids[n] for n in images + images[-1:] * (length - len(images))]
     seen: dict[int, Seen] = {}
     for loaded in load(source, ids, stride(model)):
-        maps = [devices.fetch(y) for y in _look(model, acquisition, loaded.image, loaded.size)]
+        maps = [devices.fetch(y) for y in _look(model, asking(question), loaded.image, loaded.size)]
         for b, row in enumerate(loaded.rows):
             for m in (m for m in answers if row < len(images) and regions.image[m] == images[row]):
                 top, left, height, width = regions.box[m]

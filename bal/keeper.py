@@ -14,14 +14,16 @@ from bal.checkpoint import Checkpoints, flat, unflat
 from bal.config import to_dict
 from bal.lab import Lab
 from bal.pool import Pool, empty, pack, unpack
+from bal.question import Question
 from bal.rundir import RunFolder, write_whole
 from bal.train import abstract
 from bal.types import BadInput, Model
 
 PANELS = 4  # images drawn in the report
+ASKED = ("state", "weight")  # the arrays of a question
 
 
-def draw(lab: Lab, model: Model, bought: list[dict[str, Any]]) -> list[report.Panel]:
+def draw(lab: Lab, model: Model, question: Question, bought: list[dict[str, Any]]) -> list[report.Panel]:
     """The images in which a purchase bought most, as the model that was asked saw them."""
     by_image: dict[str, list[Mapping[str, Any]]] = {}
     for query in bought:
@@ -29,7 +31,7 @@ def draw(lab: Lab, model: Model, bought: list[dict[str, Any]]) -> list[report.Pa
     most = sorted(by_image.items(), key=lambda item: -sum(q["policy"] == "steered" for q in item[1]))[:PANELS]
     drawn = []
     for id, asked in most:
-        prediction, score = evaluate.inspect(model, lab.source, lab.config.acq, id)
+        prediction, score = evaluate.inspect(model, lab.source, question, id)
         boxes = [(*q["box"], q["policy"], q["score"]) for q in asked]
         drawn.append(report.Panel(id, lab.source.image(id), prediction, truth(lab, id), score, boxes))
     return drawn
@@ -90,19 +92,20 @@ class Keeper:
         pool: Pool,
         model: Model,
         tally: metrics.Tally,
+        question: Question,
     ) -> None:
         """Logs a round, then makes it count: what comes after the last checkpoint is cut off on resume."""
         before = self.folder.curve.size, self.folder.ledger.size
         try:
             self.log(bought)
             self.folder.add_row(row)
-            self.checkpoints.save(round, self._state(pool, model, tally))
+            self.checkpoints.save(round, self._state(pool, model, tally, question))
         except OSError:
             self.folder.curve.cut(before[0])
             self.folder.ledger.cut(before[1])
             raise
         if bought:
-            self.panels = draw(self.lab, model, bought)
+            self.panels = draw(self.lab, model, question, bought)
         self._report(tally)
 
     def __enter__(self) -> Keeper:
@@ -116,11 +119,12 @@ class Keeper:
         if hopeless:
             self.folder.discard()
 
-    def _state(self, pool: Pool, model: Model, tally: metrics.Tally) -> dict[str, Any]:
+    def _state(self, pool: Pool, model: Model, tally: metrics.Tally, question: Question) -> dict[str, Any]:
         """What a checkpoint holds."""
         return {
             "params": flat(model.params),
             "calibrator": flat(model.state),
+            "question": {k: np.asarray(v) for k in ASKED if (v := getattr(question, k)) is not None},
             "pool": pack(pool),
             "tally": tally._asdict(),
             "journals": np.array([self.folder.curve.size, self.folder.ledger.size]),
@@ -136,7 +140,8 @@ class Keeper:
             bought = self._bought(round + 1)
             if bought:
                 asker = saved if round == last else self.checkpoints.load(round)
-                self.panels = draw(self.lab, self._model(asker), bought)
+                question = Question(self.lab.config.acq, *(asker["question"].get(name) for name in ASKED))
+                self.panels = draw(self.lab, self._model(asker), question, bought)
                 return
 
     def _model(self, saved: dict[str, Any]) -> Model:

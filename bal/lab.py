@@ -22,7 +22,7 @@ class Lab:
     config: Config
     source: Source
     regions: Regions
-    costs: np.ndarray  # [M]
+    costs: np.ndarray  # [M] before anything is known of a region
     net: Net
 
     def key(self, round: int, use: int) -> Key:
@@ -41,11 +41,9 @@ def open_lab(config: Config) -> Lab:
     config.loss.check(len(source.classes))
     getattr(config.annotator, "check", lambda source: None)(source)
     metrics.columns(source.classes)
-    if config.selector.needs:
-        raise BadInput(f"the selector reads {', '.join(config.selector.needs)}, which the loop does not offer")
-    regions = lay_out(config.unit, source.pool, [source.shape(id) for id in source.pool])
-    costs = price(regions, config.cost)
-    if config.budget > costs.sum(dtype=np.float64):
+    regions = lay_out(config.unit, source.pool, [source.shape(id) for id in source.pool], source.image)
+    costs = price(regions, config.cost, config.effort)
+    if config.budget > costs.sum(dtype=np.float64) and config.cost != "effort":  # nobody knows what that will cost
         raise BadInput(
             f"the budget of {config.budget:g} {config.cost} is larger than the pool, which has "
             f"{costs.sum(dtype=np.float64):g} in {len(source.pool)} images"

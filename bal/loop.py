@@ -11,15 +11,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bal import evaluate, intervals, metrics, trust, unbiased
+from bal import ask, evaluate, intervals, metrics, trust, unbiased
+from bal.ask import Findings
 from bal.config import Config, dump_yaml
 from bal.hindsight import look
 from bal.keeper import Keeper
 from bal.lab import Lab, open_lab
 from bal.pool import AUDIT, TRAINING, Pool, add, empty, label_map
 from bal.purchase import Purchase, allowance, compose
+from bal.question import Question
+from bal.regions import boundary
 from bal.rundir import RunFolder
-from bal.score import score_regions
 from bal.train import Crop, Progress, crop_around, fit
 from bal.types import IGNORE, BadInput, Model, Region
 
@@ -72,6 +74,7 @@ def run_loop(
         BadInput: the configuration, the data or the folder cannot be used.
     """
     lab = open_lab(config)
+    ask.check(lab)
     folder = None if out is None else RunFolder(Path(out))
     if folder:
         folder.begin(dump_yaml(config), resume, overwrite)
@@ -83,7 +86,7 @@ def _rounds(lab: Lab, folder: RunFolder | None, watch: Watch) -> Iterator[Record
     with Keeper(lab, folder) if folder else nullcontext() as keeper:
         first, pool, bought = keeper.restore() if keeper else (0, empty(lab.costs.size), [])
         if first == 0:
-            pool, bought = annotate(lab, pool, 0, start_set(lab, pool), None)
+            pool, bought = annotate(lab, pool, 0, start_set(lab, pool))
             if keeper:
                 keeper.log(bought)
         for round in range(first, lab.config.rounds + 1):
@@ -92,19 +95,22 @@ def _rounds(lab: Lab, folder: RunFolder | None, watch: Watch) -> Iterator[Record
             model = evaluate.calibrate(model, lab.source, lab.regions, pool.bought(AUDIT))
             fitted = time.perf_counter()
             tally = evaluate_all(lab, model, round, watch)
-            row = describe(lab, pool, round, bought, model, tally) | audited(lab, pool, model)
+            question = ask.pose(lab, pool, model, round)
+            row = describe(lab, pool, round, bought, model, tally) | audited(lab, pool, model, question)
             row["seconds_fit"], row["seconds_score"] = fitted - began, 0.0
             bought, short, purchase, left = [], 0.0, None, int(pool.eligible.sum())
             if round < lab.config.rounds:
                 began = time.perf_counter()
-                scores = score_all(lab, model, round, watch)
+                tell = partial(_tell, watch, round, "score")
+                tell(0, len(lab.source.pool))
+                findings = ask.ask_pool(lab, pool, model, question, round, tell)
                 row["seconds_score"] = time.perf_counter() - began
-                purchase = select(lab, pool, round + 1, scores, row["trust_share"])
-                pool, bought = annotate(lab, pool, round + 1, purchase, scores)
+                purchase = select(lab, pool, round + 1, findings, row["trust_share"])
+                pool, bought = annotate(lab, pool, round + 1, purchase, findings, question)
                 short = purchase.short
-            row |= in_hindsight(lab, pool, model, purchase, left)
+            row |= in_hindsight(lab, pool, model, purchase, left, question)
             if keeper:
-                keeper.save(round, row, bought, pool, model, tally)
+                keeper.save(round, row, bought, pool, model, tally, question)
             yield Record(row, bought, model, short)
 
 
@@ -137,37 +143,44 @@ def evaluate_all(lab: Lab, model: Model, round: int, watch: Watch) -> metrics.Ta
     return evaluate.tally_each(model, lab.source, lab.source.test, tell)
 
 
-def score_all(lab: Lab, model: Model, round: int, watch: Watch) -> np.ndarray:
-    """[M] the acquisition's score of every region."""
-    key, tell = lab.key(round, 1), partial(_tell, watch, round, "score")
-    tell(0, len(lab.source.pool))
-    return score_regions(model, lab.source, lab.regions, lab.config.unit, lab.config.acq, key, tell)
-
-
 def start_set(lab: Lab, pool: Pool) -> Purchase:
     """Before anything is known: all at random."""
     config = lab.config
     return compose(lab.key(0, 2), pool, lab.costs, config.start, config.audit, rest="start")
 
 
-def select(lab: Lab, pool: Pool, round: int, scores: np.ndarray, earned: float) -> Purchase:
+def select(lab: Lab, pool: Pool, round: int, found: Findings, earned: float) -> Purchase:
     """What round `round` buys: its share of the budget, of which `steer`, or what was earned, follows the scores."""
     config = lab.config
     allowed = allowance(config.start, config.budget, config.rounds, round)
-    steer = (earned if config.steer == "auto" else config.steer) if config.acq.needs else 0.0
-    offer = {"progress": (round - 1) / max(1, config.rounds - 1)}
-    key = lab.key(round, 2)
-    return compose(key, pool, lab.costs, allowed, config.audit, steer, config.selector, scores, offer=offer)
+    steer = (earned if config.steer == "auto" else config.steer) if config.acq.needs or config.selector.needs else 0.0
+    offer = {"progress": (round - 1) / max(1, config.rounds - 1), "image": lab.regions.image, "cap": config.cap}
+    about, key = {name: found.table[name] for name in config.selector.needs}, lab.key(round, 2)
+    return compose(
+        key, pool, found.price, allowed, config.audit, steer, config.selector, found.score, about=about, offer=offer
+    )
 
 
 def annotate(
-    lab: Lab, pool: Pool, round: int, purchase: Purchase, scores: np.ndarray | None
+    lab: Lab,
+    pool: Pool,
+    round: int,
+    purchase: Purchase,
+    findings: Findings | None = None,
+    question: Question | None = None,
 ) -> tuple[Pool, list[dict[str, Any]]]:
-    """Asks the annotator: the pool with the answers in it, and the purchase's lines for the ledger."""
+    """Asks the annotator: the pool with the answers in it, and the purchase's lines for the ledger.
+
+    In `effort` a region is charged what its true boundary took; by as much as that is more than was expected, less is
+    bought the next time.
+    """
     asked = [lab.regions.describe(m) for m in purchase.index]
     answers = lab.config.annotator.annotate(lab.source, asked)
     check(asked, answers, len(lab.source.classes))
-    known = np.full(lab.costs.shape, np.nan) if scores is None or not lab.config.acq.needs else scores
+    answers = [a if r.mask is None else np.where(r.mask, a, IGNORE) for r, a in zip(asked, answers, strict=True)]
+    charged = purchase.cost
+    if lab.config.cost == "effort":
+        charged = lab.config.effort.seconds(np.array([boundary(answer) for answer in answers]))
     lines = [
         {
             "round": round,
@@ -175,12 +188,15 @@ def annotate(
             "region": region.region,
             "box": list(region.box),
             "policy": str(policy),
-            "score": float(known[m]) if np.isfinite(known[m]) else None,
             "cost": float(cost),
+            **({"price": float(price)} if lab.config.cost == "effort" else {}),
+            **ask.known(findings, question, int(m), lab.source.classes),
         }
-        for m, region, policy, cost in zip(purchase.index, asked, purchase.policy, purchase.cost, strict=True)
+        for m, region, policy, price, cost in zip(
+            purchase.index, asked, purchase.policy, purchase.cost, charged, strict=True
+        )
     ]
-    return add(pool, purchase.index, purchase.cost, purchase.lots, answers), lines
+    return add(pool, purchase.index, charged, purchase.lots, answers), lines
 
 
 def check(asked: list[Region], answers: list[np.ndarray], classes: int) -> None:
@@ -216,21 +232,23 @@ def describe(
     }
 
 
-def audited(lab: Lab, pool: Pool, model: Model) -> dict[str, float]:
+def audited(lab: Lab, pool: Pool, model: Model, question: Question) -> dict[str, float]:
     """What the audit says, in columns: how far to trust the score (`bal.trust`), and the risk and IoU of the model.
 
     Audited regions are a uniform sample of what was unlabelled when each was drawn. Their labels have fitted the
     calibrator, which makes the risk a little too low.
     """
     classes = lab.source.classes
-    seen = list(look(model, lab.source, lab.regions, pool.bought(AUDIT), lab.config.acq).values())
+    seen = list(look(model, lab.source, lab.regions, pool.bought(AUDIT), question).values())
     verdict = trust.judge(seen, len(classes))
     return verdict.row(classes) | unbiased.estimates(
         [s.nll for s in seen], [s.confusion for s in seen], np.ones(len(seen)), classes, "audit"
     )
 
 
-def in_hindsight(lab: Lab, pool: Pool, model: Model, purchase: Purchase | None, left: int) -> dict[str, float]:
+def in_hindsight(
+    lab: Lab, pool: Pool, model: Model, purchase: Purchase | None, left: int, question: Question
+) -> dict[str, float]:
     """Risk and IoU on the regions that were unlabelled, `left` of them, from what the model asked about, in columns.
 
     The model has not been trained on these answers. NaN where no probabilities were reported, see `bal.unbiased`.
@@ -238,7 +256,7 @@ def in_hindsight(lab: Lab, pool: Pool, model: Model, purchase: Purchase | None, 
     index, q = (purchase.index, purchase.probability) if purchase else (np.zeros(0, int), np.zeros(0))
     weight = unbiased.population_weights(q, left)
     answers = {} if np.isnan(weight).all() else {int(m): pool.answers[int(m)] for m in index}
-    seen = look(model, lab.source, lab.regions, answers, lab.config.acq)
+    seen = look(model, lab.source, lab.regions, answers, question)
     some = [seen[int(m)] for m in index] if seen else []
     return unbiased.estimates(
         [s.nll for s in some], [s.confusion for s in some], weight[: len(some)], lab.source.classes, "lure"

@@ -67,7 +67,8 @@ def label_map(pool: Pool, regions: Regions, image: int, shape: tuple[int, int], 
     start, stop = regions.start[image], regions.start[image + 1]
     for m in start + np.flatnonzero(pool.lot[start:stop] == lot):
         top, left, height, width = regions.box[m]
-        label[top : top + height, left : left + width] = pool.answers[int(m)]
+        answer, window = pool.answers[int(m)], label[top : top + height, left : left + width]
+        window[answer != IGNORE] = answer[answer != IGNORE]  # boxes around superpixels overlap
     return label
 
 
@@ -86,7 +87,7 @@ def unpack(packed: Mapping[str, np.ndarray], regions: Regions) -> Pool:
     """The pool from `pack`'s arrays and the regions it was made with."""
     lot = np.asarray(packed["lot"], np.uint8)
     labelled = np.flatnonzero(lot)
-    ends = np.cumsum(regions.pixels[labelled])
+    ends = np.cumsum(regions.box[labelled, 2:].prod(1, dtype=np.int64))
     pieces = np.split(np.asarray(packed["answers"], np.int32), ends[:-1])
     answers = {int(m): piece.reshape(tuple(regions.box[m, 2:])) for m, piece in zip(labelled, pieces, strict=False)}
     spent, audited = (float(v) for v in np.asarray(packed["money"]))

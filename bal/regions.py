@@ -1,82 +1,48 @@
-"""Query units: how an image is cut into regions, how a score map becomes one number a region, what a region costs."""
+"""The regions of a pool: what can be bought, under stable names, and what it costs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
-from bal.types import Array, BadInput, Region
+from bal.types import IGNORE, BadInput, Region
+from bal.units import Unit
 
-Currency = Literal["regions", "pixels"]
-
-
-class Unit(Protocol):
-    """What one query asks about; an entry of `UNITS`."""
-
-    @property
-    def multiple(self) -> int:
-        """Score maps must be padded to multiples of this."""
-        ...
-
-    def boxes(self, shape: tuple[int, int]) -> np.ndarray:
-        """[H, W] → int32 [R, 4]: top, left, height, width of each region; disjoint, and together the whole image."""
-        ...
-
-    def grid(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """[H, W] → rows and columns of regions, in the order of `boxes`."""
-        ...
-
-    def reduce(self, score: Array, valid: Array) -> Array:
-        """[B, H, W] scores and 0/1 valid pixels → [B, rows, columns], NaN where a region has no valid pixel."""
-        ...
+Currency = Literal["regions", "pixels", "effort"]
 
 
 @dataclass(frozen=True)
-class Tile:
-    """Square tiles on a fixed grid; those at the right and the bottom edge may be smaller."""
+class Effort:
+    """What an annotator's time is made of, for `--cost effort`: seconds = open + edge · length.
 
-    size: int = 16
-    """Side of a tile in pixels."""
-    reduction: Literal["mean", "max", "sum"] = "mean"
-    """How the pixels of a tile become its score."""
+    The length of a region is that of the boundaries between classes in it, in pixels: pairs of neighbouring pixels that
+    differ. A curve one stroke wide has two. Before buying, it is predicted from the posterior mean p,
+
+        length = ½ Σ_{neighbours i, j} Σ_c |p_ic − p_jc|
+
+    the total variation, which is the mean length over the level sets of p (coarea formula) and exact where p is a mask.
+
+    Reference:
+        Mackowiak, Lenz, Ghori, Diego, Lange & Rother (2018), "CEREALS: Cost-Effective REgion-based Active Learning for
+        Semantic Segmentation", arXiv:1810.09726, predict annotation cost too.
+    """
+
+    open: float = 1.0
+    """Seconds to open a region and understand it."""
+    edge: float = 0.05
+    """Seconds to draw a pixel of boundary between two classes."""
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise BadInput(f"a tile needs a size of at least one pixel, got {self.size}")
+        if not (0 < self.open < float("inf") and 0 <= self.edge < float("inf")):
+            raise BadInput(f"effort needs open > 0 and edge ≥ 0 seconds, got {self.open} and {self.edge}")
 
-    @property
-    def multiple(self) -> int:
-        return self.size
-
-    def grid(self, shape: tuple[int, int]) -> tuple[int, int]:
-        return -(-shape[0] // self.size), -(-shape[1] // self.size)
-
-    def boxes(self, shape: tuple[int, int]) -> np.ndarray:
-        tops, lefts = (np.arange(0, length, self.size, dtype=np.int32) for length in shape)
-        heights = np.minimum(self.size, shape[0] - tops)
-        widths = np.minimum(self.size, shape[1] - lefts)
-        top, left = np.meshgrid(tops, lefts, indexing="ij")
-        height, width = np.meshgrid(heights, widths, indexing="ij")
-        return np.stack([top, left, height, width], -1).reshape(-1, 4).astype(np.int32)  # [R, 4]
-
-    def reduce(self, score: Array, valid: Array) -> Array:
-        b, h, w = score.shape
-        tiles = (b, h // self.size, self.size, w // self.size, self.size)
-        score, valid = score.reshape(tiles), valid.reshape(tiles)  # [B, rows, t, columns, t]
-        pixels = valid.sum((2, 4))  # [B, rows, columns]
-        if self.reduction == "max":
-            reduced = jnp.where(valid > 0, score, -jnp.inf).max((2, 4))
-        else:
-            reduced = jnp.where(valid > 0, score, 0.0).sum((2, 4))
-            reduced = reduced / jnp.maximum(pixels, 1) if self.reduction == "mean" else reduced
-        return jnp.where(pixels > 0, reduced, jnp.nan)  # [B, rows, columns]
-
-
-UNITS = {"tile": Tile}
+    def seconds(self, length: np.ndarray) -> np.ndarray:
+        """float32 seconds for regions with so many pixels of boundary."""
+        return (self.open + self.edge * np.asarray(length, np.float64)).astype(np.float32)
 
 
 class Regions(NamedTuple):
@@ -87,19 +53,19 @@ class Regions(NamedTuple):
     region: np.ndarray  # [M] int32, counted within its image
     box: np.ndarray  # [M, 4] int32 top, left, height, width
     start: np.ndarray  # [N + 1] int64: image n owns candidates start[n] to start[n + 1]
+    pixels: np.ndarray  # [M] int64, of each region
+    cut: Callable[[str], np.ndarray] | None = None  # the region of every pixel of an image; None if regions fill boxes
 
     def __len__(self) -> int:
         raise TypeError("count the regions with `regions.image.size`")
 
-    @property
-    def pixels(self) -> np.ndarray:
-        """[M] pixels of each region."""
-        return self.box[:, 2].astype(np.int64) * self.box[:, 3]
-
     def describe(self, m: int) -> Region:
         """The m-th candidate as a person would be asked about it."""
         top, left, height, width = (int(v) for v in self.box[m])
-        return Region(self.ids[self.image[m]], int(self.region[m]), (top, left, height, width))
+        id, region, mask = self.ids[self.image[m]], int(self.region[m]), None
+        if self.cut is not None:
+            mask = self.cut(id)[top : top + height, left : left + width] == region
+        return Region(id, region, (top, left, height, width), mask)
 
     def find(self, image: str, region: int) -> int:
         """The candidate's index from its image id and region number; the inverse of `describe`."""
@@ -112,15 +78,37 @@ class Regions(NamedTuple):
         return m
 
 
-def lay_out(unit: Unit, ids: Sequence[str], shapes: Sequence[tuple[int, int]]) -> Regions:
+def lay_out(
+    unit: Unit,
+    ids: Sequence[str],
+    shapes: Sequence[tuple[int, int]],
+    image: Callable[[str], np.ndarray] | None = None,
+) -> Regions:
     """Cuts every image of a pool into regions.
 
     Args:
         unit: the query unit.
         ids: [N] image ids.
         shapes: [N] heights and widths in pixels.
+        image: float32 [H, W, Cin] by id; only read by a unit that looks.
+
+    Raises:
+        BadInput: the unit looks and there is nothing to look at.
     """
-    boxes = [unit.boxes(shape) for shape in shapes]
+    if unit.looks and image is None:
+        raise BadInput("these units follow what an image shows: give lay_out the images")
+
+    @lru_cache(maxsize=8)
+    def cut(id: str) -> np.ndarray:
+        assert image is not None
+        pixels = image(id)
+        return unit.cut((pixels.shape[0], pixels.shape[1]), pixels)
+
+    boxes, pixels = [], []
+    for id, shape in zip(ids, shapes, strict=True):
+        seen = cut(id) if unit.looks else None
+        boxes.append(unit.boxes(shape, seen))
+        pixels.append(boxes[-1][:, 2:].prod(1, dtype=np.int64) if seen is None else np.bincount(seen.ravel()))
     counts = np.array([len(b) for b in boxes], np.int64)
     start = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     return Regions(
@@ -129,11 +117,25 @@ def lay_out(unit: Unit, ids: Sequence[str], shapes: Sequence[tuple[int, int]]) -
         region=(np.arange(start[-1]) - np.repeat(start[:-1], counts)).astype(np.int32),
         box=np.concatenate([np.zeros((0, 4), np.int32), *boxes]),
         start=start,
+        pixels=np.concatenate([np.zeros(0, np.int64), *pixels]).astype(np.int64),
+        cut=cut if unit.looks else None,
     )
 
 
-def price(regions: Regions, currency: Currency) -> np.ndarray:
-    """[M] float32 cost of each region: one each, or its pixels."""
+def price(regions: Regions, currency: Currency, effort: Effort | None = None) -> np.ndarray:
+    """[M] float32 cost of each region before anything is known of it: one, its pixels, or seconds.
+
+    In seconds, a boundary is taken to cross every second region once, with both its sides: √pixels of boundary a
+    region.
+    """
     if currency == "pixels":
         return regions.pixels.astype(np.float32)
+    if currency == "effort":
+        return (effort or Effort()).seconds(np.sqrt(regions.pixels))
     return np.ones(regions.image.shape, np.float32)
+
+
+def boundary(label: np.ndarray) -> int:
+    """Pixels of boundary in a labelled region [height, width]: neighbours of two classes, neither of them IGNORE."""
+    pairs = ((label[1:], label[:-1]), (label[:, 1:], label[:, :-1]))
+    return sum(int(((a != b) & (a != IGNORE) & (b != IGNORE)).sum()) for a, b in pairs)

@@ -1,8 +1,9 @@
 """Asks a model about many images, streamed: source → moments → acquisition → region scores.
 
 Images are padded to a few common shapes and scored in batches by one jitted function a shape; one number a region
-leaves the device. The next batch is read and decoded while the last one is computed, and nothing grows with the pool
-but the table of region scores; `best_regions` keeps only the K highest of them, on the device.
+leaves the device, and what else is wanted of it (`bal.readings`). The next batch is read and decoded while the last one
+is computed, and nothing grows with the pool but the table of regions; `best_regions` keeps only the K highest of them,
+on the device.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from bal import devices
-from bal.moments import posterior
+from bal.question import Question, asking
 from bal.ranking import Best, merge, nothing, top
-from bal.regions import Regions, Unit
+from bal.readings import read
+from bal.regions import Regions
 from bal.types import IGNORE, Acquisition, Array, Key, Model, Source
+from bal.units import Unit
 
 T = TypeVar("T")
 PIXELS = 2**17  # of a batch, so that small images share a program call and large ones do not exhaust memory
@@ -94,6 +97,7 @@ def stride(model: Model) -> int:
     return model.net.stride
 
 
+@jax.jit
 def _valid(x: Array, size: Array) -> Array:
     """[B, H, W] float32: 1 on the image, 0 on its padding."""
     rows = jnp.arange(x.shape[1])[None, :] < size[:, :1]  # [B, H]
@@ -101,11 +105,41 @@ def _valid(x: Array, size: Array) -> Array:
     return (rows[:, :, None] & columns[:, None, :]).astype(jnp.float32)  # [B, H, W]
 
 
-@functools.partial(jax.jit, static_argnames=("acquisition", "unit"))
-def score_batch(model: Model, acquisition: Acquisition, unit: Unit, x: Array, size: Array) -> Array:
-    """[B, H, W, Cin] → region scores [B, rows, columns], NaN outside the image."""
-    score = posterior(model, x, size, acquisition.needs, then=acquisition)
-    return unit.reduce(score, _valid(x, size))
+@functools.partial(jax.jit, static_argnames="unit")
+def score_batch(model: Model, question: Question, unit: Unit, x: Array, size: Array) -> Array:
+    """[B, H, W, Cin] → region scores [B, rows, columns] of a unit that does not look, NaN outside the image."""
+    return read(model, question, unit, (), 0, x, size, _valid(x, size), None)["score"]
+
+
+def survey(
+    model: Model,
+    source: Source,
+    regions: Regions,
+    unit: Unit,
+    question: Acquisition | Question,
+    names: tuple[str, ...] = (),
+    watch: Watch | None = None,
+) -> dict[str, np.ndarray]:
+    """Scores every region of a pool, and reads off whatever else is wanted, in one pass.
+
+    Args:
+        model: the posterior to ask.
+        source, regions, unit: the pool, laid out by `bal.regions.lay_out` with this unit.
+        question: what is asked of every pixel.
+        names: of `bal.readings.READINGS`.
+        watch: called with the images done and in all.
+
+    Returns:
+        `score` [M] and each name [M, …], float32.
+    """
+    table: dict[str, np.ndarray] = {}
+    for batch in _read_all(model, source, regions, unit, asking(question), names, watch):
+        inside = batch.index >= 0
+        for name, values in batch.found.items():
+            if name not in table:
+                table[name] = np.full((regions.image.size, *values.shape[3:]), np.nan, np.float32)
+            table[name][batch.index[inside]] = devices.fetch(values)[inside]
+    return table or {"score": np.zeros(0, np.float32)}
 
 
 def score_regions(
@@ -113,29 +147,20 @@ def score_regions(
     source: Source,
     regions: Regions,
     unit: Unit,
-    acquisition: Acquisition,
+    question: Acquisition | Question,
     key: Key,
     watch: Watch | None = None,
 ) -> np.ndarray:
-    """Scores every region of a pool.
+    """Scores every region of a pool: [M] float32.
 
     Args:
-        model: the posterior to ask.
-        source, regions, unit: the pool, laid out by `bal.regions.lay_out` with this unit.
-        acquisition: the score. One that needs no moments is answered by uniform random numbers, unseen.
+        model, source, regions, unit, question, watch: as for `survey`. An acquisition that needs no moments is answered
+            by uniform random numbers, unseen.
         key: of those random numbers.
-        watch: called with the images done and in all.
-
-    Returns:
-        [M] float32.
     """
-    if not acquisition.needs:
+    if not question.needs:
         return np.array(jax.random.uniform(key, regions.image.shape))
-    scores = np.full(regions.image.size, np.nan, np.float32)
-    for batch in _scored(model, source, regions, unit, acquisition, watch):
-        inside = batch.index >= 0
-        scores[batch.index[inside]] = devices.fetch(batch.score)[inside]
-    return scores
+    return survey(model, source, regions, unit, question, (), watch)["score"]
 
 
 def best_regions(
@@ -143,7 +168,7 @@ def best_regions(
     source: Source,
     regions: Regions,
     unit: Unit,
-    acquisition: Acquisition,
+    question: Acquisition | Question,
     k: int,
     key: Key,
     eligible: np.ndarray | None = None,
@@ -152,45 +177,64 @@ def best_regions(
     """The k regions of a pool with the highest scores, ranked on the device as they are scored.
 
     Args:
-        model, source, regions, unit, acquisition, key, watch: as for `score_regions`.
+        model, source, regions, unit, question, key, watch: as for `score_regions`.
         k: how many; may exceed M.
         eligible: [M] bool, which regions may be among them; None for all.
 
     Returns:
         The k best; equal scores in the order of the regions.
     """
-    if not acquisition.needs:
-        return top(score_regions(model, source, regions, unit, acquisition, key), eligible, k)
+    if not question.needs:
+        return top(score_regions(model, source, regions, unit, question, key), eligible, k)
     best = devices.replicate(nothing(k))
-    for batch in _scored(model, source, regions, unit, acquisition, watch):
+    for batch in _read_all(model, source, regions, unit, asking(question), (), watch):
         wanted = batch.index >= 0 if eligible is None else (batch.index >= 0) & eligible[batch.index]
-        best = merge(best, batch.score, wanted, batch.index)
+        best = merge(best, batch.found["score"], wanted, batch.index)
     return best
 
 
-class Scored(NamedTuple):
-    """Region scores of a batch of images."""
+class Read(NamedTuple):
+    """What was found in a batch of images."""
 
-    score: Array  # [B, rows, columns] on the devices, NaN where there is no region
+    found: dict[str, Array]  # [B, rows, columns, …] on the devices, NaN where there is no region
     index: np.ndarray  # [B, rows, columns] int32, which of the M regions; −1 where there is none
 
 
-def _scored(
-    model: Model, source: Source, regions: Regions, unit: Unit, acquisition: Acquisition, watch: Watch | None
-) -> Iterator[Scored]:
+def _read_all(
+    model: Model,
+    source: Source,
+    regions: Regions,
+    unit: Unit,
+    question: Question,
+    names: tuple[str, ...],
+    watch: Watch | None,
+) -> Iterator[Read]:
     """The pool batch by batch; each batch is handed over when it is finished and the next one is under way."""
-    batches = (
-        (loaded, score_batch(model, acquisition, unit, loaded.image, loaded.size))
-        for loaded in load(source, regions.ids, math.lcm(stride(model), unit.multiple))
-    )
+    counts = np.diff(regions.start)
+    room = 1 << int(counts.max(initial=1) - 1).bit_length() if unit.looks else 0
+
+    def ask(loaded: Loaded) -> dict[str, Array]:
+        valid, cut = _valid(loaded.image, loaded.size), _cuts(regions, loaded) if unit.looks else None
+        return read(model, question, unit, names, room, loaded.image, loaded.size, valid, cut)
+
+    batches = ((loaded, ask(loaded)) for loaded in load(source, regions.ids, math.lcm(stride(model), unit.multiple)))
     done = 0
-    for loaded, score in one_behind(batches):
-        index = np.full(score.shape, -1, np.int32)
+    for loaded, found in one_behind(batches):
+        index = np.full(found["score"].shape, -1, np.int32)
         for b, row in enumerate(loaded.rows):
-            rows, columns = unit.grid(source.shape(regions.ids[row]))
-            first, last = regions.start[row : row + 2]
-            index[b, :rows, :columns] = np.arange(first, last).reshape(rows, columns)
-        yield Scored(jax.block_until_ready(score), index)
+            rows, columns = unit.grid(source.shape(regions.ids[row]), int(counts[row]))
+            index[b, :rows, :columns] = np.arange(*regions.start[row : row + 2]).reshape(rows, columns)
+        yield Read(jax.block_until_ready(found), index)
         done += len(loaded.rows)
         if watch:
             watch(done, len(regions.ids))
+
+
+def _cuts(regions: Regions, loaded: Loaded) -> Array:
+    """[B, H, W] int32, the region of every pixel of a batch."""
+    assert regions.cut is not None
+    cuts = np.zeros(loaded.image.shape[:3], np.int32)
+    for b, row in enumerate(loaded.rows):
+        cut = regions.cut(regions.ids[row])
+        cuts[b, : cut.shape[0], : cut.shape[1]] = cut
+    return devices.spread(cuts)

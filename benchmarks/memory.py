@@ -26,9 +26,10 @@ from bal.acquisitions import BALD
 from bal.calibrators import Identity
 from bal.heads import MCDropout
 from bal.nets import UNet
-from bal.regions import Tile, lay_out
+from bal.regions import lay_out
 from bal.score import score_regions
 from bal.types import Model
+from bal.units import Tile
 
 NAME = "memory"
 MB = 2**20

@@ -31,10 +31,11 @@ from bal.acquisitions import BALD
 from bal.calibrators import Identity
 from bal.heads import DeepEnsemble
 from bal.nets import UNet
-from bal.regions import Tile
+from bal.question import Question
 from bal.score import load, score_batch
 from bal.train import Train, crop_around, start, step
 from bal.types import Head, Model
+from bal.units import Tile
 
 NAME = "roofline"
 CALLS = 8  # of a convolution, a product or a batch, one behind the other, for one measurement
@@ -129,7 +130,7 @@ def scoring(head: Head) -> tuple[Work, float]:
     params = devices.replicate(head.init(net, jax.random.key(0)))
     model = Model(head, net, params, Identity(), Identity().init(net.classes))
     batch = next(load(pool, pool.pool, math.lcm(net.stride, Tile().multiple)))
-    score = partial(score_batch, model, BALD(), Tile(), batch.image, batch.size)
+    score = partial(score_batch, model, Question(BALD()), Tile(), batch.image, batch.size)
 
     def sample(params: Any, x: jax.Array, size: jax.Array) -> jax.Array:
         return head.logits(net, params, head.prepare(net, params, x, size), 0)

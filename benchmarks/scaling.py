@@ -34,10 +34,11 @@ from bal.calibrators import Identity
 from bal.heads import DeepEnsemble, MCDropout
 from bal.lab import open_lab
 from bal.nets import UNet
-from bal.regions import Tile, lay_out
+from bal.regions import lay_out
 from bal.score import score_regions
 from bal.sources import WellLog
 from bal.types import Head, Model, Net, Source
+from bal.units import Tile
 
 NAME = "scaling"
 

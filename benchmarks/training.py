@@ -33,9 +33,10 @@ from bal import Config, devices
 from bal.heads import DeepEnsemble
 from bal.nets.unet import BoundUNet
 from bal.pool import IGNORE
-from bal.regions import Tile, lay_out
+from bal.regions import lay_out
 from bal.train import Crop, Train, crop_around, start
 from bal.types import Batch
+from bal.units import Tile
 
 NAME = "training"
 CASES = {"single": (1, 8, 32), "single, 64": (1, 16, 64), "ensemble": (4, 8, 32)}  # members, batch, patch

@@ -15,8 +15,9 @@ from bal.acquisitions import BALD, Random
 from bal.calibrators import Identity, Temperature, Vector
 from bal.calibrators.temperature import TemperatureState
 from bal.moments import posterior
-from bal.regions import Tile, lay_out
+from bal.regions import lay_out
 from bal.types import IGNORE
+from bal.units import Tile
 
 ONCE = jax.jit(posterior, static_argnames="needs")
 

@@ -20,10 +20,10 @@ from bal.annotators import Oracle
 from bal.config import load
 from bal.heads import HEADS
 from bal.losses import Loss
-from bal.regions import Tile
 from bal.selectors import Power, Softmax
 from bal.sources import Folder
 from bal.types import NOTHING
+from bal.units import Tile
 
 ISSUE = {"round", "regions", "pixels", "cost", "steered_share", "ece_foreground", "nll", "brier", "temperature"}
 SECONDS = {"seconds_fit", "seconds_score"}

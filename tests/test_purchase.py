@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from bal.pool import AUDIT, TRAINING, Pool, add, empty
 from bal.purchase import Purchase, allowance, compose
-from bal.regions import Tile, lay_out, price
+from bal.regions import lay_out, price
 from bal.selectors import TopK
+from bal.units import Tile
 
 REGIONS = lay_out(Tile(16), [f"{n}" for n in range(6)], [(60, 70)] * 6)  # partial tiles at both edges
 PRICES = {currency: price(REGIONS, currency) for currency in ("regions", "pixels")}

@@ -1,96 +1,33 @@
-"""What every query unit promises, and what a pool's regions are called and cost."""
+"""What a pool's regions are called, how they are found again, and what they cost."""
 
 from __future__ import annotations
 
-import dataclasses
-
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import check_protocol, check_settings
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from test_units import SHAPES, picture, units
 
-from bal.regions import UNITS, Tile, Unit, lay_out, price
-from bal.types import BadInput, Region
+from bal.regions import Effort, boundary, lay_out, price
+from bal.types import IGNORE, BadInput, Region
+from bal.units import Superpixel, Tile
 
-SMALL = {"tile": [Tile(1), Tile(7), Tile(16), Tile(50)]}
-units = pytest.mark.parametrize("unit", [u for name in UNITS for u in SMALL[name]], ids=repr)
-SHAPES = [(16, 16), (17, 30), (5, 41), (1, 1)]
-
-
-def round_up(n: int, multiple: int) -> int:
-    return -(-n // multiple) * multiple
-
-
-@pytest.mark.parametrize("name", UNITS)
-def test_settings(name):
-    check_settings(UNITS[name])
-    check_protocol(UNITS[name], Unit)
-    assert SMALL.get(name), f"add small instances of {name} to this test"
-
-
-@units
-@given(st.integers(1, 60), st.integers(1, 60))
-@settings(max_examples=60)
-def test_boxes_cover_every_pixel_once(unit, height, width):
-    boxes = unit.boxes((height, width))
-    assert boxes.dtype == np.int32
-    seen = np.zeros((height, width), int)
-    for top, left, h, w in boxes:
-        assert h > 0
-        assert w > 0
-        assert top + h <= height
-        assert left + w <= width
-        seen[top : top + h, left : left + w] += 1
-    assert (seen == 1).all()
-    rows, columns = unit.grid((height, width))
-    assert len(boxes) == rows * columns
-    order = list(map(tuple, boxes[:, :2]))
-    assert order == sorted(order)
-
-
-@units
-@pytest.mark.parametrize("reduction", ["mean", "max", "sum"])
-def test_reduction_is_over_the_valid_pixels_of_a_region(unit, reduction):
-    unit = dataclasses.replace(unit, reduction=reduction)
-    rng = np.random.default_rng(0)
-    for shape in SHAPES:
-        padded = tuple(round_up(n + 3, unit.multiple) for n in shape)
-        score = rng.standard_normal((2, *padded)).astype(np.float32)
-        valid = np.zeros((2, *padded), np.float32)
-        valid[:, : shape[0], : shape[1]] = 1
-        score[valid == 0] = np.nan
-        reduced = np.asarray(unit.reduce(jnp.asarray(score), jnp.asarray(valid)))
-        rows, columns = unit.grid(shape)
-        for b in range(2):
-            naive = [
-                getattr(score[b, t : t + h, l : l + w].astype(np.float64), reduction)()
-                for t, l, h, w in unit.boxes(shape)
-            ]
-            np.testing.assert_allclose(reduced[b, :rows, :columns].ravel(), naive, rtol=1e-4, atol=1e-5)
-        outside = np.ones(reduced.shape[1:], bool)
-        outside[:rows, :columns] = False
-        assert np.isnan(reduced[:, outside]).all()
-
-
-def test_a_region_is_not_the_whole_image():
-    score = np.arange(64, dtype=np.float32).reshape(1, 8, 8)
-    reduced = np.asarray(Tile(4).reduce(jnp.asarray(score), jnp.ones((1, 8, 8))))
-    assert len(np.unique(reduced)) == 4
+PICTURES = {id: picture(shape) for id, shape in zip("abcd", SHAPES, strict=True)}
 
 
 @units
 def test_descriptions_find_their_candidates(unit):
     ids = ("a", "b", "c", "d")
-    regions = lay_out(unit, ids, SHAPES)
+    regions = lay_out(unit, ids, SHAPES, PICTURES.get)
     assert regions.image.shape == regions.region.shape == regions.box.shape[:1] == (regions.start[-1],)
     for m in range(regions.image.size):
         region = regions.describe(m)
         assert regions.find(region.image, region.region) == m
         n = ids.index(region.image)
         assert regions.start[n] <= m < regions.start[n + 1]
-        assert region.box == tuple(unit.boxes(SHAPES[n])[region.region])
+        cut = unit.cut(SHAPES[n], PICTURES[region.image])
+        top, left, height, width = region.box
+        inside = cut[top : top + height, left : left + width] == region.region
+        assert inside.sum() == (cut == region.region).sum() == regions.pixels[m]
+        assert inside.all() if region.mask is None else (inside == region.mask).all()
         assert all(type(v) is int for v in (region.region, *region.box))
     assert regions.pixels.sum() == sum(h * w for h, w in SHAPES)
 
@@ -117,13 +54,37 @@ def test_an_empty_pool_has_no_regions():
 
 @units
 def test_prices(unit):
-    regions = lay_out(unit, list("abcd"), SHAPES)
+    regions = lay_out(unit, list("abcd"), SHAPES, PICTURES.get)
     np.testing.assert_array_equal(price(regions, "regions"), np.ones(regions.image.size))
     pixels = price(regions, "pixels")
     assert pixels.dtype == np.float32
-    np.testing.assert_array_equal(pixels, [h * w for _, _, h, w in regions.box])
+    np.testing.assert_array_equal(pixels, regions.pixels)
 
 
-def test_impossible_tiles_are_refused():
-    with pytest.raises(BadInput, match="at least one pixel, got 0"):
-        Tile(0)
+def test_units_that_look_need_images():
+    with pytest.raises(BadInput, match="give lay_out the images"):
+        lay_out(Superpixel(4), ["a"], [(16, 16)])
+
+
+def test_effort_is_a_visit_and_the_length_of_the_boundary():
+    effort = Effort(open=3.0, edge=0.5)
+    np.testing.assert_array_equal(effort.seconds(np.array([0, 10])), np.float32([3, 8]))
+    regions = lay_out(Tile(16), ["a"], [(16, 32)])
+    np.testing.assert_array_equal(price(regions, "effort", effort), np.float32([11, 11]))  # 16 pixels of boundary each
+
+
+@pytest.mark.parametrize("wrong", [{"open": 0.0}, {"open": float("inf")}, {"edge": -0.1}, {"edge": float("nan")}])
+def test_impossible_efforts_are_refused(wrong):
+    with pytest.raises(BadInput, match="effort needs open > 0 and edge ≥ 0"):
+        Effort(**wrong)
+
+
+def test_a_boundary_is_where_neighbours_differ():
+    label = np.zeros((5, 6), int)
+    assert boundary(label) == 0
+    label[:, 2] = 1  # a stroke has two sides
+    assert boundary(label) == 10
+    label[2, 2] = 2
+    assert boundary(label) == 12
+    label[0] = IGNORE  # what nobody has labelled, nobody has drawn
+    assert boundary(label) == 10

@@ -17,10 +17,12 @@ from jax.sharding import Mesh
 from bal import devices, score
 from bal.acquisitions import BALD, Entropy, Random
 from bal.moments import posterior
+from bal.question import Question
 from bal.ranking import merge, top
-from bal.regions import Tile, lay_out
+from bal.regions import lay_out
 from bal.score import best_regions, bucket, load, one_behind, score_batch, score_regions
 from bal.types import IGNORE
+from bal.units import Tile
 
 KEY = jax.random.key(0)
 UNIT = Tile(6)
@@ -86,7 +88,8 @@ def test_eight_devices_buy_what_two_buy(model, pictures, expected):
         from bal.acquisitions import BALD
         from bal.devices import mesh
         from bal.nets import UNet
-        from bal.regions import Tile, lay_out
+        from bal.regions import lay_out
+        from bal.units import Tile
         from bal.score import score_regions
         assert mesh().size == 8
         source = Pictures([(20, 30), (33, 17), (20, 30), (16, 16), (5, 41), (33, 17), (20, 30)])
@@ -190,7 +193,7 @@ def test_reading_is_one_ahead_of_handing_over():
 
 def test_padding_scores_nothing(model):
     x = jnp.zeros((2, 24, 24, 1))
-    grid = np.asarray(score_batch(model, BALD(), UNIT, x, np.array([[7, 24], [1, 1]], np.int32)))
+    grid = np.asarray(score_batch(model, Question(BALD()), UNIT, x, np.array([[7, 24], [1, 1]], np.int32)))
     assert grid.shape == (2, 4, 4)
     np.testing.assert_array_equal(np.isfinite(grid[0]), np.arange(4)[:, None].repeat(4, 1) < 2)
     assert np.isfinite(grid[1]).sum() == 1

@@ -255,6 +255,12 @@ class BoundUNet:
     def readout(self, params: Params, features: Maps, drop: Drop) -> Array:
         return _call(self, "readout", params, features, drop)
 
+    def features(self, features: Maps) -> Array:
+        """What `readout` is given, as [B, H, W, F] at the resolution of the image."""
+        side, x = self.settings.factor(0), features.levels[0].transpose(1, 2, 3, 0)  # [B, h, w, F]
+        x = jnp.repeat(jnp.repeat(x, side, 1), side, 2)
+        return x[:, : features.shape[0], : features.shape[1]]
+
 
 @functools.lru_cache(maxsize=64)
 def _graph(net: BoundUNet, part: str) -> tuple[Any, Any]:

@@ -1,0 +1,169 @@
+"""What can be read of a region besides its score, all in the pass that scores it; selectors name what they need.
+
+    score       []       the question's score, by the unit's own reduction
+    by_class    [C]      mean over its pixels of what each class adds to the score
+    by_predicted [C]     mean of score · p_c; with entropy it is the PE·p_c of ClaSP
+    predicted   [C]      share of its pixels whose most likely class is c
+    frequency   [C]      mean of p_c
+    boundary    []       pixels of boundary between classes that are to be expected (`bal.regions.Effort`)
+    embedding   [F]      mean of the features before the output layer, of posterior sample 0
+    gradient    [C(F+1)] mean of (p − e_ŷ) ⊗ (features, 1): the gradient at the output layer if the prediction were true
+    joint       [S, C]   probabilities of each sample for one pixel of it, drawn in proportion to the score
+
+p is the calibrated prediction, ŷ its most likely class.
+
+References:
+    Ash, Zhang, Krishnamurthy, Langford & Agarwal (2020), "Deep Batch Active Learning by Diverse, Uncertain Gradient
+    Lower Bounds", arXiv:1906.03671 (gradient). ClaSP PE, arXiv:2601.13677. Kirsch, van Amersfoort & Gal (2019),
+    "BatchBALD", arXiv:1906.08158 (joint).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+
+from bal.moments import posterior
+from bal.question import Question
+from bal.types import Array, BadInput, Drop, Model, Moments, Net, Params
+from bal.units import Unit
+
+
+class Seen(NamedTuple):
+    """A batch as a reading sees it."""
+
+    model: Model
+    x: Array  # [B, H, W, Cin]
+    size: Array  # [B, 2]
+    score: Array  # [B, H, W]
+    p: Array  # [B, H, W, C] calibrated
+    by_class: Array  # [B, H, W, C]
+    neighbours: tuple[Array, Array]  # [B, H−1, W], [B, H, W−1] 1 where two neighbours are in one region
+    mean: Callable[[Array], Array]  # [B, H, W, …] → [B, rows, columns, …], over the valid pixels of each region
+    total: Callable[[Array], Array]  # the same, summed
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """A network whose output is the features before its output layer, so that any head can be asked for them."""
+
+    net: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.net, name)
+
+    def readout(self, params: Params, features: Any, drop: Drop) -> Array:
+        return self.net.features(features)
+
+
+def features(seen: Seen) -> Array:
+    """[B, H, W, F] of posterior sample 0, at the resolution of the image."""
+    head, net = seen.model.head, cast(Net, Trunk(seen.model.net))
+    return head.logits(net, seen.model.params, head.prepare(net, seen.model.params, seen.x, seen.size), 0)
+
+
+def _gradient(seen: Seen) -> Array:
+    inputs = features(seen)
+    inputs = jnp.concatenate([inputs, jnp.ones_like(inputs[..., :1])], -1)  # [B, H, W, F + 1]
+    residual = seen.p - jax.nn.one_hot(seen.p.argmax(-1), seen.p.shape[-1])
+    product = residual[..., :, None] * inputs[..., None, :]
+    return seen.mean(product.reshape(*product.shape[:3], -1))
+
+
+def _joint(seen: Seen) -> Array:
+    """[B, rows, columns, S, C]: the mean of p_s weighted by the score; unweighted where no pixel's is positive."""
+    head, model = seen.model.head, seen.model
+    cache = head.prepare(model.net, model.params, seen.x, seen.size)
+    weight = jnp.maximum(seen.score, 0.0)
+    weight = jnp.where(weight > 0, weight, jnp.finfo(jnp.float32).tiny * 1e6)[..., None]  # [B, H, W, 1]
+    whole = seen.total(weight)
+
+    def sample(s: Array) -> Array:
+        logits = head.logits(model.net, model.params, cache, s).astype(jnp.float32)
+        logp = jax.nn.log_softmax(logits)
+        if model.calibrator.on == "members":
+            logp = model.calibrator.log_probs(model.state, logp)
+        weighted = seen.total(weight * jnp.exp(logp))
+        return weighted / jnp.broadcast_to(whole, weighted.shape)
+
+    return jnp.moveaxis(jax.lax.map(sample, jnp.arange(head.samples)), 0, -2)
+
+
+def _boundary(seen: Seen) -> Array:
+    down = jnp.abs(seen.p[:, 1:] - seen.p[:, :-1]).sum(-1) * seen.neighbours[0] / 2
+    across = jnp.abs(seen.p[:, :, 1:] - seen.p[:, :, :-1]).sum(-1) * seen.neighbours[1] / 2
+    return seen.total(jnp.pad(down, ((0, 0), (0, 1), (0, 0))) + jnp.pad(across, ((0, 0), (0, 0), (0, 1))))
+
+
+READINGS: dict[str, Callable[[Seen], Array]] = {
+    "by_class": lambda seen: seen.mean(seen.by_class),
+    "by_predicted": lambda seen: seen.mean(seen.score[..., None] * seen.p),
+    "predicted": lambda seen: seen.mean(jax.nn.one_hot(seen.p.argmax(-1), seen.p.shape[-1])),
+    "frequency": lambda seen: seen.mean(seen.p),
+    "boundary": _boundary,
+    "embedding": lambda seen: seen.mean(features(seen)),
+    "gradient": _gradient,
+    "joint": _joint,
+}
+
+
+def check(names: tuple[str, ...], net: Any) -> None:
+    """Raises BadInput for a reading that there is not, or that this network cannot give."""
+    if unknown := [name for name in names if name not in READINGS]:
+        raise BadInput(f"nothing called {unknown[0]!r} can be read of a region; choices: {', '.join(READINGS)}")
+    if {"embedding", "gradient"} & set(names) and not hasattr(net, "features"):
+        raise BadInput(f"{type(net).__name__} has no `features`, which the selector needs; see bal.nets.UNet")
+
+
+@functools.partial(jax.jit, static_argnames=("unit", "names", "room"))
+def read(
+    model: Model,
+    question: Question,
+    unit: Unit,
+    names: tuple[str, ...],
+    room: int,
+    x: Array,
+    size: Array,
+    valid: Array,
+    cut: Array | None,
+) -> dict[str, Array]:
+    """The score and the readings of a batch.
+
+    Args:
+        model, question, unit, names: who is asked, what, of which regions, and what else is wanted.
+        room: for `unit.reduce`.
+        x: [B, H, W, Cin]. size: [B, 2]. valid: [B, H, W], 1 on the image.
+        cut: [B, H, W], regions of a unit that looks.
+
+    Returns:
+        `score` [B, rows, columns] and each name [B, rows, columns, …]; NaN where there is no region.
+    """
+
+    def then(moments: Moments) -> tuple[Array, ...]:
+        more = (moments.predictive, question.per_class(moments)) if names else ()
+        return question(moments), *more
+
+    score, *more = posterior(model, x, size, question.needs, then=then)
+    found = {"score": unit.reduce(score, valid, cut, room)}
+    if not names:
+        return found
+
+    def reduced(y: Array, by: Any) -> Array:
+        flat = y.reshape(*y.shape[:3], -1)
+        each = jax.vmap(lambda v: unit.reduce(v, valid, cut, room, by), -1, -1)(flat)
+        return each.reshape(*each.shape[:3], *y.shape[3:])
+
+    number = jnp.asarray(unit.cut((x.shape[1], x.shape[2])))[None] if cut is None else cut
+    inside = number[:, 1:] == number[:, :-1], number[:, :, 1:] == number[:, :, :-1]
+    on = valid[:, 1:] * valid[:, :-1], valid[:, :, 1:] * valid[:, :, :-1]
+    seen = Seen(
+        model, x, size, score, *more,
+        neighbours=(jnp.where(inside[0], on[0], 0.0), jnp.where(inside[1], on[1], 0.0)),
+        mean=lambda y: reduced(y, "mean"), total=lambda y: reduced(y, "sum"),
+    )  # fmt: skip
+    return found | {name: READINGS[name](seen) for name in names}
