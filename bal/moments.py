@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 
 from bal import devices
-from bal.types import Array, Model, Moments
+from bal.types import Array, BadInput, Model, Moments
 
 TINY = jnp.finfo(jnp.float32).tiny
-OPTIONAL = ("mean_plogp", "var_p", "votes")
+OPTIONAL = ("mean_plogp", "var_p", "votes", "mean_qlogq", "joint")
 BLOCK = 4096  # pixels folded at a time: what is written for one pass is still in the nearest cache for the next
 
 
@@ -36,13 +36,14 @@ def log_softmax(logits: Array) -> tuple[Array, Array]:
     return e * inverse, z - log
 
 
-def fold(running: dict[str, Array], p: Array, logp: Array, s: Array | int) -> dict[str, Array]:
-    """The moments of samples 0 … s from those of samples 0 … s − 1 and the probabilities [C, …] of sample s.
+def fold(running: dict[str, Array], p: Array, logp: Array, s: Array | int, q: Array | None = None) -> dict[str, Array]:
+    """The moments of samples 0 … s from those of samples 0 … s − 1 and the probabilities [C, P] of sample s.
 
         mean ← mean + (x − mean) / (s + 1)
         var  ← var + ((p − mean)² s / (s + 1) − var) / (s + 1), with the mean before this sample
 
-    The variance is exact where samples nearly agree, which mean p² − (mean p)² is not in float32.
+    The variance is exact where samples nearly agree, which mean p² − (mean p)² is not in float32. `q` [T, C], the same
+    sample's probabilities at the targets, is what `joint` multiplies p with.
 
     Reference:
         Welford (1962), "Note on a Method for Calculating Corrected Sums of Squares and Products".
@@ -52,8 +53,11 @@ def fold(running: dict[str, Array], p: Array, logp: Array, s: Array | int) -> di
         "mean_p": lambda: p,
         "mean_plogp": lambda: p * jnp.maximum(logp, jnp.log(TINY)),
         "votes": lambda: jax.nn.one_hot(jnp.argmax(logp, 0), len(p), axis=0, dtype=p.dtype),
+        "mean_qlogq": lambda: (1 - p) * jnp.log(jnp.maximum(1 - p, TINY)),
         "var_p": lambda: (p - running["mean_p"]) * (p - running["mean_p"]) * (s * share),
     }
+    if q is not None:
+        new["joint"] = lambda: (p[:, None] * q.reshape(1, -1, 1)).reshape(-1, p.shape[1])  # [C T C, P]
     return {name: old + (new[name]() - old) * share for name, old in running.items()}
 
 
@@ -78,6 +82,7 @@ def posterior(
     size: Array | None = None,
     needs: tuple[str, ...] = (),
     then: Callable[[Moments], Any] = lambda moments: moments,
+    targets: Array | None = None,
 ) -> Any:
     """Runs all samples of a head over a batch.
 
@@ -91,46 +96,67 @@ def posterior(
         model: head, network, parameters, calibrator and its state, and how its samples are executed.
         x: [B, H, W, Cin] images.
         size: [B, 2] valid height and width, or None when every pixel is valid.
-        needs: the optional moments to fold, of `mean_plogp`, `var_p`, `votes`.
+        needs: the optional moments to fold, of `mean_plogp`, `var_p`, `votes`, `mean_qlogq`, `joint`.
         then: what is wanted of the moments, pixel by pixel: [..., C] → [...] or [..., C]. An acquisition, say.
+        targets: [S, T, C] what the s-th sample says of T other pixels, for `joint`; calibrated as these samples are.
 
     Returns:
         `then` of the moments over [B, H, W, C]: the moments themselves unless given; None for those nobody needs.
+
+    Raises:
+        BadInput: `joint` is needed, and there are no targets of this model's samples and classes.
 
     Reference:
         Rahaman & Thiery (2021), "Uncertainty Quantification and Deep Ensembles", on the order of the two.
     """
     how = model.execution.of(model.head.samples)
+    if "joint" in needs and (targets is None or targets.ndim != 3 or len(targets) != model.head.samples):
+        came = "none" if targets is None else str(targets.shape)
+        raise BadInput(f"the moment `joint` needs targets [{model.head.samples}, T, C], one row a sample, got {came}")
 
-    def on_one_device(model: Model, x: Array, size: Array | None) -> Any:
+    def on_one_device(shared: tuple[Model, Array | None], x: Array, size: Array | None) -> Any:
+        model, targets = shared
         cells: Any = getattr(model.net, "cells", model.net)  # the network that leaves its logits in cells, if it can
-        moments = _fold_samples(model, cells, how, model.execution.cast(x), size, needs)
+        moments = _fold_samples(model, cells, how, model.execution.cast(x), size, needs, targets)
         result = then(Moments(predictive=_predictive(model, moments["mean_p"]), **moments))
         return result if cells is model.net else jax.tree.map(lambda y: cells.unfold(y, x.shape[1:3]), result)
 
-    return devices.rowwise(on_one_device, model, x, size, members=how.shards)
+    return devices.rowwise(on_one_device, (model, targets), x, size, members=how.shards)
 
 
 def _fold_samples(
-    model: Model, cells: Any, how: devices.Plan, x: Array, size: Array | None, needs: tuple[str, ...]
+    model: Model,
+    cells: Any,
+    how: devices.Plan,
+    x: Array,
+    size: Array | None,
+    needs: tuple[str, ...],
+    targets: Array | None,
 ) -> dict[str, Array]:
     """The moments [..., C] of all samples, in the network's cells."""
     params = model.execution.cast(model.params)
     cache = model.head.prepare(model.net, params, x, size)
     first = jax.lax.axis_index(devices.MEMBERS) if how.shards > 1 else 0
 
+    def name(i: Array | int) -> Array | int:
+        return first + i * how.shards
+
     def logits(i: Array | int) -> Array:
-        return model.head.logits(cells, params, cache, first + i * how.shards)
+        return model.head.logits(cells, params, cache, name(i))
 
     def add(i: Array | int, running: dict[str, Array], sample: Array) -> dict[str, Array]:
         z = jnp.moveaxis(sample, -1, 0).reshape(classes, -1)  # [C, …]
-        return in_blocks(lambda old, z: fold(old, *_log_probs(model, z), i), running, z)
+        q = None if targets is None else targets[name(i)]
+        return in_blocks(lambda old, z: fold(old, *_log_probs(model, z), i, q), running, z)
 
     *shape, classes = jax.eval_shape(logits, 0).shape
-    none = jnp.zeros((classes, math.prod(shape)), jnp.float32)
-    moments = how.loop(logits, add, dict.fromkeys(("mean_p", *(n for n in OPTIONAL if n in needs)), none))
+    rows = {n: classes for n in ("mean_p", *OPTIONAL) if n == "mean_p" or n in needs}
+    if "joint" in rows and targets is not None:
+        rows["joint"] = classes * math.prod(targets.shape[1:])
+    none = {n: jnp.zeros((count, math.prod(shape)), jnp.float32) for n, count in rows.items()}
+    moments = how.loop(logits, add, none)
     moments = merge(moments) if how.shards > 1 else moments
-    return {name: m.T.reshape(*shape, classes) for name, m in moments.items()}
+    return {n: m.T.reshape(*shape, len(m)) for n, m in moments.items()}
 
 
 def merge(moments: dict[str, Array]) -> dict[str, Array]:

@@ -54,6 +54,8 @@ class Moments(NamedTuple):
     mean_plogp: Array | None = None  # [..., C] mean_s p_s log p_s
     var_p: Array | None = None  # [..., C] variance over s of p_s
     votes: Array | None = None  # [..., C] share of the samples whose most likely class is c
+    mean_qlogq: Array | None = None  # [..., C] mean_s (1 − p_s) log(1 − p_s)
+    joint: Array | None = None  # [..., C T C] mean_s p_s(y) q_s(t, y*), with what the samples say of T target pixels
 
 
 @functools.partial(
