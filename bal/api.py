@@ -115,7 +115,7 @@ def select(
 
     Raises:
         BadInput: there is no such selector, the arrays differ in length, the budget is no number, or the selector needs
-            what `about` does not hold.
+            what `about` does not hold, or not for every region.
     """
     scores, costs = np.asarray(scores, np.float32), np.asarray(costs, np.float32)
     eligible = np.ones(scores.shape, bool) if eligible is None else np.asarray(eligible, bool)
@@ -127,4 +127,6 @@ def select(
     chooser: Selector = _entry(selector, "selector")
     if missing := [name for name in chooser.needs if name not in about]:
         raise BadInput(f"the selector reads {', '.join(missing)}, which `about` does not hold")
+    if uneven := [name for name in chooser.needs if len(about[name]) != scores.size]:
+        raise BadInput(f"about: expected {scores.size} rows of {', '.join(uneven)}, as many as there are scores")
     return chooser(key, scores, Offer(costs, eligible, budget, **offer), about)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,7 +43,7 @@ class Basket:
 
     def __init__(self, scores: np.ndarray, offer: Offer):
         cost, eligible = np.asarray(offer.cost), np.asarray(offer.eligible, bool)
-        priced = eligible & np.isfinite(cost) & (cost > 0) & (cost <= offer.budget)
+        priced = eligible & np.isfinite(cost) & (cost > 0) & (cost.astype(np.float64) <= offer.budget)
         self.scores, self.cost, self.offer = scores, cost, offer
         self.spent, self.taken = 0.0, np.zeros(0, np.int64)
         self.open = priced & np.isfinite(scores)  # [M] what could be bought next
@@ -151,11 +153,45 @@ def best_first(basket: Basket, values: np.ndarray, money: float | None = None) -
     return np.concatenate(bought)
 
 
+def shortlist(basket: Basket, values: np.ndarray, length: int) -> np.ndarray:
+    """[≤ length] what is open with the highest of [M] values, best first; −inf and NaN are not ranked."""
+    length = min(length, values.size)
+    if not length:
+        return np.zeros(0, np.int64)
+    ranked, index = (np.asarray(a) for a in highest(jnp.asarray(values), jnp.asarray(basket.open), length))
+    return index[ranked > -np.inf].astype(np.int64)
+
+
+def per_cost(basket: Basket) -> np.ndarray:
+    """[M] score per cost, to rank by; NaN where nothing is open.
+
+        s / cost where s > 0, s · cost elsewhere
+
+    Divided by its cost, a negative score would look the better the dearer it is. This way the higher score and the
+    lower cost always rank first, and what is positive ranks before what is not.
+    """
+    scores, cost = (np.where(basket.open, a, np.nan).astype(np.float64) for a in (basket.scores, basket.cost))
+    limit = float(np.finfo(np.float32).max)
+    return np.clip(np.where(scores > 0, scores / cost, scores * cost), -limit, limit).astype(np.float32)
+
+
+def reading(about: Mapping[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """[M, ...] float32 of one name, 0 where a region has no reading, and [M] bool, where it has one."""
+    values = np.asarray(about[name], np.float32)
+    known = np.asarray(np.isfinite(values).all(axis=tuple(range(1, values.ndim))))  # [M]
+    return np.where(known.reshape(-1, *(1,) * (values.ndim - 1)), values, np.float32(0)), known
+
+
+@jax.jit
+def _bits(key: Key, names: jax.Array) -> jax.Array:
+    """[M, 2] uint32, each row from its name alone."""
+    return jax.vmap(lambda name: jax.random.bits(jax.random.fold_in(key, name), (2,), jnp.uint32))(names)
+
+
 def noise(key: Key, offer: Offer, size: int) -> np.ndarray:
     """[M] uniform float64 in (0, 1), one for each candidate's own name: their order does not matter."""
-    names = jnp.arange(size, dtype=jnp.uint32) if offer.id is None else jnp.asarray(offer.id, jnp.uint32)
-    bits = jax.vmap(lambda name: jax.random.bits(jax.random.fold_in(key, name), (2,), jnp.uint32))(names)  # [M, 2]
-    high, low = np.asarray(bits).astype(np.float64).T.reshape(2, -1)
+    names = np.arange(size, dtype=np.uint32) if offer.id is None else np.asarray(offer.id, np.uint32)
+    high, low = np.asarray(_bits(key, jnp.asarray(names))).astype(np.float64).T.reshape(2, -1)
     return (high * 2.0**20 + np.floor(low / 2.0**12) + 0.5) / 2.0**52
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from bal.offer import Offer
 from bal.selectors.basket import Basket, gumbel
 from bal.types import Key, Query
+
+FLOOR = 1e-6  # of the highest value; whatever is lower, zero or negative counts as this much
 
 
 def draw(key: Key, basket: Basket, log_weight: np.ndarray) -> Query:
@@ -25,11 +28,27 @@ def draw(key: Key, basket: Basket, log_weight: np.ndarray) -> Query:
     Reference:
         Kool, van Hoof & Welling (2019), "Stochastic Beams and Where to Find Them: The Gumbel-Top-k Trick".
     """
-    able, known = np.flatnonzero(basket.open), basket.equal_costs and not basket.capped
-    noisy = log_weight[able] + gumbel(key, basket.offer, log_weight.size)[able]
-    drawn = basket.fill(able[np.argsort(-noisy, kind="stable")])
-    rest = np.setdiff1d(able, drawn)
-    return basket.query(probabilities(log_weight[drawn], log_weight[rest]) if known else None)
+    able, known = basket.open.copy(), basket.equal_costs and not basket.capped
+    drawn = basket.fill(order(key, basket.offer, log_weight, able))
+    able[drawn] = False
+    return basket.query(probabilities(log_weight[drawn], log_weight[able]) if known else None)
+
+
+def order(key: Key, offer: Offer, log_weight: np.ndarray, able: np.ndarray) -> np.ndarray:
+    """Candidates in the order in which they are drawn by [M] log-weights, none twice; `able` [M] bool says which."""
+    among = np.flatnonzero(able)
+    noisy = log_weight[among] + gumbel(key, offer, log_weight.size)[among]
+    return among[np.argsort(-noisy, kind="stable")]
+
+
+def share_of_top(values: np.ndarray, able: np.ndarray) -> np.ndarray:
+    """[M] float64 weights in (0, 1]: values as a share of the highest able one, no less than FLOOR.
+
+    So that everything can be drawn and nothing is the logarithm of zero. Where no value is positive, all weigh as much.
+    """
+    values = np.where(able, values, 0.0).astype(np.float64)
+    top = values.max(initial=0.0)
+    return np.maximum(values / top, FLOOR) if top > 0 else np.ones_like(values)
 
 
 def probabilities(drawn: np.ndarray, rest: np.ndarray) -> np.ndarray:

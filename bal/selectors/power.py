@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bal.selectors.basket import Basket
-from bal.selectors.draw import between, draw
+from bal.selectors.draw import between, draw, share_of_top
 from bal.types import NOTHING, BadInput, Key, Offer, Query
-
-FLOOR = 1e-6  # of the highest score; whatever is lower, zero or negative counts as this much
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,5 @@ class Power:
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
         basket = Basket(scores, offer)
-        s = np.where(basket.open, scores, 0.0).astype(np.float64)
-        top = s.max(initial=0.0)
-        share = np.maximum(s / top, FLOOR) if top > 0 else np.ones_like(s)
-        return draw(key, basket, between(self.beta, self.beta_end, offer.progress) * np.log(share))
+        beta = between(self.beta, self.beta_end, offer.progress)
+        return draw(key, basket, beta * np.log(share_of_top(scores, basket.open)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bal.selectors.basket import Basket, best_first
+from bal.selectors.basket import Basket, best_first, per_cost
 from bal.types import NOTHING, Key, Offer, Query
 
 
@@ -19,11 +19,14 @@ class TopK:
     reports no probabilities.
     """
 
+    per_cost: bool = False
+    """Rank by score per cost; a score that is not positive ranks after all that are, the cheaper one first."""
+
     @property
     def needs(self) -> tuple[str, ...]:
         return ()
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
         basket = Basket(scores, offer)
-        best_first(basket, scores)
+        best_first(basket, per_cost(basket) if self.per_cost else scores)
         return basket.query()

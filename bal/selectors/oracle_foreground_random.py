@@ -1,0 +1,39 @@
+"""Regions at random, those first that are foreground in truth: an upper baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from bal.selectors.basket import Basket
+from bal.selectors.foreground import foreground_first
+from bal.types import NOTHING, BadInput, Key, Offer, Query
+
+
+@dataclass(frozen=True)
+class OracleForegroundRandom:
+    """Uniform draws from the regions that touch the foreground in truth, then from the others: an upper baseline.
+
+    It reads the masks of regions that nobody has labelled yet. Nobody could do that in practice: it shows how far
+    knowing where the foreground is would go, and must never be reported as a method. Otherwise as `foreground_random`.
+
+    Reference:
+        nnActive (TMLR 2025), "oracle foreground random".
+    """
+
+    least: float = 0.0
+    """A region of a larger true foreground share is drawn first; 0: one pixel is enough."""
+    reads_truth = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least < 1:
+            raise BadInput(f"oracle_foreground_random needs 0 ≤ least < 1, got {self.least}")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ("truth",)
+
+    def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
+        return foreground_first(key, Basket(scores, offer), about["truth"], self.least)
