@@ -266,7 +266,10 @@ class Acquisition(Protocol):
 
 
 class Selector(Protocol):
-    """Scores and an offer → a Query; set-aware methods live here. An entry of `bal.selectors.SELECTORS`."""
+    """Scores and an offer → a Query; set-aware methods live here. An entry of `bal.selectors.SELECTORS`.
+
+    One that reads the masks of what nobody has labelled yet says so with `reads_truth = True`: an upper baseline.
+    """
 
     @property
     def needs(self) -> tuple[str, ...]:

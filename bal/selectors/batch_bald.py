@@ -25,7 +25,7 @@ class BatchBALD:
 
     with the sum over the labels y of the earlier purchases. The a(b) add up to the mutual information of the batch and
     the posterior, so this is the paper's score, and none of its terms is negative. The sum is exact as long as there
-    are at most `exact` configurations of labels, C^(b−1); beyond, as many are drawn from them by weight (systematic
+    are at most `exact` configurations of labels, C^(b−1); beyond, as many are drawn from them by weight (stratified
     resampling), which leaves the estimate unbiased.
 
     S samples can be told apart by log S nats, and after 8 to 10 purchases they mostly are. So after `most`, or when
@@ -69,7 +69,7 @@ class BatchBALD:
                 if gain[best] < NOISE:
                     break
                 if basket.take(int(short[best])):
-                    shift = jax.random.uniform(jax.random.fold_in(key, basket.taken.size))
+                    shift = jax.random.uniform(jax.random.fold_in(key, basket.taken.size), (self.exact,))
                     belief = learn(belief, p[best], shift)
         best_first(basket, scores)
         return basket.query()
@@ -102,13 +102,13 @@ def information(belief: Belief, p: Array) -> Array:
 def learn(belief: Belief, p: Array, shift: Array) -> Belief:
     """The configurations with one more label.
 
-    All Q · C of them if those with a chance are at most Q, else Q drawn by systematic resampling: at equal steps along
-    their cumulative weight, from one random start.
+    All Q · C of them if those with a chance are at most Q, else Q drawn by stratified resampling: one from each of Q
+    equal parts of their cumulative weight. The draws are independent, or all would get the same quantile of the label.
 
     Args:
         belief: before.
         p: [S, C] class probabilities of the region by sample.
-        shift: uniform in [0, 1).
+        shift: [Q] uniform in [0, 1), where in its part each draw falls.
     """
     size, classes = belief.weight.size, p.shape[1]
     given = jnp.matmul(belief.posterior, p, precision="highest")  # [Q, C] p(label | labels before)

@@ -1,0 +1,177 @@
+"""Selectors that draw: how often, with which probabilities, and from what."""
+
+from __future__ import annotations
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from offers import KEY, M, bought
+
+from bal.selectors import ForegroundRandom, OracleForegroundRandom, Power, Softmax, Stratified, TopK
+from bal.types import BadInput, Offer
+from bal.unbiased import population_weights
+
+
+def deviation(count: np.ndarray, p: np.ndarray) -> float:
+    """The largest of counts from their expectation, in standard deviations."""
+    expected = count.sum() * p
+    return float(np.abs((count - expected) / np.sqrt(np.maximum(expected * (1 - p), 1.0))).max())
+
+
+@pytest.mark.parametrize(
+    ("selector", "weight"),
+    [
+        (Power(2.0), lambda s: np.maximum(s / s.max(), 1e-6) ** 2),
+        (Softmax(0.5), lambda s: np.exp(0.5 * s / s.std())),
+    ],
+    ids=["power", "softmax"],
+)
+def test_draws_have_the_probabilities_they_report(selector, weight):
+    """Against a formula written out, and the first draw against how often it happens."""
+    scores, first = np.float32([0.1, 0.2, 0.4, 0.0, 0.3]), np.zeros(5)
+    w = weight(scores.astype(np.float64))
+    offer = Offer(np.ones(5, np.float32), np.ones(5, bool), 3.0)
+    for seed in range(2000):
+        query = selector(jax.random.key(seed), scores, offer)
+        index, left = bought(query), w.sum()
+        first[index[0]] += 1
+        for m, q in zip(index, np.asarray(query.probability), strict=True):
+            np.testing.assert_allclose(q, w[m] / left, rtol=1e-6)
+            left -= w[m]
+    assert deviation(first, w / w.sum()) < 4
+
+
+def test_a_schedule_ends_in_top_k():
+    scores = np.random.default_rng(0).random(M).astype(np.float32)
+    offer = Offer(np.ones(M, np.float32), np.ones(M, bool), 5.0, progress=1.0)
+    late = bought(Power(1.0, 1e6)(KEY, scores, offer))
+    assert late.tolist() == bought(TopK()(KEY, scores, offer)).tolist()
+    early = [bought(Power(1.0, 1e6)(jax.random.key(k), scores, offer._replace(progress=0.0))) for k in range(9)]
+    assert len({tuple(e) for e in early}) > 5
+
+
+@pytest.mark.parametrize("cls", [Power, Softmax, lambda *beta: Stratified(0.5, *beta)])
+def test_a_beta_must_be_positive(cls):
+    with pytest.raises(BadInput, match="β > 0"):
+        cls(0.0)
+    with pytest.raises(BadInput, match="β > 0"):
+        cls(1.0, -1.0)
+
+
+def by_money(values, costs, money: float, chosen: list[int], spent: float) -> float:
+    """Goes down a ranking with so much money, adds to what is chosen; what is spent in all afterwards."""
+    end = spent + money
+    for m in np.argsort(-values, kind="stable").tolist():
+        if m not in chosen and spent + float(costs[m]) <= end:
+            spent += float(costs[m])
+            chosen.append(m)
+    return spent
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5, 0.66, 1.0]), st.booleans())
+@settings(max_examples=200)
+def test_stratified_splits_the_money_over_the_classes(seed, share, equal):
+    """Without noise, against the rule written out for the six orders in which three classes can take turns."""
+    rng, budget = np.random.default_rng(seed), 12.0
+    scores, by_class = rng.random(M), rng.random((M, 4))
+    costs = np.ones(M) if equal else rng.choice([0.5, 1.0, 2.5], M)
+    possible = []
+    for order in itertools.permutations([1, 2, 3]):
+        chosen, spent, carried = [], 0.0, 0.0
+        for c in order:
+            money = share * budget / 3 + carried
+            after = by_money(by_class[:, c], costs, money, chosen, spent)
+            carried, spent = money - (after - spent), after
+        by_money(scores, costs, budget - spent, chosen, spent)
+        possible.append(chosen)
+    offer = Offer(costs.astype(np.float32), np.ones(M, bool), budget, progress=1.0)
+    about = {"by_predicted": by_class.astype(np.float32)}
+    selector = Stratified(share, 1.0, 1e9)
+    assert bought(selector(jax.random.key(seed), scores.astype(np.float32), offer, about)).tolist() in possible
+
+
+def test_stratified_draws_by_a_power_of_each_class_and_of_the_score():
+    """The first of 0.66 · 3 regions by its class, the last two by what is left; and the β of ClaSP PE at both ends."""
+    assert (Stratified().share, Stratified().beta, Stratified().beta_end) == (0.66, 1.0, 100.0)
+    scores, of_class = np.float32([0.1, 0.2, 0.4, 0.3]), np.float64([0.4, 0.0, 0.1, 0.2])
+    about = {"by_predicted": np.stack([np.ones(4), of_class], 1).astype(np.float32)}
+    offer = Offer(np.ones(4, np.float32), np.ones(4, bool), 2.0)
+    pairs = np.zeros((4, 4))
+    for seed in range(1500):
+        first, second = bought(Stratified(0.5, 2.0)(jax.random.key(seed), scores, offer, about))
+        pairs[first, second] += 1
+    w, s = np.maximum(of_class / 0.4, 1e-6) ** 2, np.float64(scores) ** 2
+    p = np.array([[0 if a == b else w[a] / w.sum() * s[b] / (s.sum() - s[a]) for b in range(4)] for a in range(4)])
+    assert deviation(pairs, p) < 4
+
+
+def test_what_no_class_can_spend_follows_the_plain_score():
+    scores = np.arange(M, dtype=np.float32) ** 4 + 1
+    by_class = np.full((M, 3), np.nan, np.float32)
+    by_class[:3] = 1.0
+    offer = Offer(np.ones(M, np.float32), np.ones(M, bool), 12.0, progress=1.0)
+    index = bought(Stratified(beta_end=1e6)(KEY, scores, offer, {"by_predicted": by_class}))
+    assert set(index[:3].tolist()) == {0, 1, 2}
+    assert index[3:].tolist() == list(range(M - 1, M - 10, -1))
+
+
+TOUCH = np.float32([[1, 0, 0], [0.5, 0.5, 0], [1, 0, 0], [0.9, 0, 0.1], [np.nan] * 3, [0, 0, 1], [1, 0, 0], [1, 0, 0]])
+INSIDE, N = [1, 3, 5], 8
+
+
+@pytest.mark.parametrize(
+    ("selector", "name"),
+    [(ForegroundRandom(), "predicted"), (OracleForegroundRandom(), "truth")],
+    ids=["own", "oracle"],
+)
+def test_foreground_is_drawn_first_and_evenly(selector, name):
+    offer, about = Offer(np.ones(N, np.float32), np.ones(N, bool), 4.0), {name: TOUCH}
+    counts = np.zeros((4, N))
+    for seed in range(1000):
+        index = bought(selector(jax.random.key(seed), np.zeros(N, np.float32), offer, about))
+        counts[np.arange(4), index] += 1
+    inside = np.isin(np.arange(N), INSIDE)
+    for n in range(3):
+        assert deviation(counts[n], inside / 3) < 4
+    assert deviation(counts[3], ~inside / 5) < 4
+
+
+def test_a_least_share_of_foreground():
+    offer = Offer(np.ones(N, np.float32), np.ones(N, bool), 2.0)
+    index = bought(ForegroundRandom(least=0.2)(KEY, np.zeros(N, np.float32), offer, {"predicted": TOUCH}))
+    assert set(index.tolist()) == {1, 5}
+    with pytest.raises(BadInput, match="least < 1"):
+        ForegroundRandom(1.0)
+    with pytest.raises(BadInput, match="least < 1"):
+        OracleForegroundRandom(-0.1)
+
+
+def test_the_oracle_says_that_it_reads_the_truth():
+    assert OracleForegroundRandom().reads_truth
+    assert not hasattr(ForegroundRandom(), "reads_truth")
+
+
+def test_probabilities_of_foreground_draws_never_pretend():
+    """None while the foreground lasts; after it, an unbiased estimate of the whole pool's sum."""
+    value, scores, offer = (
+        np.arange(N) ** 2.0,
+        np.zeros(N, np.float32),
+        Offer(np.ones(N, np.float32), np.ones(N, bool), 7),
+    )
+    about = {"predicted": TOUCH}
+    assert ForegroundRandom()(KEY, scores, offer._replace(budget=3.0), about).probability is None
+    assert ForegroundRandom()(KEY, scores, offer._replace(cap=2, image=np.arange(N)), about).probability is None
+    assert ForegroundRandom()(KEY, scores, offer._replace(cost=np.arange(N) + 1.0), about).probability is None
+    everywhere = {"predicted": np.tile(np.float32([[0.5, 0.5]]), (N, 1))}
+    query = ForegroundRandom()(KEY, scores, offer, everywhere)
+    np.testing.assert_allclose(query.probability, 1 / (N - np.arange(7.0)))
+    sums = []
+    for seed in range(300):
+        query = ForegroundRandom()(jax.random.key(seed), scores, offer, about)
+        np.testing.assert_array_equal(query.probability, [np.nan] * 3 + [1 / 5, 1 / 4, 1 / 3, 1 / 2])
+        sums.append(population_weights(query.probability, N) @ value[bought(query)])
+    assert abs(np.mean(sums) - value.sum()) < 4 * np.std(sums) / np.sqrt(len(sums))
