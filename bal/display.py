@@ -18,6 +18,7 @@ from rich.text import Text
 from bal.config import Config
 from bal.extensions import name_of
 from bal.loop import Event, Record
+from bal.regions import COUNTED
 from bal.rundir import RunFolder
 from bal.trust import sentence
 
@@ -66,11 +67,13 @@ class Display:
         if not self.quiet:
             config, folder = self.config, RunFolder(self.out)
             head, source = name_of("head", config.head), name_of("source", config.source)
+            counted = COUNTED[config.cost]
             again = f"resuming {folder.path}" if folder.config.is_file() else f"no run in {folder.path} yet: a new one"
             self.say(
                 [
                     f"bal: {name_of('acq', config.acq)} with {head} on {source};",
-                    f"{config.start:g} {config.cost} at random, then up to {config.budget:g} in {config.rounds} rounds",
+                    f"{config.start:g} {counted} at random, then up to {config.budget:g} in {config.rounds} rounds",
+                    *(["(the selector reads the truth: an upper baseline)"] if reads_truth(config) else []),
                     f"→ {self.out}",
                     *([f"({again})"] if self.resume else []),
                 ]
@@ -140,6 +143,11 @@ class Display:
         return None if self.pace is None else now + self.pace * (self.config.rounds + SHARE["score"][0] - completed)
 
 
+def reads_truth(config: Config) -> bool:
+    """Whether a run is no method but an upper baseline, which looks at labels that nobody has given yet."""
+    return getattr(config.selector, "reads_truth", False)
+
+
 def notes(record: Record, config: Config) -> list[str]:
     """What a person would want to know about a purchase that is not as it was asked for."""
     if not record.queries:
@@ -147,16 +155,16 @@ def notes(record: Record, config: Config) -> list[str]:
     spent = dict.fromkeys(("steered", "random", "audit"), 0.0)
     for query in record.queries:
         spent[query["policy"]] += query["cost"]
-    found, dearest = [], max(query["cost"] for query in record.queries)
+    found, dearest, counted = [], max(query["cost"] for query in record.queries), COUNTED[config.cost]
     steer = record.row["trust_share"] if config.steer == "auto" else config.steer
     asked = steer * (spent["steered"] + spent["random"]) if config.acq.needs else 0.0
     if spent["steered"] < asked - dearest:
         found.append(
-            f"only {spent['steered']:g} of {asked:g} {config.cost} could follow the score, for the selector chose no "
+            f"only {spent['steered']:g} of {asked:g} {counted} could follow the score, for the selector chose no "
             "more; the rest was spread at random"
         )
     if record.short >= 2 * dearest:
-        found.append(f"{record.short:g} {config.cost} were left over, for the pool had nothing more to buy")
+        found.append(f"{record.short:g} {counted} were left over, for the pool had nothing more to buy")
     return found
 
 
@@ -167,7 +175,7 @@ def classes_of(row: Mapping[str, Any]) -> list[str]:
 
 def round_parts(row: Mapping[str, Any], before: Mapping[str, Any] | None, config: Config) -> list[str]:
     """One round in one line, in the parts at which it may be broken."""
-    parts = [f"round {row['round']}/{config.rounds}: {row['cost']:g} {config.cost}, IoU"]
+    parts = [f"round {row['round']}/{config.rounds}: {row['cost']:g} {COUNTED[config.cost]}, IoU"]
     for name in classes_of(row):
         gain = "" if before is None else f" ({row[f'iou_{name}'] - before[f'iou_{name}']:+.3f})"
         parts.append(f" {name} {_shown(row[f'iou_{name}'])}{gain}")

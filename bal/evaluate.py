@@ -15,7 +15,7 @@ from bal.moments import TINY, posterior
 from bal.question import Question, asking
 from bal.regions import Regions
 from bal.score import Watch, load, one_behind, stride
-from bal.types import IGNORE, Acquisition, Array, Model, Source
+from bal.types import IGNORE, Acquisition, Array, Model, Moments, Source
 
 ROOM = 1024  # labelled pixels for the calibrator are padded to this times a power of two, so that shapes stay few
 CAP = 2**15  # of them at most; of more, a stratified subsample
@@ -150,8 +150,10 @@ def thin(label: np.ndarray, classes: int, most: int) -> tuple[np.ndarray, np.nda
 
 @jax.jit
 def _maps(model: Model, question: Question, x: Array, size: Array) -> tuple[Array, Array]:
-    moments = posterior(model, x, size, question.needs)
-    return moments.predictive.argmax(-1), question(moments)
+    def then(moments: Moments) -> tuple[Array, Array]:
+        return moments.predictive.argmax(-1), question(moments)
+
+    return posterior(model, x, size, question.needs, then, question.targets)
 
 
 def inspect(model: Model, source: Source, question: Acquisition | Question, id: str) -> tuple[np.ndarray, np.ndarray]:

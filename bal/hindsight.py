@@ -37,7 +37,7 @@ def _look(model: Model, question: Question, x: Array, size: Array) -> tuple[Arra
         return moments.predictive, believed, promised, score
 
     needs = tuple(dict.fromkeys((*question.needs, *(("var_p",) if samples else ()))))
-    return posterior(model, x, size, needs, then=then)
+    return posterior(model, x, size, needs, then, question.targets)
 
 
 def look(

@@ -9,7 +9,7 @@ import numpy as np
 
 from bal import metrics
 from bal.config import Config
-from bal.regions import Regions, lay_out, price
+from bal.regions import COUNTED, Regions, lay_out, price
 from bal.types import BadInput, Key, Model, Net, Params, Source
 
 GLANCE = 16  # images whose brightness sets the scale of the network's input
@@ -45,12 +45,12 @@ def open_lab(config: Config) -> Lab:
     costs = price(regions, config.cost, config.effort)
     if config.budget > costs.sum(dtype=np.float64) and config.cost != "effort":  # nobody knows what that will cost
         raise BadInput(
-            f"the budget of {config.budget:g} {config.cost} is larger than the pool, which has "
+            f"the budget of {config.budget:g} {COUNTED[config.cost]} is larger than the pool, which has "
             f"{costs.sum(dtype=np.float64):g} in {len(source.pool)} images"
         )
     if config.start * (1 - config.audit) < costs.min():
         raise BadInput(
-            f"a start of {config.start:g} {config.cost} buys no region to train on; one costs {costs.min():g}"
+            f"a start of {config.start:g} {COUNTED[config.cost]} buys no region to train on; one costs {costs.min():g}"
         )
     seen = np.concatenate([source.image(id).reshape(-1, source.channels) for id in source.pool[:GLANCE]])
     mean = tuple(round(float(v), 6) for v in seen.mean(0, dtype=np.float64))

@@ -34,6 +34,11 @@ class Question:
         return hasattr(self.acquisition, "per_class")
 
     @property
+    def targets(self) -> Array | None:
+        """[S, T, C] for `bal.moments.posterior`, where the acquisition compares pixels with targets that it learnt."""
+        return self.state if "joint" in self.needs else None
+
+    @property
     def _learnt(self) -> tuple[Array, ...]:
         return () if self.state is None else (self.state,)
 

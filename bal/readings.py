@@ -148,7 +148,7 @@ def read(
         more = (moments.predictive, question.per_class(moments)) if names else ()
         return question(moments), *more
 
-    score, *more = posterior(model, x, size, question.needs, then=then)
+    score, *more = posterior(model, x, size, question.needs, then, question.targets)
     found = {"score": unit.reduce(score, valid, cut, room)}
     if not names:
         return found

@@ -13,6 +13,7 @@ from bal.types import IGNORE, BadInput, Region
 from bal.units import Unit
 
 Currency = Literal["regions", "pixels", "effort"]
+COUNTED = {"regions": "regions", "pixels": "pixels", "effort": "seconds"}  # what each is counted in
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Effort:
             raise BadInput(f"effort needs open > 0 and edge ≥ 0 seconds, got {self.open} and {self.edge}")
 
     def seconds(self, length: np.ndarray) -> np.ndarray:
-        """float32 seconds for regions with so many pixels of boundary."""
-        return (self.open + self.edge * np.asarray(length, np.float64)).astype(np.float32)
+        """float64 seconds for regions with so many pixels of boundary, to a millisecond."""
+        return np.round(self.open + self.edge * np.asarray(length, np.float64), 3)
 
 
 class Regions(NamedTuple):
@@ -123,7 +124,7 @@ def lay_out(
 
 
 def price(regions: Regions, currency: Currency, effort: Effort | None = None) -> np.ndarray:
-    """[M] float32 cost of each region before anything is known of it: one, its pixels, or seconds.
+    """[M] cost of each region before anything is known of it: one, its pixels, or seconds.
 
     In seconds, a boundary is taken to cross every second region once, with both its sides: √pixels of boundary a
     region.

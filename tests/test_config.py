@@ -351,7 +351,10 @@ def test_a_value_that_a_file_cannot_hold():
         ("--seed 1.5", "--seed: invalid literal for int() with base 10: '1.5'"),
         ("--head.rate x", "--head.rate: could not convert string to float: 'x'"),
         ("--train.flip maybe", "unexpected 'maybe': a value goes"),
-        ("--cost euros", "invalid choice 'euros' for argument '--cost'. Expected one of ('regions', 'pixels', 'effort')."),
+        (
+            "--cost euros",
+            "invalid choice 'euros' for argument '--cost'. Expected one of ('regions', 'pixels', 'effort').",
+        ),
         ("--loss.class_weights 1 b", "--loss.class-weights: Could not find valid parse for arguments: ['1', 'b']"),
         ("--loss.class_wights 1", "unknown option --loss.class-wights; did you mean '--loss.class-weights'?"),
         ("--source.stroke 1", "--source.stroke: no type matching {None}|{FLOAT FLOAT} could be instantiated from"),

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from bal.report import plots, tables
+from bal.regions import COUNTED
+from bal.report import plots, spending, tables
 from bal.report.columns import Row, count, number
 from bal.report.gallery import gallery, touched
 from bal.report.images import Panel
@@ -84,6 +85,7 @@ def page(
         _section("The newest purchases", _newest(rows, queries, panels, classes), gallery(panels, classes))
         + tables.query_list(queries),
         _section("Where the money went", _MONEY, _card(tables.purchases(queries))),
+        *(_section(*what, _card(found)) for what, found in _spending(queries, classes) if found),
         _section("How far has the score earned trust?", _GATE, _card(told))
         if (told := tables.trust_table(rows, classes))
         else "",
@@ -120,6 +122,14 @@ _NEWEST = (
 _MONEY = (
     "Steered regions follow the score, random ones are spread blindly, audit ones are kept for calibration "
     "and never trained on; all are paid from the same budget."
+)
+_FOR = (
+    "Of what followed the score, by the share that each class has in the score of the regions bought: which class the "
+    "money was for, before anybody had seen the answer."
+)
+_BILL = (
+    "An annotator's time is predicted from the boundaries that the model expects, and charged by those that were "
+    "there; the difference is settled with the next purchase."
 )
 _GATE = (
     "What the audited regions say, drawn at random and never trained on: whether the score ranks errors above the "
@@ -179,6 +189,14 @@ def _newest(rows: Sequence[Row], queries: Sequence[Mapping], panels: Sequence[Pa
     return f"{_NEWEST} {ahead} {touched(panels, classes)}"
 
 
+def _spending(queries: Sequence[Mapping], classes: Sequence[str]) -> list[tuple[tuple[str, str], str]]:
+    """Headings with their notes, and the table under each; an empty one where there is nothing to say."""
+    return [
+        (("What it was bought for", _FOR), spending.purposes(queries, classes)),
+        (("Expected and charged", _BILL), spending.bill(queries)),
+    ]
+
+
 def _card(body: str) -> str:
     return f'<div class="card">{body}</div>'
 
@@ -205,7 +223,7 @@ def _name(extension) -> str:
 
 def _unit(config: Mapping) -> str:
     cost = _name(config.get("cost"))
-    return f" Cost is counted in {escape(cost)}." if cost else ""
+    return f" Cost is counted in {escape(COUNTED.get(cost, cost))}." if cost else ""
 
 
 def _config(config: Mapping) -> str:

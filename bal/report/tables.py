@@ -177,7 +177,7 @@ def purchases(queries: Sequence[Mapping]) -> str:
     for round_, counts in sorted(rounds.items()):
         parts = [(counts[p] / widest, policy_variable(p), f"{counts[p]} {p}") for p in policies if counts[p]]
         numbers = (count(counts[p]) if counts[p] else ABSENT for p in policies)
-        body.append((str(round_), count(cost[round_]), *numbers, _stack(parts)))
+        body.append((str(round_), count(cost[round_]), *numbers, stack(parts)))
     marks = "".join(
         f'<th><span class="dot" style="background:var({policy_variable(p)})"></span>{escape(p)}</th>' for p in policies
     )
@@ -227,7 +227,7 @@ def times(rows: Sequence[Row]) -> str:
             for v, tone, c in zip(line, tones, columns, strict=True)
             if v > 0
         ]
-        body.append((count(number(row, "round")), *(show(v, 1) for v in line), _stack(parts)))
+        body.append((count(number(row, "round")), *(show(v, 1) for v in line), stack(parts)))
     marks = "".join(
         f'<th><span class="dot" style="background:{tone}"></span>{escape(c.removeprefix("seconds_"))}, s</th>'
         for tone, c in zip(tones, columns, strict=True)
@@ -235,7 +235,8 @@ def times(rows: Sequence[Row]) -> str:
     return table(f'<tr><th>round</th>{marks}<th class="text">time</th></tr>', body, newest=False)
 
 
-def _stack(parts: Sequence[tuple[float, str, str]]) -> str:
+def stack(parts: Sequence[tuple[float, str, str]]) -> str:
+    """One bar cell of (share of the width, colour, what it is) parts."""
     bars = "".join(
         f'<i style="width:{100 * share:.2f}%;background:{f"var({ink})" if ink.startswith("--") else ink}"'
         f' title="{escape(label)}"></i>'

@@ -1,0 +1,190 @@
+"""What a round asks and finds, in whole runs of seconds: routes, prices, what selectors are offered."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from runs import TINY, assert_same_run, ledger, quick_report, run, tiny
+
+from bal import Config, ask, route, run_loop
+from bal.acquisitions import ACQUISITIONS, BALD, Entropy, Margin, Random
+from bal.lab import open_lab
+from bal.loop import annotate, start_set
+from bal.pool import TRAINING, empty
+from bal.regions import Effort, boundary
+from bal.route import Routing
+from bal.selectors import SELECTORS, ForegroundRandom, OracleForegroundRandom, Stratified
+from bal.types import BadInput
+from bal.units import Image, Pixel, Superpixel
+
+
+@pytest.fixture(autouse=True)
+def no_report(monkeypatch):
+    monkeypatch.setattr("bal.report.write", quick_report)
+
+
+def steered(lines: list[dict]) -> list[dict]:
+    return [line for line in lines if line["policy"] == "steered"]
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_every_selector_is_offered_what_it_reads(name):
+    records = run(tiny(rounds=1, selector=SELECTORS[name]()))
+    lines = steered(ledger(records))
+    assert len(lines) == 16, "20 regions after the start set, 4 of them audited"
+    assert len({(line["image"], line["region"]) for line in lines}) == 16
+    assert all(sum(line["for"].values()) == pytest.approx(1, abs=1e-3) for line in lines)
+
+
+@pytest.mark.parametrize("name", [n for n in ACQUISITIONS if hasattr(ACQUISITIONS[n], "learn")])
+def test_what_an_acquisition_learns_survives_a_resume(name, tmp_path):
+    config = tiny(rounds=2, acq=ACQUISITIONS[name]())
+    run(config, tmp_path / "whole")
+    records = run_loop(config, tmp_path / "cut")
+    next(records)
+    records.close()
+    run(config, tmp_path / "cut", resume=True)
+    assert_same_run(tmp_path / "cut", tmp_path / "whole")
+    assert steered(ledger([], tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("unit", [Superpixel(8), Image()], ids=["superpixel", "image"])
+def test_other_units_run_and_overlap_nothing(unit, tmp_path):
+    config = tiny(unit=unit, cost="pixels", start=3000, budget=9000, rounds=1, audit=0.2)
+    run(config, tmp_path / "run")
+    lines = ledger([], tmp_path / "run")
+    lab = open_lab(config)
+    bought = [lab.regions.find(line["image"], line["region"]) for line in lines]
+    assert len(set(bought)) == len(lines) > 2
+    assert [line["cost"] for line in lines] == lab.regions.pixels[bought].tolist()
+    assert sum(line["cost"] for line in lines) <= 9000
+
+
+def test_answers_about_a_superpixel_end_at_its_edge():
+    config = tiny(unit=Superpixel(8), cost="pixels", start=1500, budget=2000)
+    lab = open_lab(config)
+    pool, lines = annotate(lab, empty(lab.costs.size), 0, start_set(lab, empty(lab.costs.size)))
+    for line in lines:
+        m = lab.regions.find(line["image"], line["region"])
+        assert (pool.answers[m] < 3).sum() == lab.regions.pixels[m], "nothing beyond the region is labelled"
+
+
+def test_pixels_can_be_bought_one_by_one():
+    lines = ledger(run(tiny(unit=Pixel(), rounds=1, start=50, budget=80)))
+    assert {tuple(line["box"][2:]) for line in lines} == {(1, 1)}
+
+
+def test_effort_is_expected_before_and_charged_after(tmp_path):
+    config = tiny(cost="effort", effort=Effort(open=2.0, edge=0.02), start=40, budget=100, rounds=2)
+    records = run(config, tmp_path / "run")
+    lab, lines = open_lab(config), ledger([], tmp_path / "run")
+    for line in lines:
+        top, left, height, width = line["box"]
+        mask = lab.source.mask(line["image"])[top : top + height, left : left + width]
+        assert line["cost"] == pytest.approx(2 + 0.02 * boundary(mask), abs=1e-3)
+    for round, allowed in enumerate((40, 70, 100)):
+        before = sum(line["cost"] for line in lines if line["round"] < round)
+        expected = sum(line["price"] for line in lines if line["round"] == round)
+        assert expected <= max(allowed - before, 0) + 1e-6, "what is expected stays within the budget"
+    assert {line["price"] for line in lines if line["round"] == 0} == {2 + 0.02 * 16}, "nothing is known at the start"
+    assert len({line["price"] for line in lines if line["round"] == 1}) > 3
+    assert records[-1].row["cost"] == pytest.approx(sum(line["cost"] for line in lines))
+
+
+def test_random_never_looks_at_the_pool(monkeypatch):
+    monkeypatch.setattr(ask, "survey", lambda *args: pytest.fail("a forward pass over the pool"))
+    for cost in ("regions", "effort"):
+        run(tiny(acq=Random(), cost=cost, rounds=1))
+
+
+def test_foreground_baselines_need_no_score():
+    for selector in (ForegroundRandom(), OracleForegroundRandom()):
+        lines = steered(ledger(run(tiny(acq=Random(), selector=selector, rounds=1))))
+        assert len(lines) == 16
+    lab = open_lab(TINY)
+    share = ask._truth(lab)
+    touching = [share[lab.regions.find(line["image"], line["region"]), 1:].sum() > 0 for line in lines]
+    assert all(touching[:5]), "those that touch the foreground in truth come first"
+    np.testing.assert_allclose(share.sum(-1), 1.0, atol=1e-6)
+
+
+def test_routes_change_what_is_bought_and_say_for_whom():
+    def shares(**changes) -> np.ndarray:
+        lines = steered(ledger(run(tiny(rounds=1, acq=Entropy(), **changes))))
+        return np.mean([[line["for"][c] for c in ("background", "curve_1", "curve_2")] for line in lines], 0)
+
+    plain = shares()
+    only = shares(route="weights", routing=Routing(weights=(0.0, 0.0, 1.0)))
+    np.testing.assert_allclose(only, [0, 0, 1])
+    assert 0 < plain[2] < 1
+    for name in ("gap", "rarity"):
+        assert not np.allclose(shares(route=name), plain), name
+
+
+def test_gap_follows_what_is_lacking():
+    np.testing.assert_allclose(route.gap(np.array([0.9, 0.5, 0.2])), np.array([0.1, 0.5, 0.8]) * 3 / 1.4)
+    np.testing.assert_allclose(route.gap(np.array([0.9, 0.5, 0.2]), (1.0, 0.5, 0.6)), np.array([0.1, 0, 0.4]) * 3 / 0.5)
+    np.testing.assert_allclose(route.gap(np.array([1.0, np.nan, 1.0])), [0, 3, 0])
+    np.testing.assert_allclose(route.gap(np.ones(3)), 1.0)
+    np.testing.assert_allclose(route.gap(np.ones(3) * 0.9, (0.8, 0.8, 0.8)), 1.0)
+
+
+def test_rarity_follows_how_seldom_a_class_is_predicted():
+    found = route.rarity(np.array([0.9, 0.09, 0.01]))
+    np.testing.assert_allclose(found / found[0], [1, 10, 90])
+    assert found.mean() == pytest.approx(1)
+    assert route.rarity(np.array([1.0, 0.0]))[1] == pytest.approx(2 * 1000 / 1001)
+
+
+def test_question_reaches_audit_and_pool_alike(tmp_path):
+    """The gate judges the score that steers: with all weight on a class, what is not that class scores nothing."""
+    config = tiny(rounds=1, route="weights", routing=Routing(weights=(0.0, 1.0, 0.0)))
+    lab = open_lab(config)
+    pool = empty(lab.costs.size)
+    pool, _ = annotate(lab, pool, 0, start_set(lab, pool))
+    question = ask.pose(lab, pool, None, 0)  # weights that are given need no model
+    np.testing.assert_array_equal(question.weight, [0, 1, 0])
+    assert question.splits
+    assert (pool.lot == TRAINING).sum() == 8
+    run(config, tmp_path / "run")
+    assert "weights:\n  - 0.0\n  - 1.0\n  - 0.0" in (tmp_path / "run" / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"acq": Margin(), "route": "gap"}, "Margin is no sum over classes"),
+        ({"route": "gap", "audit": 0.0}, "reads IoUs on the audited regions"),
+        ({"route": "weights"}, "--route weights needs --routing.weights"),
+        ({"route": "weights", "routing": Routing(weights=(1.0,))}, "1 numbers for 3 classes"),
+        ({"route": "gap", "routing": Routing(ceiling=(1.0, 1.0))}, "ceiling has 2 numbers for 3 classes"),
+        ({"cap": 0}, "1 ≤ cap"),
+        ({"cost": "euros"}, "one of regions, pixels, effort"),
+        ({"route": "west"}, "one of uniform, gap, rarity, weights"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before_anything_is_made(changes, message, tmp_path):
+    with pytest.raises(BadInput, match=message):
+        run(tiny(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"weights": (0.0, 0.0)}, {"weights": (-1.0, 2.0)}, {"ceiling": (0.0, 1.0)}])
+def test_impossible_routings_are_refused(wrong):
+    with pytest.raises(BadInput, match=r"routing\."):
+        Routing(**wrong)
+
+
+def test_a_cap_spreads_a_purchase_over_images():
+    lines = steered(ledger(run(tiny(rounds=1, acq=BALD(), cap=3))))
+    images = [line["image"] for line in lines]
+    assert len(lines) == 16
+    assert max(map(images.count, images)) == 3
+    assert Config().cap is None
+
+
+def test_stratified_with_everything_runs_from_start_to_end(tmp_path):
+    config = tiny(selector=Stratified(), route="gap", steer="auto", cost="effort", start=20, budget=60)
+    rows = [record.row for record in run(config, tmp_path / "run")]
+    assert len(rows) == 3
+    assert rows[-1]["cost"] > 40
