@@ -252,7 +252,7 @@ class Acquisition(Protocol):
 
     - `per_class(moments) -> [..., C]`, where the score is a sum over classes: then classes can be routed to;
     - `learn(key, model, source, ids, seen) -> state`, asked once before images are scored, with the ids of the pool and
-      what the model saw of the audited regions (`bal.trust.Seen`); it is then called with `(moments, state)`.
+      what the model saw of the audited regions (`bal.trust.Seen`); an array, and the last argument of the other two.
     """
 
     @property
@@ -273,7 +273,7 @@ class Selector(Protocol):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The names it reads in `about`. The loop offers none so far; a notebook passes its own to `bal.select`."""
+        """What it reads in `about`: of `bal.readings`, or `labelled` [M], or `truth` [M, C] (shares from the masks)."""
         ...
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:

@@ -37,6 +37,6 @@ def test_the_readme_names_every_extension_and_preset():
     text = (ROOT / "README.md").read_text()
     from bal.extensions import SLOTS
 
-    for slot in ("acq", "head", "calibrator"):
+    for slot in ("acq", "head", "calibrator", "selector", "unit"):
         assert all(f"`{name}`" in text for name in SLOTS[slot].table)
     assert all(f"`{path.stem}`" in text for path in (ROOT / "configs").glob("*.yaml"))
