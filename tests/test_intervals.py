@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from test_metrics import NAMES, example
 
-from bal import metrics
-from bal.intervals import bands, columns, decompose, draw, equal_mass_ece
-from bal.metrics import Reliability, tally_images
+from bal import metrics, summary
+from bal.histograms import equal_mass_ece
+from bal.intervals import bands, columns, draw
+from bal.metrics import tally_images
+from bal.summary import Reliability, decompose
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +41,19 @@ def test_every_draw_is_the_summary_of_its_images(each):
     times = np.random.default_rng(3).multinomial(7, np.full(7, 1 / 7), 5)
     for d, k in enumerate(times):
         sums = pick(each, np.repeat(np.arange(7), k))
-        expected = metrics.summary(sums, NAMES)
+        expected = summary.summary(sums, NAMES)
         for name, values in found.values.items():
             np.testing.assert_allclose(values[d], expected[name], rtol=1e-9, err_msg=name)
-        frequency = [diagram.frequency for diagram in metrics.reliability(sums, NAMES).values()]
+        frequency = [diagram.frequency for diagram in summary.reliability(sums, NAMES).values()]
         np.testing.assert_allclose(found.frequency[d].reshape(8, -1), frequency, rtol=1e-9)
 
 
 def test_columns_bracket_the_estimate(each):
-    row, summary = columns(each, NAMES), metrics.summary(metrics.total(each), NAMES)
+    row, found = columns(each, NAMES), summary.summary(metrics.total(each), NAMES)
     assert list(row)[:2] == ["iou_background_low", "iou_background_high"]
     assert len(row) == 2 * (3 + 4)
     for name in ("iou_curve_1", "nll", "nll_raw", "ece_foreground_raw"):
-        assert row[f"{name}_low"] < summary[name] < row[f"{name}_high"], name
+        assert row[f"{name}_low"] < found[name] < row[f"{name}_high"], name
     assert row == columns(each, NAMES)
 
 
@@ -67,7 +69,7 @@ def test_one_image_has_no_interval(each):
 
 def test_bands_hold_the_frequencies(each):
     found = bands(each, NAMES)
-    assert list(found) == list(metrics.reliability(metrics.total(each), NAMES))
+    assert list(found) == list(summary.reliability(metrics.total(each), NAMES))
     for name, band in found.items():
         some = ~np.isnan(band.low)
         assert some.any(), name
@@ -86,7 +88,7 @@ def test_the_parts_of_a_brier_score_by_hand():
 
 
 def test_the_parts_nearly_add_up_in_bins(each):
-    diagram = metrics.reliability(metrics.total(each), NAMES)["curve_1"]
+    diagram = summary.reliability(metrics.total(each), NAMES)["curve_1"]
     parts = decompose(diagram)
     calibrated, _, label = example()
     some = label != metrics.IGNORE

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from bal.metrics import BINS, CHUNK, add, columns, reliability, summary, tally_batch, zeros
+from bal.metrics import BINS, CHUNK, add, tally_batch, zeros
+from bal.summary import columns, reliability, summary
 from bal.types import IGNORE, BadInput
 
 NAMES = ("background", "curve_1", "curve_2")

@@ -21,10 +21,10 @@ LAYERS = (
     ("config",),
     ("settings",),
     ("extensions",),
-    ("train", "evaluate", "score", "report", "purchase", "hindsight"),
-    ("pool", "moments", "intervals"),
+    ("train", "evaluate", "score", "report", "purchase", "hindsight", "intervals"),
+    ("pool", "moments", "summary"),
     ("regions", "metrics", "losses", "trust", "unbiased", *EXTENSIONS),
-    ("ranking", "detection"),
+    ("ranking", "detection", "histograms"),
     ("types",),
     ("devices", "offer"),
 )  # from the top down; a module imports from layers below its own, or from its own folder
