@@ -73,7 +73,7 @@ def mass_ece(count: np.ndarray, p_sum: np.ndarray, events: np.ndarray, parts: in
     """ECE in bins of equally many pixels, cut from finer bins: `Σ_k |Σ_{bin k} p − Σ_{bin k} e| / N`.
 
     Bins of equal width leave most bins nearly empty where most p are near 0; these resolve where the pixels are. A fine
-    bin goes whole to the bin in which the first of its pixels belongs.
+    bin at an edge is shared out, its p and its events evenly, since its pixels are in no order.
 
     Args:
         count, p_sum, events: [..., M] pixels, sum of p and number of events of each fine bin, lowest p first.
@@ -87,16 +87,16 @@ def mass_ece(count: np.ndarray, p_sum: np.ndarray, events: np.ndarray, parts: in
         models", arXiv:1508.05154.
     """
     *lead, fine = count.shape
-    seen = np.cumsum(count, -1)  # [..., M]
-    whole = np.maximum(seen[..., -1:], 1)
-    part = np.minimum((seen - count) * parts // whole, parts - 1).astype(np.int64)  # [..., M]
-    row = np.arange(np.prod(lead, dtype=int))[:, None] * parts  # [..., 1]
-    gap = np.bincount((row + part.reshape(-1, fine)).ravel(), (p_sum - events).ravel(), len(row) * parts)
-    return ratio(np.abs(gap).reshape(*lead, parts).sum(-1), seen[..., -1])
+    seen, gap = (
+        np.pad(np.cumsum(x.reshape(-1, fine), -1), ((0, 0), (1, 0))) for x in (count, np.asarray(p_sum - events))
+    )  # [..., M + 1] each
+    edges = np.arange(parts + 1) / parts
+    at = np.array([np.interp(edges * s[-1], s, g) for s, g in zip(seen, gap, strict=True)])  # [..., K + 1]
+    return ratio(np.abs(np.diff(at)).sum(-1), seen[:, -1]).reshape(lead)
 
 
 def equal_mass_ece(p: np.ndarray, event: np.ndarray, parts: int = PARTS) -> float:
-    """`mass_ece` of the pixels themselves, [P] each; pixels of equal p are in one bin."""
+    """`mass_ece` of the pixels themselves, [P] each."""
     if not len(p):
         return float("nan")
     distinct, at, count = np.unique(p, return_inverse=True, return_counts=True)
