@@ -42,8 +42,9 @@ def scores_of(acquisition: Acquisition | None) -> tuple[Acquisition, ...]:
     The run's acquisition is left out where it is one of the others, looks at nothing, or has to learn first.
     """
     always = Entropy(), BALD()
-    another = acquisition is not None and acquisition.needs and acquisition not in always
-    return (*always, acquisition) if another and not hasattr(acquisition, "learn") else always
+    if acquisition is None or not acquisition.needs or acquisition in always or hasattr(acquisition, "learn"):
+        return always
+    return *always, acquisition
 
 
 def _uncalibrated(model: Model) -> Model:

@@ -63,17 +63,17 @@ def columns(each: Tally, classes: Sequence[str]) -> dict[str, float]:
     shown = [f"iou_{name}" for name in classes]
     shown += [f"{metric}{version}" for metric in ("nll", "ece_foreground") for version in VERSIONS]
     shown += [f"{metric}_{score}" for metric in ("auroc", "aurc") for score in scores]
-    found = around(each, classes, shown)
+    found = around(each, classes)
     return {f"{name}{end}": found[name][i] for name in shown for i, end in enumerate(INTERVAL)}
 
 
-def around(each: Tally, classes: Sequence[str], names: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """The interval of each of some metrics; NaN as in `columns`."""
+def around(each: Tally, classes: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """The interval of every metric of the summary; NaN as in `columns`."""
     if len(each.nll) < 2:
-        return dict.fromkeys(names, (np.nan, np.nan))
+        return {name: (np.nan, np.nan) for name, _ in rows(total(each), classes)}
     values = draw(each, classes).values
-    low, high = percentiles(np.stack([values[name] for name in names], -1))
-    return {name: (float(low[i]), float(high[i])) for i, name in enumerate(names)}
+    low, high = percentiles(np.stack(list(values.values()), -1))
+    return {name: (float(low[i]), float(high[i])) for i, name in enumerate(values)}
 
 
 class Band(NamedTuple):

@@ -108,9 +108,9 @@ def tally_batch(calibrated: Array, raw: Array, label: Array, scores: Array | Non
         bin_count=bins[0],
         bin_excess=bins[1],
         bin_events=bins[2],
-        mass_count=mass[0],
-        mass_excess=mass[1],
-        mass_events=mass[2],
+        mass_count=mass[0][:, 0],
+        mass_excess=mass[1][:, 0],
+        mass_events=mass[2][:, 0],
         score_count=score,
     )
 
@@ -155,7 +155,7 @@ def _chunk_sums(chunk: tuple[Array, Array, Array]) -> tuple[Array, Array, Bins, 
     mass = _bin_sums(foreground[:, None], event[-1:], candidate[None], MASS)  # [V, 1, M] each
     nll, brier = (jnp.where(valid[None], x, 0.0).sum(-1) for x in (nll, brier))
     wrong = p[0].argmax(0) != truth
-    return nll, brier, bins, tuple(x[:, 0] for x in mass), _score_counts(scores.T, wrong, valid)
+    return nll, brier, bins, mass, _score_counts(scores.T, wrong, valid)
 
 
 def _score_counts(scores: Array, wrong: Array, valid: Array) -> Array:

@@ -87,8 +87,8 @@ def decompose(diagram: Reliability) -> Murphy:
     nothing = np.isnan(share[..., 0])
     base = np.where(nothing, np.nan, np.nansum(share * diagram.frequency, -1))
     squares = (diagram.confidence - diagram.frequency) ** 2, (diagram.frequency - base[..., None]) ** 2
-    parts = (np.where(nothing, np.nan, np.nansum(share * x, -1)) for x in squares)
-    return Murphy(*parts, base * (1 - base))
+    reliability, resolution = (np.where(nothing, np.nan, np.nansum(share * x, -1)) for x in squares)
+    return Murphy(reliability, resolution, base * (1 - base))
 
 
 def columns(classes: tuple[str, ...]) -> tuple[str, ...]:
