@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import zlib
 from collections.abc import Mapping, Sequence
 
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bal import devices, metrics
+from bal.acquisitions import BALD, Entropy
 from bal.moments import TINY, posterior
 from bal.question import Question, asking
 from bal.regions import Regions
@@ -21,37 +23,68 @@ ROOM = 1024  # labelled pixels for the calibrator are padded to this times a pow
 CAP = 2**15  # of them at most; of more, a stratified subsample
 
 
-@jax.jit
-def _tally(model: Model, x: Array, size: Array, label: Array) -> metrics.Tally:
-    """The sums of every image of a batch, after and before calibration."""
-    moments = posterior(model, x, size)
-    raw = moments.mean_p if model.calibrator.on == "pooled" else posterior(_uncalibrated(model), x, size).mean_p
-    return metrics.tally_images(moments.predictive, raw, label)
+@functools.partial(jax.jit, static_argnames=("scores",))
+def _tally(model: Model, scores: tuple[Acquisition, ...], x: Array, size: Array, label: Array) -> metrics.Tally:
+    """The sums of every image of a batch, after and before calibration, and how each score finds errors."""
+
+    def wanted(moments: Moments) -> tuple[Array, Array, Array]:
+        return moments.predictive, moments.mean_p, jnp.stack([score(moments) for score in scores], -1)
+
+    needs = tuple({name for score in scores for name in score.needs})
+    calibrated, raw, found = posterior(model, x, size, needs, then=wanted)
+    if model.calibrator.on == "members":
+        raw = posterior(_uncalibrated(model), x, size).mean_p
+    return metrics.tally_images(calibrated, raw, label, found)
+
+
+def scores_of(acquisition: Acquisition | None) -> tuple[Acquisition, ...]:
+    """The scores whose errors found are counted, in the order of `summary.SCORES`.
+
+    The run's acquisition is left out where it is one of the others, looks at nothing, or has to learn first.
+    """
+    always = Entropy(), BALD()
+    if acquisition is None or not acquisition.needs or acquisition in always or hasattr(acquisition, "learn"):
+        return always
+    return *always, acquisition
 
 
 def _uncalibrated(model: Model) -> Model:
     return dataclasses.replace(model, state=model.calibrator.init(model.net.classes))
 
 
-def tally(model: Model, source: Source, ids: Sequence[str], watch: Watch | None = None) -> metrics.Tally:
+def tally(
+    model: Model,
+    source: Source,
+    ids: Sequence[str],
+    watch: Watch | None = None,
+    acquisition: Acquisition | None = None,
+) -> metrics.Tally:
     """Compares a model with the masks of whole images, streamed.
 
     Args:
         model: a posterior with its calibrator.
         source, ids: labelled images.
         watch: called with the images done and in all.
+        acquisition: a score to judge beside predictive entropy and mutual information.
 
     Returns:
         The sums of `bal.metrics`, which add up over disjoint sets of images.
     """
-    return metrics.total(tally_each(model, source, ids, watch))
+    return metrics.total(tally_each(model, source, ids, watch, acquisition))
 
 
-def tally_each(model: Model, source: Source, ids: Sequence[str], watch: Watch | None = None) -> metrics.Tally:
+def tally_each(
+    model: Model,
+    source: Source,
+    ids: Sequence[str],
+    watch: Watch | None = None,
+    acquisition: Acquisition | None = None,
+) -> metrics.Tally:
     """As `tally`, but the sums of every image: each field has a leading axis [N], in the order of `ids`."""
-    each, done = metrics.zeros(len(source.classes), len(ids)), 0
+    scores = scores_of(acquisition)
+    each, done = metrics.zeros(len(source.classes), len(ids), scores=len(scores)), 0
     results = (
-        (loaded, _tally(model, loaded.image, loaded.size, loaded.label))
+        (loaded, _tally(model, scores, loaded.image, loaded.size, loaded.label))
         for loaded in load(source, ids, stride(model), labels=True)
     )
     for loaded, batch in one_behind(results):

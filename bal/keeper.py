@@ -164,5 +164,6 @@ class Keeper:
             to_dict(self.lab.config),
             self.lab.source.classes,
             bins,
+            intervals.around(tally, self.lab.source.classes),
         )
         write_whole(self.folder.diagrams, report.reliability_png(bins, self.lab.source.classes))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bal import metrics
+from bal import summary
 from bal.config import Config
 from bal.regions import COUNTED, Regions, lay_out, price
 from bal.types import BadInput, Key, Model, Net, Params, Source
@@ -40,7 +40,7 @@ def open_lab(config: Config) -> Lab:
     source = config.source.open()
     config.loss.check(len(source.classes))
     getattr(config.annotator, "check", lambda source: None)(source)
-    metrics.columns(source.classes)
+    summary.columns(source.classes)
     regions = lay_out(config.unit, source.pool, [source.shape(id) for id in source.pool], source.image)
     costs = price(regions, config.cost, config.effort)
     if config.budget > costs.sum(dtype=np.float64) and config.cost != "effort":  # nobody knows what that will cost

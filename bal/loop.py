@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bal import ask, evaluate, intervals, metrics, trust, unbiased
+from bal import ask, evaluate, intervals, metrics, summary, trust, unbiased
 from bal.ask import Findings
 from bal.config import Config, dump_yaml
 from bal.hindsight import look
@@ -140,7 +140,7 @@ def evaluate_all(lab: Lab, model: Model, round: int, watch: Watch) -> metrics.Ta
     """Compares the model with the masks of the test images: a tally of each, [N, …]."""
     tell = partial(_tell, watch, round, "evaluate")
     tell(0, len(lab.source.test))
-    return evaluate.tally_each(model, lab.source, lab.source.test, tell)
+    return evaluate.tally_each(model, lab.source, lab.source.test, tell, lab.config.acq)
 
 
 def start_set(lab: Lab, pool: Pool) -> Purchase:
@@ -225,7 +225,7 @@ def describe(
         "cost": pool.spent,
         "regions_audit": int((pool.lot == AUDIT).sum()),
         "steered_share": steered / max(sum(q["cost"] for q in bought), 1e-9),
-        **metrics.summary(metrics.total(tally), lab.source.classes),
+        **summary.summary(metrics.total(tally), lab.source.classes),
         **intervals.columns(tally, lab.source.classes),
         "temperature": float("nan"),
         **model.calibrator.summary(model.state),

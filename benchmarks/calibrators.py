@@ -29,11 +29,12 @@ from bal import Config, devices, evaluate, intervals, loop
 from bal.calibrators import CALIBRATORS, Temperature
 from bal.config import load
 from bal.lab import Lab, open_lab
-from bal.metrics import Tally, summary, tally_batch, total
+from bal.metrics import Tally, tally_batch, total
 from bal.moments import TINY
 from bal.pool import AUDIT, empty
 from bal.score import load as load_images
 from bal.score import stride
+from bal.summary import summary
 from bal.types import Model
 
 NAME = "calibrators"
@@ -161,27 +162,13 @@ def judge(classes: tuple[str, ...], images: list, calibrator: Any, evidence: Gat
     row: dict[str, Any] = {"images": len(images), "seconds": time.perf_counter() - began}
     tallies = [jax.device_get(compare(calibrator, state, *image)) for image in images]
     each = Tally(*(np.stack(field).astype(np.float64) for field in zip(*tallies, strict=True)))
-    drawn, found = intervals.draw(each, classes).values, values(each, classes)
+    drawn, found = intervals.draw(each, classes).values, summary(total(each), classes)
     for metric in SHOWN:
-        after, before = (pick(drawn, metric, version, classes) for version in ("", "_raw"))
-        low, high = intervals.percentiles(after - before)
+        low, high = intervals.percentiles(drawn[metric] - drawn[f"{metric}_raw"])
         row |= {metric: found[metric], f"{metric}_raw": found[f"{metric}_raw"]}
         row |= {f"{metric}_change_low": float(low), f"{metric}_change_high": float(high)}
     row |= {f"iou_{c}": found[f"iou_{c}"] for c in classes[1:]}
     return row | {"summary": dict(calibrator.summary(state))}
-
-
-def values(each: Tally, classes: tuple[str, ...]) -> dict[str, float]:
-    """The metrics of all images, with the mean ECE over classes."""
-    found = summary(total(each), classes)
-    return found | {f"ece_classes{v}": float(pick(found, "ece_classes", v, classes)) for v in ("", "_raw")}
-
-
-def pick(found: dict[str, Any], metric: str, version: str, classes: tuple[str, ...]) -> Any:
-    """A metric by name; `ece_classes` is the mean over the classes (Kull et al. 2019, classwise ECE)."""
-    if metric == "ece_classes":
-        return np.mean([found[f"ece_{c}{version}"] for c in classes], axis=0)
-    return found[f"{metric}{version}"]
 
 
 def table() -> str:

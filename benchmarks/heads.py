@@ -23,7 +23,7 @@ import numpy as np
 import rows
 import tyro
 
-from bal import Config, devices, evaluate, metrics
+from bal import Config, devices, evaluate, summary
 from bal.acquisitions import BALD, Entropy
 from bal.detection import auroc
 from bal.heads import BatchEnsemble, DeepEnsemble, LastLayerLaplace, LastLayerSVI, MCDropout
@@ -114,10 +114,10 @@ def judge(lab: Lab, pool: Pool, versions: list[Head]) -> Iterator[dict[str, Any]
     seconds = time.perf_counter() - began
     for head in versions:
         model = evaluate.calibrate(dataclasses.replace(fitted, head=head), lab.source, lab.regions, pool.bought(AUDIT))
-        summary = metrics.summary(evaluate.tally(model, lab.source, lab.source.test), lab.source.classes)
+        found = summary.summary(evaluate.tally(model, lab.source, lab.source.test), lab.source.classes)
         yield {
             "samples": head.samples,
-            **{name: float(summary[name]) for name in KEPT},
+            **{name: float(found[name]) for name in KEPT},
             **model.calibrator.summary(model.state),
             **detection(model, lab),
             "seconds_fit": seconds,

@@ -1,4 +1,4 @@
-"""Bootstrap intervals against resampling by hand, Murphy's decomposition, and bins of equal mass."""
+"""Bootstrap intervals against resampling by hand."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from test_metrics import NAMES, example
+from test_metrics import NAMES, example, scores
 
-from bal import metrics
-from bal.intervals import bands, columns, decompose, draw, equal_mass_ece
-from bal.metrics import Reliability, tally_images
+from bal import metrics, summary
+from bal.intervals import bands, columns, draw
+from bal.metrics import tally_images
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +19,9 @@ def each() -> metrics.Tally:
     batches = [example(seed) for seed in range(2)]
     calibrated, raw, label = (np.concatenate(x)[[0, 1, 2, 4, 5, 6, 7]] for x in zip(*batches, strict=True))
     label[5] = np.where(label[5] == metrics.IGNORE, metrics.IGNORE, 0)
-    zeros = metrics.zeros(3, 7)
-    return metrics.Tally(*(z + np.asarray(t) for z, t in zip(zeros, tally_images(calibrated, raw, label), strict=True)))
+    zeros = metrics.zeros(3, 7, scores=2)
+    tallies = tally_images(calibrated, raw, label, scores(calibrated, raw))
+    return metrics.Tally(*(z + np.asarray(t) for z, t in zip(zeros, tallies, strict=True)))
 
 
 def pick(each: metrics.Tally, rows: np.ndarray) -> metrics.Tally:
@@ -39,19 +40,19 @@ def test_every_draw_is_the_summary_of_its_images(each):
     times = np.random.default_rng(3).multinomial(7, np.full(7, 1 / 7), 5)
     for d, k in enumerate(times):
         sums = pick(each, np.repeat(np.arange(7), k))
-        expected = metrics.summary(sums, NAMES)
+        expected = summary.summary(sums, NAMES)
         for name, values in found.values.items():
             np.testing.assert_allclose(values[d], expected[name], rtol=1e-9, err_msg=name)
-        frequency = [diagram.frequency for diagram in metrics.reliability(sums, NAMES).values()]
+        frequency = [diagram.frequency for diagram in summary.reliability(sums, NAMES).values()]
         np.testing.assert_allclose(found.frequency[d].reshape(8, -1), frequency, rtol=1e-9)
 
 
 def test_columns_bracket_the_estimate(each):
-    row, summary = columns(each, NAMES), metrics.summary(metrics.total(each), NAMES)
+    row, found = columns(each, NAMES), summary.summary(metrics.total(each), NAMES)
     assert list(row)[:2] == ["iou_background_low", "iou_background_high"]
-    assert len(row) == 2 * (3 + 4)
-    for name in ("iou_curve_1", "nll", "nll_raw", "ece_foreground_raw"):
-        assert row[f"{name}_low"] < summary[name] < row[f"{name}_high"], name
+    assert len(row) == 2 * (3 + 4 + 4)
+    for name in ("iou_curve_1", "nll", "nll_raw", "ece_foreground_raw", "auroc_bald", "aurc_entropy"):
+        assert row[f"{name}_low"] < found[name] < row[f"{name}_high"], name
     assert row == columns(each, NAMES)
 
 
@@ -67,39 +68,9 @@ def test_one_image_has_no_interval(each):
 
 def test_bands_hold_the_frequencies(each):
     found = bands(each, NAMES)
-    assert list(found) == list(metrics.reliability(metrics.total(each), NAMES))
+    assert list(found) == list(summary.reliability(metrics.total(each), NAMES))
     for name, band in found.items():
         some = ~np.isnan(band.low)
         assert some.any(), name
         assert (band.low[some] <= band.frequency[some] + 1e-12).all(), name
         assert (band.frequency[some] <= band.high[some] + 1e-12).all(), name
-
-
-def test_the_parts_of_a_brier_score_by_hand():
-    """Two values of p, 0.2 and 0.8, on 10 pixels each, of which 1 and 7 are events."""
-    count, p, o = np.array([10, 0, 10]), np.array([0.2, np.nan, 0.8]), np.array([0.1, np.nan, 0.7])
-    parts = decompose(Reliability(count, p, o))
-    np.testing.assert_allclose(parts, (0.01, 0.09, 0.24))
-    brier = (1 * 0.8**2 + 9 * 0.2**2 + 7 * 0.2**2 + 3 * 0.8**2) / 20
-    np.testing.assert_allclose(parts.reliability - parts.resolution + parts.uncertainty, brier)
-    assert all(math.isnan(x) for x in decompose(Reliability(0 * count, p * np.nan, o * np.nan)))
-
-
-def test_the_parts_nearly_add_up_in_bins(each):
-    diagram = metrics.reliability(metrics.total(each), NAMES)["curve_1"]
-    parts = decompose(diagram)
-    calibrated, _, label = example()
-    some = label != metrics.IGNORE
-    brier = np.mean((calibrated[some][:, 1] - (label[some] == 1)) ** 2)
-    assert abs(parts.reliability - parts.resolution + parts.uncertainty - brier) < 0.02
-
-
-def test_bins_of_equal_mass():
-    rng = np.random.default_rng(0)
-    p = rng.beta(0.3, 3, 3000)
-    event = rng.random(3000) < p**1.5
-    parts = np.array_split(np.argsort(p), 15)
-    naive = sum(len(k) / 3000 * abs(p[k].mean() - event[k].mean()) for k in parts)
-    np.testing.assert_allclose(equal_mass_ece(p, event), naive, rtol=1e-12)
-    np.testing.assert_allclose(equal_mass_ece(np.full(100, 0.3), np.arange(100) < 50), 0.2)
-    assert math.isnan(equal_mass_ece(np.zeros(0), np.zeros(0)))

@@ -26,8 +26,9 @@ from bal.types import NOTHING
 from bal.units import Tile
 
 ISSUE = {"round", "regions", "pixels", "cost", "steered_share", "ece_foreground", "nll", "brier", "temperature"}
+ISSUE |= {"ece_mass_foreground", "ece_classes", "auroc_bald", "auroc_entropy", "aurc_bald", "aurc_entropy"}
 SECONDS = {"seconds_fit", "seconds_score"}
-PER_CLASS = ("iou", "f1", "iou_image", "ece")
+PER_CLASS = ("iou", "f1", "iou_image", "ece", "brier_reliability", "brier_resolution", "brier_uncertainty")
 
 
 @pytest.fixture(scope="module")

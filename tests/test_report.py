@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bal import report
+from bal import intervals, metrics, report, summary
 from bal.report import Panel, plots
 from bal.report import reliability as diagrams
+from bal.report.columns import meaning
 from bal.types import IGNORE
 
 LOG = ("background", "curve_1", "curve_2")
@@ -174,6 +175,45 @@ def test_a_usual_run(tmp_path, usual):
     assert "Cost is counted in pixels." in text
     assert reader.tags.count("svg") == 2 + 4 + 4 * 4
     assert all(f"var(--policy-{p})" in raw for p in ("start", "steered", "random", "audit"))
+
+
+def judged(row):
+    """A row with what the test images say of calibration and of errors, no two numbers alike; and the intervals."""
+    names = [f"brier_{part}_{c}" for part in ("reliability", "resolution") for c in ("foreground", *LOG)]
+    names += [*(f"ece_{c}" for c in ("foreground", *LOG)), "ece_classes", "ece_mass_foreground"]
+    names = [name + version for name in names for version in ("", "_raw")]
+    names += [f"brier_uncertainty_{c}" for c in ("foreground", *LOG)] + ["error_rate"]
+    scores = [f"{metric}_{score}" for score in ("entropy", "bald") for metric in ("auroc", "aurc")]
+    row = row | {name: 0.2001 + 0.0103 * i for i, name in enumerate((*names, *scores))}
+    around = {name: (row[name] - 0.0017, row[name] + 0.0019) for name in names if name != "error_rate"}
+    ends = zip(("_low", "_high"), (-0.0517, 0.0519), strict=True)
+    return row | {f"{name}{end}": row[name] + by for end, by in ends for name in scores}, names, scores, around
+
+
+def test_calibration_and_errors_found(tmp_path, usual):
+    row, names, scores, around = judged(usual[0][-1])
+    out = tmp_path / "report.html"
+    report.write(out, [*usual[0][:-1], row], *usual[1:], around)
+    _, _, text = read(out)
+    for name in names:
+        assert f"{row[name]:.4f}" in text, name
+    for name, (low, high) in around.items():
+        assert f"{low:.4f} … {high:.4f}" in text, name
+    for name in scores:
+        digits = 3 if name.startswith("auroc") else 4
+        assert f"{row[name]:.{digits}f}{row[name + '_low']:.{digits}f} … {row[name + '_high']:.{digits}f}" in text
+    assert "the run's acquisition" not in text
+
+
+def test_every_column_has_a_definition():
+    tally = metrics.zeros(len(LOG), 3, scores=3)
+    found = [*summary.summary(metrics.total(tally), LOG), *intervals.columns(tally, LOG)]
+    assert len(found) == len(set(found))
+    nameless = meaning("what is this", LOG)
+    assert not [name for name in found if meaning(name, LOG) == nameless]
+    assert "“ink”" in meaning("brier_resolution_ink_raw", ("paper", "ink"))
+    assert "“foreground”" in meaning("brier_uncertainty_foreground", LOG)
+    assert "test images" in meaning("auroc_bald_low", LOG)
 
 
 def test_same_input_same_bytes_and_quick(tmp_path, usual):

@@ -14,6 +14,10 @@ _GAP = (
     "mean gap between predicted probability and observed frequency over bins of probability, "
     "weighted by the pixels in each. 0 is perfect."
 )
+_BRIER = (
+    "Brier score = reliability − resolution + uncertainty, but for what varies inside bins; "
+    f"that of the foreground is over the pixels where it was at least {CANDIDATE} before calibration."
+)
 _FIXED = {
     "round": "How many purchases had been made after the start set when this model was trained.",
     "regions": "Regions labelled so far, the start set included.",
@@ -26,6 +30,10 @@ _FIXED = {
     "nll": "Negative log-likelihood of the true class, mean over the labelled test pixels, in nats. Lower is better.",
     "brier": "Brier score: squared distance between the predicted probabilities and the truth, "
     "mean over the labelled test pixels. Lower is better.",
+    "ece_classes": "Mean over all classes of the expected calibration error of the probability of each "
+    f"(class-wise ECE): {_GAP}",
+    "ece_mass_foreground": "As ece_foreground, over bins of equally many pixels instead of equally wide ones.",
+    "error_rate": "Share of the labelled test pixels whose most likely class is wrong. What aurc_… would be by chance.",
     "iou_all_background": "Background IoU of a model that never predicts anything but background. "
     "A model below it is worse than nothing on that class.",
     "trust_share": "Share of the next purchase that the score has earned by finding errors on the audited regions; "
@@ -56,8 +64,27 @@ _PER_CLASS = {
     "Not the same quantity as the pooled one, and neither bounds the other.",
     "iou_": "IoU of “{}”, pooled: one confusion matrix over all test pixels. "
     "Intersection ÷ union of prediction and truth.",
+    "brier_reliability_": "Reliability term of the Brier score of “{}” against the rest: squared gap between predicted "
+    "probability and observed frequency over bins, weighted by their pixels. 0 is perfect. " + _BRIER,
+    "brier_resolution_": "Resolution term of the Brier score of “{}” against the rest: squared difference of the "
+    "frequency observed in a bin and in all pixels, weighted by the pixels in each. Higher is better. " + _BRIER,
+    "brier_uncertainty_": "Uncertainty term of the Brier score of “{}” against the rest: f (1 − f) for a share f "
+    "of the pixels, whatever is predicted. " + _BRIER,
     "f1_": "F1 (Dice) of “{}”, pooled over all test pixels. Equals 2·IoU ÷ (1 + IoU).",
     "ece_": f"Expected calibration error of the predicted probability of “{{}}”: {_GAP}",
+}
+
+
+_SCORES = {
+    "entropy": "the predictive entropy (after calibration)",
+    "bald": "the mutual information",
+    "acquisition": "the acquisition that the run follows",
+}
+_RANKS = {
+    "auroc_": "How often {} of a wrongly predicted test pixel exceeds that of a rightly predicted one; 0.5 is chance. "
+    "Empty where the score is negative anywhere.",
+    "aurc_": "Error rate among the test pixels where {} is lowest, averaged over all shares of them (area under the "
+    "risk–coverage curve). Lower is better; error_rate is chance.",
 }
 
 
@@ -100,8 +127,12 @@ def meaning(column: str, classes: Sequence[str]) -> str:
         before = meaning(column.removesuffix("_raw"), classes)
         return f"Before calibration. {before}" if before else ""
     for prefix, text in _PER_CLASS.items():
-        if column.startswith(prefix) and column.removeprefix(prefix) in classes:
+        known = (*classes, "foreground") if prefix.startswith("brier_") else classes
+        if column.startswith(prefix) and column.removeprefix(prefix) in known:
             return text.format(column.removeprefix(prefix))
+    for prefix, text in _RANKS.items():
+        if column.startswith(prefix) and column.removeprefix(prefix) in _SCORES:
+            return text.format(_SCORES[column.removeprefix(prefix)])
     if column.startswith("seconds_"):
         return f"Seconds spent on “{column.removeprefix('seconds_')}”."
     return "Recorded by an extension, for instance by the calibrator."

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from bal.regions import COUNTED
-from bal.report import plots, spending, tables
+from bal.report import calibration, plots, spending, tables
 from bal.report.columns import Row, count, number
 from bal.report.gallery import gallery, touched
 from bal.report.images import Panel
@@ -33,6 +33,7 @@ def write(
     config: Mapping,
     classes: tuple[str, ...],
     bins: Mapping | None = None,
+    around: Mapping[str, tuple[float, float]] | None = None,
 ) -> None:
     """Writes the report of a run to `out`, whole or not at all.
 
@@ -45,13 +46,14 @@ def write(
         classes: names; class 0 is the background.
         bins: "foreground" and class names → {"raw", "calibrated"} → (count, confidence, frequency) of each bin,
             and perhaps (…, low, high), the interval of the frequency.
+        around: column of curve.csv → its interval in the newest round.
 
     Raises:
         ValueError: there is no row.
     """
     if not rows:
         raise ValueError("a report needs at least one row of curve.csv; call it after the first round")
-    text = page(rows, queries, panels, config, classes, bins)
+    text = page(rows, queries, panels, config, classes, bins, around)
     handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -70,6 +72,7 @@ def page(
     config: Mapping,
     classes: tuple[str, ...],
     bins: Mapping | None = None,
+    around: Mapping[str, tuple[float, float]] | None = None,
 ) -> str:
     """The HTML of `write`: a pure function of its arguments."""
     styles = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
@@ -86,10 +89,14 @@ def page(
         + tables.query_list(queries),
         _section("Where the money went", _MONEY, _card(tables.purchases(queries))),
         *(_section(*what, _card(found)) for what, found in _spending(queries, classes) if found),
-        _section("How far has the score earned trust?", _GATE, _card(told))
-        if (told := tables.trust_table(rows, classes))
+        _section("How far has the score earned trust?", _GATE, _cards(tables.trust_table(rows, classes), found))
+        if (found := calibration.errors_found(rows)) or "trust_share" in rows[-1]
         else "",
-        _section("Can its probabilities be trusted?", _TRUST, _card(tables.round_table(rows)))
+        _section(
+            "Can its probabilities be trusted?",
+            _TRUST,
+            _cards(tables.round_table(rows), calibration.class_calibration(rows[-1], classes, around or {})),
+        )
         + _reliability(bins or {}, classes),
         _section("Time spent", _TIME, _card(tables.times(rows))),
         "<h2>Small print</h2>",
@@ -199,6 +206,10 @@ def _spending(queries: Sequence[Mapping], classes: Sequence[str]) -> list[tuple[
 
 def _card(body: str) -> str:
     return f'<div class="card">{body}</div>'
+
+
+def _cards(*bodies: str) -> str:
+    return '<div class="grid">' + "".join(_card(body) for body in bodies if body) + "</div>"
 
 
 def _curves(rows: Sequence[Row], classes: Sequence[str]) -> str:
