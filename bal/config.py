@@ -16,7 +16,7 @@ import yaml
 from bal import extensions
 from bal.acquisitions import BALD
 from bal.annotators import Oracle
-from bal.calibrators import Temperature
+from bal.calibrators import ClassTemperature
 from bal.devices import AUTO, Execution
 from bal.extensions import SLOTS
 from bal.heads import DeepEnsemble
@@ -55,7 +55,7 @@ class Config:
     """What one query asks about."""
     selector: Selector = TopK()
     """How scores, costs and a budget become a purchase."""
-    calibrator: Calibrator = Temperature()
+    calibrator: Calibrator = ClassTemperature()
     """What makes the probabilities honest, fitted on the audited labels."""
     annotator: Annotator = Oracle()
     """Who answers a query."""

@@ -203,7 +203,7 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], left_out: in
     table = Table(
         title="IoU over all test pixels" + (" (mean over images)" if images else "") + more,
         caption=f"Predicting {names[0]} everywhere: IoU {rows[-1]['iou_all_background']:.3f} on it, 0 on the rest.\n"
-        "fg ECE: calibration error of the foreground, before→after; T: temperature.",
+        "fg ECE: calibration error of the foreground, before→after calibration; T: temperature, mean over classes.",
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,

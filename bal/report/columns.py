@@ -25,8 +25,8 @@ _FIXED = {
     "cost": "Labelling cost so far, in the units of the cost model named in the configuration.",
     "regions_audit": "Regions among them drawn at random and kept for calibration; no model is trained on them.",
     "steered_share": "Share of the newest purchase that followed the acquisition score; the rest was drawn at random.",
-    "temperature": "What the logits are divided by before they become probabilities. "
-    "Above 1: the raw model was over-confident.",
+    "temperature": "What the logits are divided by before they become probabilities; the geometric mean where each "
+    "class has its own. Above 1: the raw model was over-confident.",
     "nll": "Negative log-likelihood of the true class, mean over the labelled test pixels, in nats. Lower is better.",
     "brier": "Brier score: squared distance between the predicted probabilities and the truth, "
     "mean over the labelled test pixels. Lower is better.",
@@ -133,6 +133,8 @@ def meaning(column: str, classes: Sequence[str]) -> str:
     for prefix, text in _RANKS.items():
         if column.startswith(prefix) and column.removeprefix(prefix) in _SCORES:
             return text.format(_SCORES[column.removeprefix(prefix)])
+    if column.startswith("temperature_") and (k := column.removeprefix("temperature_")).isdigit():
+        return f"The temperature of the pixels whose most likely class is “{classes[int(k)]}”."
     if column.startswith("seconds_"):
         return f"Seconds spent on “{column.removeprefix('seconds_')}”."
     return "Recorded by an extension, for instance by the calibrator."
