@@ -53,7 +53,7 @@ def fold(running: dict[str, Array], p: Array, logp: Array, s: Array | int, q: Ar
         "mean_p": lambda: p,
         "mean_plogp": lambda: p * jnp.maximum(logp, jnp.log(TINY)),
         "votes": lambda: jax.nn.one_hot(jnp.argmax(logp, 0), len(p), axis=0, dtype=p.dtype),
-        "mean_qlogq": lambda: (1 - p) * jnp.log(jnp.maximum(1 - p, TINY)),
+        "mean_qlogq": lambda: jnp.maximum(1 - p, 0) * jnp.log(jnp.maximum(1 - p, TINY)),
         "var_p": lambda: (p - running["mean_p"]) * (p - running["mean_p"]) * (s * share),
     }
     if q is not None:
@@ -138,15 +138,15 @@ def _fold_samples(
     cache = model.head.prepare(model.net, params, x, size)
     first = jax.lax.axis_index(devices.MEMBERS) if how.shards > 1 else 0
 
-    def name(i: Array | int) -> Array | int:
+    def which(i: Array | int) -> Array | int:
         return first + i * how.shards
 
     def logits(i: Array | int) -> Array:
-        return model.head.logits(cells, params, cache, name(i))
+        return model.head.logits(cells, params, cache, which(i))
 
     def add(i: Array | int, running: dict[str, Array], sample: Array) -> dict[str, Array]:
         z = jnp.moveaxis(sample, -1, 0).reshape(classes, -1)  # [C, …]
-        q = None if targets is None else targets[name(i)]
+        q = None if targets is None else targets[which(i)]
         return in_blocks(lambda old, z: fold(old, *_log_probs(model, z), i, q), running, z)
 
     *shape, classes = jax.eval_shape(logits, 0).shape

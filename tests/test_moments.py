@@ -19,7 +19,7 @@ from bal.devices import Execution
 from bal.heads import DeepEnsemble, MCDropout
 from bal.heads.function import FunctionHead
 from bal.moments import OPTIONAL, in_blocks, posterior
-from bal.types import Model, Moments
+from bal.types import BadInput, Model, Moments
 
 SHAPE = (1, 2, 3)  # B, H, W
 WARM = TemperatureState(jnp.float32(2.5))
@@ -36,12 +36,20 @@ def _pick(params, x, s):
     return params[s]
 
 
-def folded(logits: np.ndarray, calibrator=None, state=None, needs=OPTIONAL) -> Moments:
+def aims(samples: int, classes: int, scale: float = 3.0) -> np.ndarray:
+    """[S, T, C] what samples might say of five targets, each sample something else."""
+    rng = np.random.default_rng(samples)
+    return softmax(scale * rng.standard_normal((samples, 5, classes))).astype(np.float32)
+
+
+def folded(logits: np.ndarray, calibrator=None, state=None, needs=OPTIONAL, targets=None) -> Moments:
     """The moments of samples with these logits [S, B, H, W, C]."""
+    if "joint" in needs and targets is None:
+        targets = aims(len(logits), logits.shape[-1])
     calibrator = calibrator or Identity()
     state = calibrator.init(logits.shape[-1]) if state is None else state
     model = Model(pick(len(logits)), None, jnp.asarray(logits), calibrator, state)
-    return ask_posterior(model, jnp.zeros((*SHAPE, 1)), needs=needs)
+    return ask_posterior(model, jnp.zeros((*SHAPE, 1)), needs=needs, targets=targets)
 
 
 @st.composite
@@ -64,6 +72,11 @@ def test_folding_equals_the_formula(logits):
     np.testing.assert_allclose(moments.predictive, p.mean(0), atol=1e-5)
     np.testing.assert_allclose(moments.mean_plogp, plogp.mean(0), atol=1e-5)
     np.testing.assert_allclose(moments.var_p, p.var(0), atol=1e-6)
+    q = 1 - p
+    qlogq = np.where(q > 0, q * np.log(np.where(q > 0, q, 1.0)), 0.0)
+    np.testing.assert_allclose(moments.mean_qlogq, qlogq.mean(0), atol=1e-5)
+    joint = np.einsum("sbhwy,stz->bhwytz", p, aims(len(p), p.shape[-1])) / len(p)
+    np.testing.assert_allclose(moments.joint, joint.reshape(*SHAPE, -1), atol=1e-6)
     np.testing.assert_allclose(np.asarray(moments.predictive).sum(-1), 1.0, atol=1e-5)
     votes = np.eye(logits.shape[-1])[logits.argmax(-1)].mean(0)
     clear = (np.sort(logits)[..., -1] - np.sort(logits)[..., -2] > 1e-3).all(0)  # rounding may break a near tie
@@ -75,7 +88,10 @@ def test_folding_equals_the_formula(logits):
 @settings(max_examples=40)
 def test_pool_then_calibrate_and_calibrate_then_pool(logits):
     pooled = folded(logits, Temperature(on="pooled"), WARM, needs=())
-    members = folded(logits, Temperature(on="members"), WARM, needs=())
+    members = folded(logits, Temperature(on="members"), WARM, needs=("joint",))
+    q = aims(len(logits), logits.shape[-1])
+    joint = np.einsum("sbhwy,stz->bhwytz", softmax(logits / 2.5), q) / len(q)
+    np.testing.assert_allclose(members.joint, joint.reshape(*SHAPE, -1), atol=1e-6)
     mean = np.maximum(softmax(logits).mean(0), np.finfo(np.float32).tiny)
     np.testing.assert_allclose(pooled.mean_p, softmax(logits).mean(0), atol=1e-5)
     np.testing.assert_allclose(pooled.predictive, softmax(np.log(mean) / 2.5), atol=1e-5)
@@ -92,11 +108,18 @@ def test_the_mean_is_of_probabilities_not_of_logits():
 
 def test_nothing_is_folded_that_nobody_needs():
     logits = np.zeros((3, *SHAPE, 2), np.float32)
-    for needs in ((), ("predictive",), ("mean_p", "mean_plogp"), ("votes",)):
+    for needs in ((), ("predictive",), ("mean_p", "mean_plogp"), ("votes",), ("mean_qlogq", "joint")):
         moments = folded(logits, needs=needs)
         for name in OPTIONAL:
             assert (getattr(moments, name) is not None) == (name in needs)
     assert set(OPTIONAL) | {"predictive", "mean_p"} == set(Moments._fields)
+
+
+@pytest.mark.parametrize("targets", [None, np.ones((2, 5, 2)), np.ones((3, 2))], ids=["none", "samples", "axes"])
+def test_a_joint_moment_needs_targets_of_every_sample(targets):
+    model = Model(pick(3), None, jnp.zeros((3, *SHAPE, 2)), Identity(), Identity().init(2))
+    with pytest.raises(BadInput, match=r"needs targets \[3, T, C\]"):
+        posterior(model, jnp.zeros((*SHAPE, 1)), needs=("joint",), targets=targets)
 
 
 def test_half_precision_logits_are_folded_in_single_precision():
@@ -120,7 +143,8 @@ def test_memory_does_not_grow_with_samples(few, net):
 
     def temporary(head) -> int:
         params = jax.eval_shape(lambda key: head.init(net, key), jax.random.key(0))
-        lowered = ask_posterior.lower(Model(head, net, params, Identity(), Identity().init(3)), x, needs=OPTIONAL)
+        model = Model(head, net, params, Identity(), Identity().init(3))
+        lowered = ask_posterior.lower(model, x, needs=OPTIONAL, targets=aims(head.samples, 3))
         return lowered.compile().memory_analysis().temp_size_in_bytes
 
     many = MCDropout(samples=32) if isinstance(few, MCDropout) else DeepEnsemble(32)
@@ -131,9 +155,9 @@ def test_memory_does_not_grow_with_samples(few, net):
 @pytest.mark.parametrize("samples", ["unroll", "vmap", "shard"])
 def test_every_way_to_execute_samples_gives_the_same_moments(asked, samples):
     x, size = bucketed([np.full((n, 15, 1), 0.3 * n, np.float32) for n in (9, 16)], (16, 16), fill=0.0)
-    one_by_one = dataclasses.replace(asked, execution=Execution("map"))
-    expected = ask_posterior(one_by_one, x, size, needs=OPTIONAL)
-    found = ask_posterior(dataclasses.replace(asked, execution=Execution(samples)), x, size, needs=OPTIONAL)
+    every = {"needs": OPTIONAL, "targets": aims(asked.head.samples, 3)}
+    expected = ask_posterior(dataclasses.replace(asked, execution=Execution("map")), x, size, **every)
+    found = ask_posterior(dataclasses.replace(asked, execution=Execution(samples)), x, size, **every)
     for name, moment in expected._asdict().items():
         np.testing.assert_allclose(getattr(found, name), moment, atol=1e-6, err_msg=name)
     assert np.ptp(expected.mean_p) > 0

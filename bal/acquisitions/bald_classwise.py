@@ -40,5 +40,5 @@ class BALDClasswise:
         assert moments.mean_plogp is not None
         assert moments.mean_qlogq is not None
         p = moments.mean_p
-        told = moments.mean_plogp + moments.mean_qlogq - plogp(p) - plogp(1.0 - p)
+        told = moments.mean_plogp + moments.mean_qlogq - plogp(p) - plogp(jnp.maximum(1.0 - p, 0.0))
         return jnp.maximum(told, 0.0).at[..., 0].set(0.0)
