@@ -10,6 +10,7 @@ import numpy as np
 
 from bal import extensions
 from bal.calibrators import Identity
+from bal.question import Question
 from bal.regions import Regions, lay_out
 from bal.score import Watch, score_regions
 from bal.types import (
@@ -64,11 +65,11 @@ def score_pool(
         net: the network bound to its channels and classes, as in `UNet().bind(1, 3)`; None for a FunctionHead.
         params: of the head.
         source: images by id; masks are never read.
-        acquisition: the score, by name or as an instance.
+        acquisition: the score, by name or as an instance. One that learns does so from the pool; it sees no audit.
         ids: which images; the source's pool unless given.
         unit: what a region is; tiles of 16 pixels unless given.
         calibrator, state: of the predictive probabilities; none unless given.
-        key: of the random numbers of the acquisition `random`.
+        key: of the random numbers of the acquisition `random`, and of what others learn.
         watch: called with the images done and in all.
 
     Returns:
@@ -85,7 +86,9 @@ def score_pool(
     regions = lay_out(unit, ids, [source.shape(id) for id in ids], source.image)
     model = Model(head, bound, params, calibrator, state)
     key = jax.random.key(0) if key is None else key
-    return regions, score_regions(model, source, regions, unit, asked, key, watch)
+    learn = getattr(asked, "learn", None)
+    question = Question(asked, learn(key, model, source, tuple(ids), ()) if learn else None)
+    return regions, score_regions(model, source, regions, unit, question, key, watch)
 
 
 def select(

@@ -63,6 +63,14 @@ def test_a_network_of_ours(net, params, logs, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("name", ["epig", "conformal_set_size"])
+def test_an_acquisition_that_learns_does_so_from_the_pool(square, name):
+    regions, scores = bal.score_pool(bal.FunctionHead(linear, samples=4), None, PARAMS, square, acquisition=name)
+    assert scores.shape == regions.image.shape
+    assert np.isfinite(scores).all()
+    assert scores.std() > 0
+
+
 def test_masks_are_never_read(square, monkeypatch):
     monkeypatch.delattr(Pictures, "mask")
     bal.score_pool(bal.FunctionHead(linear, 4), None, PARAMS, square)
