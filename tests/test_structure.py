@@ -24,7 +24,7 @@ LAYERS = (
     ("train", "evaluate", "score", "report", "purchase", "hindsight"),
     ("pool", "moments", "intervals"),
     ("regions", "metrics", "losses", "trust", "unbiased", *EXTENSIONS),
-    ("ranking", "detection"),
+    ("ranking", "detection", "stats"),
     ("types",),
     ("devices", "offer"),
 )  # from the top down; a module imports from layers below its own, or from its own folder
