@@ -55,6 +55,7 @@ def run_loop(
     resume: bool = False,
     overwrite: bool = False,
     watch: Watch | None = None,
+    begun: Model | None = None,
 ) -> Iterator[Record]:
     """Runs an experiment, one record a round.
 
@@ -65,23 +66,27 @@ def run_loop(
             so far are not given again.
         overwrite: delete the run in `out` first.
         watch: called often, with what is going on.
+        begun: the first record's model of a run that differs in nothing that training sees, so that the start set is
+            not fitted again. It is calibrated, judged and asked by this configuration.
 
     Returns:
         An iterator. Before it is asked for its first record everything is checked that can be without training,
         and the folder is made; a run that is then refused in its first round leaves no folder behind.
 
     Raises:
-        BadInput: the configuration, the data or the folder cannot be used.
+        BadInput: the configuration, the data, the folder or the model cannot be used.
     """
     lab = open_lab(config)
     ask.check(lab)
+    if begun and (begun.head, begun.net) != (config.head, lab.net):
+        raise BadInput("the model to begin with has another head or network than this configuration")
     folder = None if out is None else RunFolder(Path(out))
     if folder:
         folder.begin(dump_yaml(config), resume, overwrite)
-    return _rounds(lab, folder, watch or (lambda event: None))
+    return _rounds(lab, folder, watch or (lambda event: None), begun)
 
 
-def _rounds(lab: Lab, folder: RunFolder | None, watch: Watch) -> Iterator[Record]:
+def _rounds(lab: Lab, folder: RunFolder | None, watch: Watch, begun: Model | None) -> Iterator[Record]:
     """The method, one round after the other."""
     with Keeper(lab, folder) if folder else nullcontext() as keeper:
         first, pool, bought = keeper.restore() if keeper else (0, empty(lab.costs.size), [])
@@ -91,7 +96,7 @@ def _rounds(lab: Lab, folder: RunFolder | None, watch: Watch) -> Iterator[Record
                 keeper.log(bought)
         for round in range(first, lab.config.rounds + 1):
             began = time.perf_counter()
-            model = train_on(lab, pool, round, watch)
+            model = lab.model(begun.params) if begun and round == 0 else train_on(lab, pool, round, watch)
             model = evaluate.calibrate(model, lab.source, lab.regions, pool.bought(AUDIT))
             fitted = time.perf_counter()
             tally = evaluate_all(lab, model, round, watch)

@@ -25,7 +25,7 @@ LAYERS = (
     ("pool", "readings", "summary"),
     ("moments", "regions", "question", "route"),
     ("units", "metrics", "losses", "trust", "unbiased", *EXTENSIONS),
-    ("ranking", "detection", "histograms"),
+    ("ranking", "detection", "histograms", "stats"),
     ("types",),
     ("devices", "offer"),
 )  # from the top down; a module imports from layers below its own, or from its own folder
