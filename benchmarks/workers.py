@@ -42,15 +42,17 @@ def stream(work: Callable[[T], Iterator[Any]], tasks: Sequence[T], workers: int)
         while ended < len(tasks):
             try:
                 row = arrived.get(timeout=1)
-            except queue.Empty:
-                row = None
-            else:
                 ended += row is None
-            if row is not None:
-                yield row
-            if broken := next((f.exception() for f in futures if f.done() and f.exception()), None):
+                if row is not None:
+                    yield row
+            except queue.Empty:
+                pass
+            if any(future.done() and future.exception() for future in futures):
                 pool.shutdown(wait=True, cancel_futures=True)
-                raise broken
+                break
+        for future in futures:
+            if not future.cancelled():
+                future.result()
 
 
 def _prepare(arrived: Any, shares: Any) -> None:

@@ -19,6 +19,7 @@ from bal.acquisitions import ACQUISITIONS
 from bal.annotators import Oracle
 from bal.config import load
 from bal.heads import HEADS
+from bal.loop import train_on
 from bal.losses import Loss
 from bal.selectors import Power, Softmax
 from bal.sources import Folder
@@ -195,6 +196,19 @@ def test_what_cannot_be_run_is_refused_before_anything_is_done(changes, message,
 
 
 # What is looked at
+
+
+def test_a_run_may_begin_with_the_start_of_another(monkeypatch):
+    other = next(iter(run_loop(tiny(acq=ACQUISITIONS["entropy"]()))))
+    whole = run(tiny())
+    fitted = []
+    monkeypatch.setattr("bal.loop.train_on", lambda *args: fitted.append(args[2]) or train_on(*args))
+    shared = list(run_loop(tiny(), begun=other.model))
+    assert fitted == [1, 2]
+    assert ledger(shared) == ledger(whole)
+    assert metrics_of([r.row for r in shared]) == metrics_of([r.row for r in whole])
+    with pytest.raises(BadInput, match="another head"):
+        run_loop(tiny(head=HEADS["mc_dropout"](samples=3)), begun=other.model)
 
 
 def test_random_never_looks_at_the_pool(tmp_path):

@@ -59,7 +59,7 @@ def acquisition_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
                 ends.append((finite[-1], f"{printable(name)} {finite[-1]:.2f}", class_colour(k)))
         top = min(1.02, max(0.2, math.ceil(highest * 10 + 0.3) / 10))
         _frame(axes, x, label, (0.0, top))
-        _direct_labels(axes, ends, top, gap=0.052 * top)
+        direct_labels(axes, ends, top, gap=0.052 * top)
         solid, dashed = ("filled", "open") if len(rows) == 1 else ("solid", "dashed")
         both = f"IoU · {solid}: pooled over all test pixels · {dashed}: mean over images"
         text = "IoU, pooled over all test pixels" if crowded else both
@@ -91,7 +91,7 @@ def background_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
         pad = max(0.005, 0.15 * (high - low))
         _frame(axes, x, label, (low - pad, min(high + pad, 1.0 + pad / 2)))
-        _direct_labels(axes, ends, high + pad, gap=0.06 * (high - low + 2 * pad))
+        direct_labels(axes, ends, high + pad, gap=0.06 * (high - low + 2 * pad))
         axes.text(0, 1.035, "IoU of the background, zoomed in", transform=axes.transAxes, color=MUTED[0], fontsize=9)
         return figure
 
@@ -152,7 +152,7 @@ def _frame(axes: Axes, x: Sequence[float], label: str, y: tuple[float, float]) -
     axes.tick_params(axis="x", length=3)
 
 
-def _direct_labels(axes: Axes, ends: list[tuple[float, str, str]], top: float, gap: float) -> None:
+def direct_labels(axes: Axes, ends: list[tuple[float, str, str]], top: float, gap: float) -> None:
     """Names at the right end of their curves, moved as little as keeps them `gap` apart, never above `top`.
 
     The least-squares places y with y_i + gap ≤ y_(i+1) are those of an isotonic regression of y_i − i·gap.
