@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from pathlib import Path
 
 import jax
 import pytest
@@ -20,6 +22,19 @@ from helpers import CLASSES, HEADS_SMALL, Pictures, ask  # noqa: E402  (after th
 
 from bal.nets import UNet  # noqa: E402
 from bal.sources import WellLog  # noqa: E402
+
+MAPS = 20_000  # of the 65,530 memory maps that Linux gives a process; a compiled program takes several, and none left
+# means a segmentation fault in the compiler
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room_for_programs():
+    """Forgets what has been compiled, once there is much of it."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and len(maps.read_bytes().splitlines()) > MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
