@@ -83,7 +83,7 @@ def ask_pool(lab: Lab, pool: Pool, model: Model, question: Question, round: int,
     if not (question.needs or wanted):
         score = score_regions(model, lab.source, lab.regions, config.unit, question, key)
         return Findings(score, lab.costs, _offered(lab, pool))
-    wanted += ["by_class", "predicted", *(["boundary"] if config.cost == "effort" else [])]
+    wanted += ["by_class", *(["boundary"] if config.cost == "effort" else [])]
     names = tuple(dict.fromkeys(wanted))
     table = survey(model, lab.source, lab.regions, config.unit, question, names, watch)
     score, price = table.pop("score"), lab.costs

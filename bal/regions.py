@@ -21,7 +21,7 @@ class Effort:
     """What an annotator's time is made of, for `--cost effort`: seconds = open + edge · length.
 
     The length of a region is that of the boundaries between classes in it, in pixels: pairs of neighbouring pixels that
-    differ. A curve one stroke wide has two. Before buying, it is predicted from the posterior mean p,
+    differ. A curve one stroke wide has two. Before buying, it is predicted from the calibrated p,
 
         length = ½ Σ_{neighbours i, j} Σ_c |p_ic − p_jc|
 
