@@ -14,7 +14,7 @@ from bal.hindsight import look
 from bal.lab import Lab
 from bal.pool import AUDIT, Pool
 from bal.question import Question
-from bal.regions import lay_out
+from bal.regions import boundary, lay_out
 from bal.score import score_regions, survey
 from bal.trust import Seen
 from bal.types import BadInput, Model
@@ -75,24 +75,38 @@ def _frequency(lab: Lab, model: Model) -> np.ndarray:
 def ask_pool(lab: Lab, pool: Pool, model: Model, question: Question, round: int, watch: Callable) -> Findings:
     """Scores every region and reads off what the selector, the price and the ledger need of it.
 
-    Where nobody needs it, the pool is not looked at: `random` scores by random numbers, at prices that nothing is known
-    of.
+    Where nobody needs it, the pool is not looked at: `random` scores by random numbers, and expects all regions of a
+    size to cost the same.
     """
     config, key = lab.config, lab.key(round, 1)
     wanted = [name for name in config.selector.needs if name not in OFFERED]
     if not (question.needs or wanted):
         score = score_regions(model, lab.source, lab.regions, config.unit, question, key)
-        return Findings(score, lab.costs, _offered(lab, pool))
+        return Findings(score, _price(lab, pool, np.sqrt(lab.regions.pixels)), _offered(lab, pool))
     wanted += ["by_class", *(["boundary"] if config.cost == "effort" else [])]
     names = tuple(dict.fromkeys(wanted))
     table = survey(model, lab.source, lab.regions, config.unit, question, names, watch)
-    score, price = table.pop("score"), lab.costs
+    score = table.pop("score")
     if not question.needs:
         score = score_regions(model, lab.source, lab.regions, config.unit, question, key)
-    if config.cost == "effort":
-        length = table["boundary"]
-        price = np.where(np.isfinite(length), config.effort.seconds(np.nan_to_num(length)), lab.costs)
-    return Findings(score, price, table | _offered(lab, pool))
+    return Findings(score, _price(lab, pool, table.get("boundary")), table | _offered(lab, pool))
+
+
+def _price(lab: Lab, pool: Pool, length: np.ndarray | None) -> np.ndarray:
+    """[M] what each region is expected to cost: in seconds, by [M] pixels of boundary that are expected in it.
+
+    A young model's probabilities change everywhere a little, and their total variation is several times the boundary
+    that is there, so lengths are scaled to those of the audit: by (l + Σ true) / (l + Σ expected), where the boundary l
+    that takes as long to draw as a region to open stands for what was believed before.
+    """
+    effort = lab.config.effort
+    if lab.config.cost != "effort" or length is None:
+        return lab.costs
+    audited, known = pool.bought(AUDIT), np.where(np.isfinite(length), length, np.sqrt(lab.regions.pixels))
+    if effort.edge and audited:
+        before = effort.open / effort.edge
+        known = known * (before + sum(map(boundary, audited.values()))) / (before + known[list(audited)].sum())
+    return effort.seconds(known)
 
 
 def _offered(lab: Lab, pool: Pool) -> dict[str, np.ndarray]:
