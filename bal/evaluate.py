@@ -114,7 +114,7 @@ def calibrate(model: Model, source: Source, regions: Regions, answers: Mapping[i
     """Fits the model's calibrator to regions that training has not seen.
 
     Args:
-        model: its calibrator's `on` says what is fitted: the pooled mean, or each of the samples.
+        model: its calibrator's `on` says what is fitted: the pooled mean, or the samples.
         source, regions: the pool.
         answers: label [height, width] of each of those regions, by candidate index.
 
@@ -131,17 +131,20 @@ def calibrate(model: Model, source: Source, regions: Regions, answers: Mapping[i
             maps = [_pooled(model, loaded.image, loaded.size)]
         else:
             maps = [_member(model, loaded.image, loaded.size, jnp.int32(s)) for s in range(model.head.samples)]
-        host = [devices.fetch(m) for m in maps]
+        host = np.stack([devices.fetch(m) for m in maps], -2)  # [B, H, W, S, C]
         for b, row in enumerate(loaded.rows):
             for m in sorted(m for m in answers if regions.image[m] == images[row]):
                 top, left, height, width = regions.box[m]
-                logp += [h[b, top : top + height, left : left + width].reshape(height * width, -1) for h in host]
-                label += [answers[m].ravel()] * len(host)
-    return dataclasses.replace(model, state=_fit(model, np.concatenate(logp), np.concatenate(label)))
+                window = host[b, top : top + height, left : left + width]
+                logp.append(window.reshape(height * width, *window.shape[2:]))
+                label.append(answers[m].ravel())
+    seen = np.concatenate(logp)
+    seen = seen[:, 0] if model.calibrator.on == "pooled" else seen
+    return dataclasses.replace(model, state=_fit(model, seen, np.concatenate(label)))
 
 
 def _fit(model: Model, logp: np.ndarray, label: np.ndarray) -> object:
-    """The calibrator's state from [P, C] and [P]: at most CAP of them, padded to a few common lengths."""
+    """The calibrator's state from [P, C] or [P, S, C], and [P]: at most CAP of them, padded to a few common lengths."""
     kept, weight = thin(label, logp.shape[-1], CAP)
     rows = ROOM
     while rows < len(kept):

@@ -233,7 +233,7 @@ class Calibrator(Protocol):
         ...
 
     def fit(self, logits: Array, label: Array, weight: Array | None = None) -> Any:
-        """[P, C], [P], [P] → state. Labels equal to IGNORE count for nothing. Never diverges."""
+        """[P, C], or on members [P, S, C]; [P]; [P] → state. IGNORE counts for nothing. Never diverges."""
         ...
 
     def log_probs(self, state: Any, logits: Array) -> Array:

@@ -101,7 +101,9 @@ def test_expected_seconds_follow_what_the_audit_took():
     found = ask._price(lab, pool, length)
     true = sum((line["cost"] - 2) / 0.1 for line in lines if line["policy"] == "audit")
     scale = (20 + true) / (20 + length[audited].sum(dtype=np.float64))
-    assert len(audited) > 1 and 0 not in audited and scale < 0.7
+    assert len(audited) > 1
+    assert scale < 0.7
+    assert 0 not in audited
     np.testing.assert_allclose(found[1:], 2 + 0.1 * scale * length[1:], atol=1e-3)
     assert found[0] == pytest.approx(2 + 0.1 * scale * 16, abs=1e-3), "√pixels stands for what is not known"
     bare = ask._price(lab, empty(lab.costs.size), length)

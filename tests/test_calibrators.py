@@ -8,18 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize_scalar
 
-from bal.calibrators import (
-    CALIBRATORS,
-    ClassTemperature,
-    Dirichlet,
-    Isotonic,
-    LocalTemperature,
-    Temperature,
-    Vector,
-)
-from bal.calibrators.descent import most_probable
+from bal.calibrators import CALIBRATORS, Isotonic, Temperature
 from bal.calibrators.temperature import _most_probable
 from bal.types import IGNORE, BadInput
 
@@ -34,6 +25,14 @@ def example(temperature: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.nda
     logits = 2 * rng.standard_normal((P, C))
     label = (logits + rng.gumbel(size=logits.shape)).argmax(-1).astype(np.int32)
     return (temperature * logits).astype(np.float32), label
+
+
+def skewed(seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Over-confident logits, more so for one class, and labels of which one class is rarer than they say."""
+    rng = np.random.default_rng(seed)
+    logits = 2 * rng.standard_normal((P, C))
+    label = (logits + np.array([1.0, 0.0, -1.0]) + rng.gumbel(size=logits.shape)).argmax(-1)
+    return (logits * np.array([2.0, 1.0, 1.5])).astype(np.float32), label.astype(np.int32)
 
 
 def padded(label: np.ndarray, keep: int) -> np.ndarray:
@@ -199,88 +198,6 @@ def test_half_precision() -> None:
     np.testing.assert_allclose(half.temperature, Temperature().fit(logits, label).temperature, rtol=1e-2)
 
 
-# Naive maps, in float64: parameters u and log-probabilities [P, C] → logits [P, C].
-
-
-def within(u: np.ndarray) -> np.ndarray:
-    return 3 * np.tanh(u / 3)
-
-
-def by_class(u: np.ndarray, z: np.ndarray) -> np.ndarray:
-    return z / np.exp(within(u))[z.argmax(-1)][:, None]
-
-
-def by_entropy(u: np.ndarray, z: np.ndarray) -> np.ndarray:
-    h = -(np.exp(z) * z).sum(-1) / math.log(C)
-    return z / np.exp(within(u[0] * (1 - h) + u[1] * h + u[2] * 4 * h * (1 - h)))[:, None]
-
-
-def affine(u: np.ndarray, z: np.ndarray) -> np.ndarray:
-    return np.exp(within(u[:C])) * z + within(u[C:])
-
-
-def linear(u: np.ndarray, z: np.ndarray) -> np.ndarray:
-    b = within(u)
-    matrix = b[: C * C].reshape(C, C).copy()
-    matrix[np.diag_indices(C)] = np.exp(np.diag(matrix))
-    return z @ matrix.T + b[C * C :]
-
-
-OFF = np.where(np.eye(C, dtype=bool), 1.0, 0.3).ravel()
-NAIVE = {
-    "class_temperature": (ClassTemperature, by_class, np.ones(C)),
-    "local_temperature": (LocalTemperature, by_entropy, np.ones(3)),
-    "vector": (Vector, affine, np.ones(2 * C)),
-    "dirichlet": (Dirichlet, linear, np.concatenate([OFF, np.ones(C)])),
-}
-
-
-def skewed(seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Over-confident logits, more so for one class, and labels of which one class is rarer than they say."""
-    rng = np.random.default_rng(seed)
-    logits = 2 * rng.standard_normal((P, C))
-    label = (logits + np.array([1.0, 0.0, -1.0]) + rng.gumbel(size=logits.shape)).argmax(-1)
-    return (logits * np.array([2.0, 1.0, 1.5])).astype(np.float32), label.astype(np.int32)
-
-
-@pytest.mark.parametrize("name", NAIVE)
-def test_fits_are_the_minimum_that_scipy_finds(name: str) -> None:
-    kind, apply, sigma = NAIVE[name]
-    logits, label = skewed()
-    weight = np.random.default_rng(0).uniform(0, 3, P).astype(np.float32)
-    keep = 900
-    z = np.asarray(jax.nn.log_softmax(logits[:keep]), float)
-
-    def log_probs(u: np.ndarray, z: np.ndarray) -> np.ndarray:
-        mapped = apply(u, z)
-        return (
-            mapped
-            - np.log(np.exp(mapped - mapped.max(-1, keepdims=True)).sum(-1, keepdims=True))
-            - mapped.max(-1, keepdims=True)
-        )
-
-    def objective(u: np.ndarray) -> float:
-        nll = -log_probs(u, z)[np.arange(keep), label[:keep]]
-        return (weight[:keep] * nll).sum() / 8 + (u**2 / (2 * sigma**2)).sum()
-
-    best = minimize(objective, np.zeros(len(sigma)), method="BFGS", options={"gtol": 1e-7})
-    calibrator = kind(pixels_per_observation=8.0)
-    found = calibrator.log_probs(calibrator.fit(logits, padded(label, keep), weight), logits[:keep])
-    np.testing.assert_allclose(found, log_probs(best.x, z), atol=2e-3)
-    assert np.abs(np.asarray(found) - z).max() > 0.1, "something was learnt"
-
-
-@pytest.mark.parametrize("name", NAIVE)
-def test_fits_are_compiled_once_a_shape(name: str) -> None:
-    logits, label = example()
-    weight = np.ones(P, np.float32)
-    kind = NAIVE[name][0]
-    kind().fit(logits, label, weight)
-    compiled = most_probable._cache_size()
-    kind(pixels_per_observation=5.0).fit(2 * logits, padded(label, 10), 0.5 * weight)
-    assert most_probable._cache_size() == compiled
-
-
 def test_isotonic_is_that_of_scikit_learn() -> None:
     from sklearn.isotonic import IsotonicRegression
 
@@ -296,15 +213,14 @@ def test_isotonic_is_that_of_scikit_learn() -> None:
         assert (np.diff(knots + shift[c]) >= -1e-5).all(), "never decreasing"
 
 
+def test_isotonic_takes_members_for_predictions_of_a_share() -> None:
+    logits, label = skewed()
+    weight = np.random.default_rng(0).uniform(0, 3, P).astype(np.float32)
+    members = Isotonic(on="members").fit(np.stack([logits] * 4, 1), label, weight)
+    np.testing.assert_allclose(members.shift, Isotonic().fit(logits, label, weight).shift, atol=1e-5)
+
+
 def test_isotonic_says_what_it_needs(monkeypatch) -> None:
     monkeypatch.setattr("bal.calibrators.isotonic.find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"needs scikit-learn: pip install 'bal\[isotonic\]'"):
         Isotonic()
-
-
-@pytest.mark.parametrize("name", NAIVE)
-def test_settings_of_the_others_are_checked(name: str) -> None:
-    kind = NAIVE[name][0]
-    for bad in ({"on": "samples"}, {"reach": 0.0}, {"prior_scale": math.inf}, {"pixels_per_observation": -1.0}):
-        with pytest.raises(BadInput, match=next(iter(bad))):
-            kind(**bad)

@@ -92,9 +92,11 @@ def test_calibration_sees_the_answered_pixels_and_no_others(net, pictures, on):
             maps = [
                 jax.nn.log_softmax(sample(model.head, net, model.params, image, None, jnp.int32(s))) for s in samples
             ]
-        logp += [np.asarray(each)[0][window].reshape(-1, 3) for each in maps]
-        label += [answers[m].ravel()] * len(maps)
-    expected = model.calibrator.fit(jnp.asarray(np.concatenate(logp)), jnp.asarray(np.concatenate(label)))
+        logp.append(np.stack([np.asarray(each)[0][window].reshape(-1, 3) for each in maps], 1))  # [P, S, 3]
+        label.append(answers[m].ravel())
+    seen = np.concatenate(logp)
+    seen = seen[:, 0] if on == "pooled" else seen
+    expected = model.calibrator.fit(jnp.asarray(seen), jnp.asarray(np.concatenate(label)))
     fitted = evaluate.calibrate(model, pictures, regions, answers)
     assert fitted.calibrator == model.calibrator
     assert float(expected.temperature) != 1.0

@@ -49,7 +49,7 @@ class ClassTemperature:
         return ClassTemperatureState(jnp.zeros(classes, jnp.float32))
 
     def fit(self, logits: Array, label: Array, weight: Array | None = None) -> ClassTemperatureState:
-        """[P, C], [P], [P] → the most probable temperatures; labels outside 0 … C−1 count for nothing."""
+        """[P, C] or [P, S, C], [P], [P] → the most probable temperatures; labels outside 0 … C−1 count for nothing."""
         scale = jnp.full(logits.shape[-1], self.prior_scale, jnp.float32)
         u = most_probable(_map(self.reach), scale, logits, label, weight, self.pixels_per_observation)
         return ClassTemperatureState(within(u, self.reach))

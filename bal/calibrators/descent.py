@@ -4,7 +4,10 @@ A map f_u from log-probabilities to better logits has n parameters u, all 0 wher
 
     u = argmin_u  (1/m) Σ_i w_i · −log softmax(f_u(z_i))_{y_i}  +  Σ_j u_j² / 2σ_j²
 
-m is the number of labelled pixels that are worth one observation (`bal.calibrators.temperature` says why). Nothing can
+m is the number of labelled pixels that are worth one observation (`bal.calibrators.temperature` says why). Of members
+that are calibrated each by themselves, the likelihood is that of their mean, mean_s softmax(f_u(z_is)), since that is
+what is read in the end: members that are made honest one by one are under-confident together (Rahaman and Thiery 2021,
+"Uncertainty quantification and deep ensembles", arXiv:2007.08792). Nothing can
 diverge: the prior keeps u finite on any labels, `within` keeps what u stands for inside stated bounds, and a step is
 taken only if the objective does not rise, so that the result is never worse than no calibration on the labels given.
 """
@@ -60,7 +63,7 @@ def most_probable(
     Args:
         apply: f, the same function object every time, or it is compiled again.
         scale: [n] σ, the prior's standard deviations.
-        logits: [P, C]. label: [P] class ids; anything outside 0 … C−1 counts for nothing.
+        logits: [P, C], or [P, S, C] of S members. label: [P] class ids; anything outside 0 … C−1 counts for nothing.
         weight: [P] zero or more, or None for 1 each.
         pixels_per_observation: m.
 
@@ -72,6 +75,7 @@ def most_probable(
         gradient descent": the generalised Gauss–Newton matrix of a softmax.
     """
     z, label, weight = _chunks(logits, label, weight)
+    apply = apply if logits.ndim == 2 else partial(_mean, apply)
     total = jnp.maximum(weight.sum() / pixels_per_observation, 1.0)
     weight = weight / (pixels_per_observation * total)  # the objective is divided by this: values near 1
     precision = 1.0 / (jnp.square(scale) * total)  # [n]
@@ -115,16 +119,21 @@ def most_probable(
     return jnp.where(weight.sum() > 0, u, start)
 
 
+def _mean(apply: Map, u: Array, z: Array) -> Array:
+    """[n], [P, S, C] → [P, C] log of the members' mean probabilities."""
+    return jax.nn.logsumexp(jax.nn.log_softmax(apply(u, z)), 1) - math.log(z.shape[1])
+
+
 def _chunks(logits: Array, label: Array, weight: Array | None) -> tuple[Array, Array, Array]:
-    """[N, P, C] log-probabilities, [N, P] labels and [N, P] weights; 0 in place of what must not count."""
-    pixels, classes = logits.shape
+    """[N, P, …] log-probabilities, [N, P] labels and [N, P] weights; 0 in place of what must not count."""
+    pixels, classes = logits.shape[0], logits.shape[-1]
     given = jnp.ones(pixels, jnp.float32) if weight is None else jnp.asarray(weight, jnp.float32)
     valid = (label >= 0) & (label < classes) & (given > 0)  # [P]
     size = min(CHUNK, pixels)
     pad = -pixels % size
-    z = jnp.where(valid[:, None], normalise(logits), 0.0)
+    z = jnp.where(valid.reshape(-1, *[1] * (logits.ndim - 1)), normalise(logits), 0.0)
     return (
-        jnp.pad(z, ((0, pad), (0, 0))).reshape(-1, size, classes),
+        jnp.pad(z, ((0, pad), *[(0, 0)] * (logits.ndim - 1))).reshape(-1, size, *logits.shape[1:]),
         jnp.pad(jnp.where(valid, label, 0), (0, pad)).reshape(-1, size),
         jnp.pad(jnp.where(valid, given, 0.0), (0, pad)).reshape(-1, size),
     )

@@ -56,7 +56,7 @@ class Dirichlet:
         return DirichletState(jnp.eye(classes, dtype=jnp.float32), jnp.zeros(classes, jnp.float32))
 
     def fit(self, logits: Array, label: Array, weight: Array | None = None) -> DirichletState:
-        """[P, C], [P], [P] → the most probable state; labels outside 0 … C−1 count for nothing."""
+        """[P, C] or [P, S, C], [P], [P] → the most probable state; labels outside 0 … C−1 count for nothing."""
         classes = logits.shape[-1]
         off = jnp.where(jnp.eye(classes, dtype=bool), self.prior_scale, self.off_scale)  # [C, C]
         scale = jnp.concatenate([off.reshape(-1), jnp.full(classes, self.intercept_scale)]).astype(jnp.float32)

@@ -63,9 +63,15 @@ class Isotonic:
         return IsotonicState(jnp.zeros((classes, KNOTS), jnp.float32))
 
     def fit(self, logits: Array, label: Array, weight: Array | None = None) -> IsotonicState:
-        """[P, C], [P], [P] → the best maps; labels outside 0 … C−1 count for nothing. Not for `jax.jit`."""
+        """[P, C], [P], [P] → the best maps; labels outside 0 … C−1 count for nothing. Not for `jax.jit`.
+
+        [P, S, C], of S members, is fitted as S predictions that share a pixel's weight, not to their mean.
+        """
         truth = np.asarray(label)
         share = np.ones(len(truth)) if weight is None else np.asarray(weight, np.float64)
+        if logits.ndim == 3:
+            truth, share = (np.repeat(a, logits.shape[1]) for a in (truth, share / logits.shape[1]))
+            logits = logits.reshape(-1, logits.shape[-1])
         classes = logits.shape[-1]
         valid = (truth >= 0) & (truth < classes) & (share > 0)
         if not valid.any():

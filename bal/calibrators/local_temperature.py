@@ -58,7 +58,7 @@ class LocalTemperature:
         return LocalTemperatureState(zero, zero, zero)
 
     def fit(self, logits: Array, label: Array, weight: Array | None = None) -> LocalTemperatureState:
-        """[P, C], [P], [P] → the most probable state; labels outside 0 … C−1 count for nothing."""
+        """[P, C] or [P, S, C], [P], [P] → the most probable state; labels outside 0 … C−1 count for nothing."""
         scale = jnp.full(3, self.prior_scale, jnp.float32)
         u = most_probable(_map(self.reach), scale, logits, label, weight, self.pixels_per_observation)
         return LocalTemperatureState(*u)

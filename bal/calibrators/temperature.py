@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from bal.calibrators.descent import FLOOR, Map, most_probable
 from bal.types import Array, BadInput
 
 STEPS = 30  # halvings of the log T interval: 6 / 2³⁰ is below what float32 resolves
-FLOOR = -104.0  # log of the smallest float32: what stands for the log of a probability that rounded to 0
 
 
 class TemperatureState(NamedTuple):
@@ -42,8 +43,8 @@ class Temperature:
 
     References:
         Guo et al. 2017, "On calibration of modern neural networks", arXiv:1706.04599. Rahaman and Thiery
-        2021, "Uncertainty quantification and deep ensembles", arXiv:2007.08792: calibrate the pooled
-        prediction, since averaging calibrated members gives an under-confident mean.
+        2021, "Uncertainty quantification and deep ensembles", arXiv:2007.08792: averaging members that were
+        calibrated one by one gives an under-confident mean.
     """
 
     on: Literal["pooled", "members"] = "pooled"
@@ -76,7 +77,8 @@ class Temperature:
         """The most probable temperature. Compiled once a shape; pad P with IGNORE to keep the shape.
 
         Args:
-            logits: [P, C] logits, or log-probabilities of a pooled prediction.
+            logits: [P, C] logits, or log-probabilities of a pooled prediction; or [P, S, C] of S members, whose mean
+                is then to be likely once each has been divided by T.
             label: [P] class ids. IGNORE, and anything else outside 0 … C−1, counts for nothing.
             weight: [P] zero or more, how many pixels each stands for (1 / the share kept); None for 1.
 
@@ -85,6 +87,10 @@ class Temperature:
         """
         if weight is None:
             weight = jnp.ones(label.shape, jnp.float32)
+        if logits.ndim == 3:  # the mean of members is not convex in 1/T
+            low, high, scale = math.log(self.lowest), math.log(self.highest), jnp.full(1, self.prior_scale)
+            (u,) = most_probable(_map(low, high), scale, logits, label, weight, self.pixels_per_observation)
+            return TemperatureState(jnp.exp(jnp.clip(u, low, high)))
         strength = self.pixels_per_observation / self.prior_scale**2
         return TemperatureState(_most_probable(logits, label, weight, self.lowest, self.highest, strength))
 
@@ -95,6 +101,11 @@ class Temperature:
     def summary(self, state: TemperatureState) -> Mapping[str, float]:
         """T; above 1 the network was over-confident."""
         return {"temperature": float(state.temperature)}
+
+
+@cache
+def _map(low: float, high: float) -> Map:
+    return lambda u, z: z * jnp.exp(-jnp.clip(u[0], low, high))
 
 
 @jax.jit

@@ -53,7 +53,7 @@ class Vector:
         return VectorState(jnp.zeros(classes, jnp.float32), jnp.zeros(classes, jnp.float32))
 
     def fit(self, logits: Array, label: Array, weight: Array | None = None) -> VectorState:
-        """[P, C], [P], [P] → the most probable state; labels outside 0 … C−1 count for nothing."""
+        """[P, C] or [P, S, C], [P], [P] → the most probable state; labels outside 0 … C−1 count for nothing."""
         classes = logits.shape[-1]
         scale = jnp.repeat(jnp.array([self.prior_scale, self.offset_scale], jnp.float32), classes)
         u = most_probable(_map(self.reach), scale, logits, label, weight, self.pixels_per_observation)
