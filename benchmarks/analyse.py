@@ -9,52 +9,27 @@ newest ones count.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import rows
 import tyro
 from compare_acquisitions import NAME
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from plan import FULL
+from curve_figure import figure
+from curves import CURVES, ORACLE, REFERENCES, Runs, areas, collect, reaches
 
 from bal import stats
-from bal.report.plots import direct_labels
-from bal.report.style import GRID, INK, MUTED, class_colour, drawing
-from bal.stats import Paired, Reach
+from bal.stats import Paired
 
-REFERENCES = ("random", "foreground_random")
-ORACLE = "oracle_foreground_random"
-SHARE = 0.95  # of full supervision, the level whose cost is asked for
-CURVES = ("curve_1", "curve_2")
-SHOWN = (*CURVES, "background")
-SHORT = {"foreground_random": "fg random", ORACLE: "oracle fg random"}
-GREYS = {"random": ("#767676", "-"), "foreground_random": (INK[0], "--"), ORACLE: (INK[0], ":")}
+Pair = TypeVar("Pair", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Settings:
     name: str = NAME
     """Of the rows: results/NAME.jsonl, and figures/NAME.png."""
-
-
-class Curve(NamedTuple):
-    """One run."""
-
-    cost: np.ndarray  # [R]
-    iou: dict[str, np.ndarray]  # [R] by class, and `mean` of the curves
-
-
-@dataclass(frozen=True)
-class Runs:
-    """The runs of one data set that are complete."""
-
-    arms: dict[str, dict[int, Curve]] = field(default_factory=dict)  # by arm and seed
-    full: dict[int, Curve] = field(default_factory=dict)  # by seed, a single point
-    floor: dict[str, float] = field(default_factory=dict)  # IoU of predicting background everywhere, by class
 
 
 class Line(NamedTuple):
@@ -66,67 +41,14 @@ class Line(NamedTuple):
     verdict: stats.Verdict
 
 
-def collect(found: Sequence[Mapping[str, Any]]) -> dict[str, Runs]:
-    """The complete runs of every data set."""
-    recipe = {row["dataset"]: row["recipe"] for row in found}
-    same = [row for row in found if row["recipe"] == recipe[row["dataset"]]]
-    newest = {(row["dataset"], row["arm"]): row["settings"] for row in same}
-    runs: dict[tuple[str, str, int], dict[int, Mapping[str, Any]]] = {}
-    for row in same:
-        if row["settings"] == newest[row["dataset"], row["arm"]]:
-            runs.setdefault((row["dataset"], row["arm"], row["seed"]), {})[row["round"]] = row
-    last = {name: max(max(own) for (d, _, _), own in runs.items() if d == name) for name in recipe}
-    result: dict[str, Runs] = {}
-    for (dataset, arm, seed), own in sorted(runs.items(), key=lambda item: item[0][2]):
-        into = result.setdefault(dataset, Runs())
-        expected = range(1 if arm == FULL else last[dataset] + 1)
-        if all(round in own for round in expected):
-            curve = as_curve([own[round] for round in expected])
-            (into.full if arm == FULL else into.arms.setdefault(arm, {}))[seed] = curve
-            into.floor.update(dict.fromkeys(CURVES, 0.0), background=float(own[0]["iou_all_background"]))
-    return {dataset: ordered(runs, [row["arm"] for row in found]) for dataset, runs in result.items() if runs.arms}
-
-
-def ordered(runs: Runs, arms: Sequence[str]) -> Runs:
-    """The references first, then in the order of the rows."""
-    order = dict.fromkeys((*REFERENCES, ORACLE, *arms))
-    return Runs({arm: runs.arms[arm] for arm in order if arm in runs.arms}, runs.full, runs.floor)
-
-
-def as_curve(own: Sequence[Mapping[str, Any]]) -> Curve:
-    """The rows of one run, in order."""
-    iou = {name: np.array([row[f"iou_{name}"] for row in own], np.float64) for name in SHOWN}
-    return Curve(np.array([row["cost"] for row in own]), iou | {"mean": np.mean([iou[c] for c in CURVES], axis=0)})
-
-
-def areas(runs: Runs, measure: str = "mean") -> dict[str, dict[int, float]]:
-    """The area under every curve, by arm and seed, on the costs that all of them cover."""
-    low, high = stats.common_range([curve.cost for arm in runs.arms.values() for curve in arm.values()])
-    return {
-        arm: {seed: stats.area(curve.cost, curve.iou[measure], low, high) for seed, curve in own.items()}
-        for arm, own in runs.arms.items()
-    }
-
-
-def reaches(runs: Runs) -> dict[str, dict[int, Reach]]:
-    """What `SHARE` of the fully supervised IoU of the same seed cost, by arm and seed; only seeds that have it."""
-    return {
-        arm: {
-            seed: stats.cost_to_reach(curve.cost, curve.iou["mean"], SHARE * float(runs.full[seed].iou["mean"][0]))
-            for seed, curve in own.items()
-            if seed in runs.full
-        }
-        for arm, own in runs.arms.items()
-    }
-
-
-def against(reference: str, values: Mapping[str, Mapping[int, float]], more_is_better: bool) -> list[Line]:
-    """Every other arm against one, on the seeds that both have; p corrected for all of these comparisons."""
+def against(reference: str, values: Mapping[str, Mapping[Pair, float]], more_is_better: bool) -> list[Line]:
+    """Every other arm against one, on the pairs that both have; p corrected for all of these comparisons."""
     found = {}
     for arm, own in values.items():
-        seeds = sorted(own.keys() & values.get(reference, {}).keys())
-        if arm != reference and seeds:
-            found[arm] = stats.paired([own[s] for s in seeds], [values[reference][s] for s in seeds])
+        other = values.get(reference, {})
+        shared = [pair for pair in own if pair in other]
+        if arm != reference and shared:
+            found[arm] = stats.paired([own[pair] for pair in shared], [other[pair] for pair in shared])
     corrected = stats.holm({arm: paired.p for arm, paired in found.items()})
     return [Line(a, f, corrected[a], stats.verdict(f, corrected[a], more_is_better)) for a, f in found.items()]
 
@@ -143,13 +65,13 @@ def sentence(reference: str, what: str, lines: Sequence[Line]) -> str:
         arms = [line.arm for line in lines if line.verdict == verdict]
         parts += [f"{verdict}: {', '.join(arms)}"] if arms else []
     text = f"{what} against {reference}: {'; '.join(parts)}."
-    seeds = f"{pairs} paired seed{'s' * (pairs != 1)}"
+    seeds = f"{pairs} pair{'s' * (pairs != 1)}"
     at_best = min(1.0, stats.least_p(pairs) * count)
     if at_best >= stats.ALPHA:
         return (
             f"{text} With {seeds} the smallest two-sided p of the exact test is {stats.least_p(pairs):.3g}, and "
             f"{at_best:.3g} once corrected for {count} comparison{'s' * (count != 1)}: **nothing could be shown "
-            f"here**, whatever the differences; {needed} seeds could."
+            f"here**, whatever the differences; {needed} pairs could."
         )
     if least * count >= stats.ALPHA:
         return f"{text} Too many differences are zero for the test to show anything ({seeds})."
@@ -185,12 +107,33 @@ def summary(runs: Runs) -> str:
     return rows.markdown(header, lines)
 
 
-def comparisons(runs: Runs) -> str:
+class Values(NamedTuple):
+    """What arms are compared in, by arm and pair."""
+
+    area: dict[str, dict[Any, float]]
+    reached: dict[str, dict[Any, float]]
+
+
+def values(runs: Runs) -> Values:
+    """Of one data set: a pair is a seed."""
+    return Values(areas(runs), {arm: {seed: r.cost for seed, r in own.items()} for arm, own in reaches(runs).items()})
+
+
+def together(of: Mapping[str, Runs]) -> Values:
+    """Of all data sets: a pair is a data set and a seed."""
+    merged = Values({}, {})
+    for dataset, runs in of.items():
+        for into, found in zip(merged, values(runs), strict=True):
+            for arm, own in found.items():
+                into.setdefault(arm, {}).update({(dataset, seed): value for seed, value in own.items()})
+    return merged
+
+
+def comparisons(found: Values) -> str:
     """Tables and sentences of every arm against each reference."""
     parts = []
-    reached = {arm: {seed: r.cost for seed, r in own.items()} for arm, own in reaches(runs).items()}
     for reference in REFERENCES:
-        area, cost = against(reference, areas(runs), True), against(reference, reached, False)
+        area, cost = against(reference, found.area, True), against(reference, found.reached, False)
         costs, lines = {line.arm: line for line in cost}, []
         for line in area:
             cells = [line.arm, str(line.found.pairs)]
@@ -221,61 +164,15 @@ def page(of: Mapping[str, Runs], name: str) -> str:
         "of the full supervision of the same seed is linear between rounds, and where a run never gets there all of "
         "its budget stands for it (a restricted mean, which understates differences: ≥). Mean ± standard deviation "
         "between seeds; differences are paired, arm minus reference, with 95 % bootstrap intervals over seeds, which "
-        "are too short for few seeds; p by Wilcoxon's exact signed-rank test, corrected by Holm's method over the arms "
-        "of one table and measure, not over tables. Only a corrected p below 0.05 is called better or worse.\n\n"
+        "are too short for few seeds; a pair is a seed, or in the last part a data set and a seed; p by Wilcoxon's "
+        "exact signed-rank test, corrected by Holm's method over the arms of one table and measure, not over tables. "
+        "Only a corrected p below 0.05 is called better or worse.\n\n"
         f"![Learning curves](figures/{name}.png)\n\n"
     )
-    parts = [f"### {dataset}\n\n{summary(runs)}\n\n{comparisons(runs)}" for dataset, runs in of.items()]
+    parts = [f"### {dataset}\n\n{summary(runs)}\n\n{comparisons(values(runs))}" for dataset, runs in of.items()]
+    if len(of) > 1:
+        parts.append(f"### All data sets together\n\n{comparisons(together(of))}")
     return intro + "\n\n".join(parts)
-
-
-def colours(arms: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Colour and dashes: baselines grey and black, methods coloured."""
-    methods = [arm for arm in arms if arm not in GREYS]
-    return {arm: GREYS.get(arm) or (class_colour(1 + methods.index(arm)), "-") for arm in arms}
-
-
-def figure(of: Mapping[str, Runs]) -> Figure:
-    """Data sets below each other, classes side by side: means over seeds, bands of one standard error."""
-    with drawing():
-        high = 3.6 * len(of)
-        drawn = Figure(figsize=(17.0, high))
-        for row, (dataset, runs) in enumerate(of.items()):
-            for column, name in enumerate(SHOWN):
-                left, bottom = (0.13 + column) / len(SHOWN), 1 - (row + 1) * 3.6 / high + 0.5 / high
-                axes = drawn.add_axes((left, bottom, 0.54 / len(SHOWN), 2.7 / high))
-                panel(axes, runs, name)
-                axes.set_title(f"{dataset}: IoU of {name}", fontsize=10, loc="left", color=MUTED[0])
-        return drawn
-
-
-def panel(axes: Axes, runs: Runs, name: str) -> None:
-    """One class of one data set."""
-    ends, seen = [], []
-    style = colours(list(runs.arms))
-    for arm, own in runs.arms.items():
-        cost = next(iter(own.values())).cost
-        same = np.stack([np.interp(cost, curve.cost, curve.iou[name]) for curve in own.values()])  # [S, R]
-        mean, colour, dashes = same.mean(0), *style[arm]
-        error = same.std(0, ddof=1) / math.sqrt(len(same)) if len(same) > 1 else 0 * mean
-        axes.fill_between(cost, mean - error, mean + error, color=colour, alpha=0.1, lw=0)
-        axes.plot(cost, mean, color=colour, ls=dashes, lw=1.8, marker="o", ms=3)
-        ends.append((float(mean[-1]), f"{SHORT.get(arm, arm)} {mean[-1]:.3f}", colour))
-        seen += [mean.min(), mean.max()]
-    level = {"all background": runs.floor[name]}
-    if runs.full:
-        level["full supervision"] = float(np.mean([curve.iou[name][0] for curve in runs.full.values()]))
-    place = axes.get_yaxis_transform()
-    for text, value in level.items():
-        axes.axhline(value, color=MUTED[0], lw=1, ls=(0, (1, 2)))
-        axes.text(0.01, value, f"{text} {value:.3f}", transform=place, va="bottom", fontsize=8.5, color=MUTED[0])
-        seen.append(value)
-    low, high = min(seen), max(seen)
-    pad = 0.08 * (high - low) or 0.01
-    axes.set(ylim=(low - pad, high + pad), xlabel="cost of all labels bought, audit included")
-    axes.grid(axis="y", color=GRID[0], lw=0.8)
-    axes.set_axisbelow(True)
-    direct_labels(axes, ends, high + pad, gap=0.064 * (high - low + 2 * pad))
 
 
 def main(settings: Settings) -> None:

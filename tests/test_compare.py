@@ -108,7 +108,7 @@ def test_few_seeds_show_nothing_and_say_so():
     text = analyse.sentence("random", "Area", [line])
     assert "not shown: bald" in text
     assert "0.0625" in text
-    assert "6 seeds could" in text
+    assert "6 pairs could" in text
     assert analyse.sentence("random", "Area", []) == "No arm has a seed in common with random yet."
 
 
@@ -120,10 +120,17 @@ def test_enough_seeds_show_it():
     costs = {arm: {s: r.cost for s, r in own.items()} for arm, own in analyse.reaches(runs).items()}
     (line,) = analyse.against("random", costs, False)
     assert (line.verdict, line.found.mean < 0) == ("better", True)
-    assert (
-        analyse.sentence("random", "Cost", [line])
-        == "Cost against random: better: bald. (6 paired seeds, 1 comparison.)"
-    )
+    assert analyse.sentence("random", "Cost", [line]) == "Cost against random: better: bald. (6 pairs, 1 comparison.)"
+
+
+def test_data_sets_together_have_the_pairs_of_both():
+    found = rows_of(3)
+    of = analyse.collect(found + [{**row, "dataset": "pages"} for row in found])
+    merged = analyse.together(of)
+    assert merged.area["bald"].keys() == {(d, s) for d in ("logs", "pages") for s in range(3)}
+    (line,) = analyse.against("random", merged.area, True)
+    assert (line.verdict, line.found.pairs) == ("better", 6)
+    assert "### All data sets together" in analyse.page(of, "name")
 
 
 def test_the_page_and_the_figure_of_partial_rows():
