@@ -32,7 +32,8 @@ def draw(lab: Lab, model: Model, question: Question, bought: list[dict[str, Any]
     drawn = []
     for id, asked in most:
         prediction, score = evaluate.inspect(model, lab.source, question, id)
-        boxes = [(*q["box"], q["policy"], q["score"]) for q in asked]
+        regions = [lab.regions.describe(lab.regions.find(id, q["region"])) for q in asked]
+        boxes = [report.Box(*r.box, q["policy"], q["score"], r.mask) for r, q in zip(regions, asked, strict=True)]
         drawn.append(report.Panel(id, lab.source.image(id), prediction, truth(lab, id), score, boxes))
     return drawn
 

@@ -59,8 +59,9 @@ def touched(panels: Sequence[Panel], classes: Sequence[str]) -> str:
     for panel in panels:
         if panel.truth is None:
             continue
-        for top, left, height, width, *_ in panel.boxes:
-            found = Window(top, left, height, width).cut(panel.truth)
+        for box in panel.boxes:
+            found = Window(*box[:4]).cut(panel.truth)
+            found = found if box.mask is None else found[box.mask]
             if (found != IGNORE).any():
                 inside.append(set(np.unique(found).tolist()))
     if not inside:
@@ -77,7 +78,7 @@ def _without_empty_truth(panel: Panel) -> Panel:
 
 
 def _legends(panels: Sequence[Panel], classes: Sequence[str], low: float, high: float) -> str:
-    policies = dict.fromkeys(box[4] for p in panels for box in p.boxes)
+    policies = dict.fromkeys(box.policy for p in panels for box in p.boxes)
     boxes = "".join(
         f'<span><span class="box" style="border-color:var({policy_variable(p)})'
         f'{";border-style:dashed" if p == "random" else ";border-style:dotted" if p == "audit" else ""}"></span>'
@@ -169,20 +170,28 @@ def _strip(panel: Panel, places: Sequence[Window]) -> str:
 
 
 def _boxes(boxes: Sequence[Box], colour: str | None, least: float = 0.0) -> str:
+    """Outlines, no smaller than `least`, below which a region is drawn as its box."""
     out = []
-    for top, left, height, width, policy, score in boxes:
-        tall, wide = max(height, least), max(width, least)
-        place = (
-            f'x="{left + (width - wide) / 2:g}" y="{top + (height - tall) / 2:g}" width="{wide:g}" height="{tall:g}"'
-        )
-        told = f"{policy}, score {show(float('nan') if score is None else score)}"
-        kind = f" {policy}" if policy in ("random", "audit") and not least else ""
-        halo = "" if colour else f'<rect class="halo" {place}/>'
+    for box in boxes:
+        told = f"{box.policy}, score {show(float('nan') if box.score is None else box.score)}"
+        kind = f" {box.policy}" if box.policy in ("random", "audit") and not least else ""
+        shape = _rectangle(box, least) if box.mask is None or least else _outline(box)
+        halo = "" if colour else f'<{shape} class="halo"/>'
         out.append(
-            f'{halo}<rect class="edge{kind}" {place} stroke="{colour or policy_colour(policy)}">'
-            f"<title>{escape(told)}</title></rect>"
+            f'{halo}<{shape} class="edge{kind}" stroke="{colour or policy_colour(box.policy)}">'
+            f"<title>{escape(told)}</title></{shape.split()[0]}>"
         )
     return "".join(out)
+
+
+def _rectangle(box: Box, least: float) -> str:
+    tall, wide = max(box.height, least), max(box.width, least)
+    left, top = box.left + (box.width - wide) / 2, box.top + (box.height - tall) / 2
+    return f'rect x="{left:g}" y="{top:g}" width="{wide:g}" height="{tall:g}"'
+
+
+def _outline(box: Box) -> str:
+    return 'path d="{}"'.format("".join(f"M{a} {b}L{c} {d}" for a, b, c, d in box.edges()))
 
 
 def _extent(place: Window) -> str:

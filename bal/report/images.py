@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -18,7 +19,38 @@ WHOLE = 512  # pixels a side up to which an image is shown whole
 WINDOW = 320  # pixels a side of a crop around boxes, unless a box needs more
 WINDOWS = 3  # crops of one image, at most
 STRIP = (480, 1200)  # height and width that the overview of a cropped image must fit into
-Box = tuple[int, int, int, int, str, float | None]  # top, left, height, width, policy, score
+
+
+class Box(NamedTuple):
+    """A region that was bought, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    policy: str
+    score: float | None
+    mask: np.ndarray | None = None  # [height, width] bool: its pixels, if it does not fill the box
+
+    def edges(self) -> np.ndarray:
+        """[E, 4] int: x and y where each straight piece of the region's outline begins and ends."""
+        inside = np.ones((self.height, self.width), bool) if self.mask is None else self.mask
+        padded = np.pad(inside, 1).astype(np.int8)
+        pieces = np.concatenate([_pieces(padded), _pieces(padded.T)[:, [1, 0, 3, 2]]])
+        return pieces + np.array([self.left, self.top] * 2)
+
+
+def _pieces(padded: np.ndarray) -> np.ndarray:
+    """[h + 2, w + 2] of 0 and 1 → [E, 4]: the longest pieces along rows that have 1 on one side and 0 on the other."""
+    side = np.diff(padded[:, 1:-1], axis=0)  # [h + 1, w]: 0, or which side is inside
+    turns = np.diff(np.pad(side, ((0, 0), (1, 1))), axis=1) != 0  # [h + 1, w + 1]
+    found = [
+        (start, row, end, row)
+        for row, places in enumerate(map(np.flatnonzero, turns))
+        for start, end in pairwise(places)
+        if side[row, start]
+    ]
+    return np.array(found, np.int64).reshape(-1, 4)
 
 
 class Panel(NamedTuple):
@@ -29,7 +61,7 @@ class Panel(NamedTuple):
     prediction: np.ndarray  # [H, W] int, the most likely class
     truth: np.ndarray | None  # [H, W] int, IGNORE where unlabelled; None if unknown
     score: np.ndarray  # [H, W] float32, the acquisition's map in nats
-    boxes: Sequence[Box]  # (top, left, height, width, policy, score) of the regions bought
+    boxes: Sequence[Box]  # the regions bought
 
 
 class Window(NamedTuple):
@@ -62,10 +94,10 @@ def windows(shape: tuple[int, int], boxes: Sequence[Box]) -> list[Window]:
         return [Window(0, 0, height, width)]
 
     def rank(box: Box) -> float:
-        return -box[5] if box[5] is not None and np.isfinite(box[5]) else np.inf
+        return -box.score if box.score is not None and np.isfinite(box.score) else np.inf
 
     waiting = sorted(boxes, key=rank)
-    waiting = waiting or [(height // 2, width // 2, 1, 1, "start", None)]
+    waiting = waiting or [Box(height // 2, width // 2, 1, 1, "start", None)]
     found: list[Window] = []
     while waiting and len(found) < WINDOWS:
         top, left, tall, wide = waiting[0][:4]

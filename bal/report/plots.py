@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from bal.report.columns import Row, horizontal, number
@@ -125,13 +126,13 @@ def panel(item: Panel, classes: Sequence[str]) -> Figure:
             axes.set_title(title, fontsize=9.5)
             axes.set_axis_off()
         for axes, colour in ((parts[0], None), (parts[1], "white")):
-            for top, left, tall, wide, policy, _ in item.boxes:
-                edge = colour or policy_colour(policy)
-                axes.add_patch(Rectangle((left - 0.5, top - 0.5), wide, tall, fill=False, lw=1.5, ec=edge))
+            for box in item.boxes:
+                pieces = box.edges().reshape(-1, 2, 2) - 0.5
+                axes.add_collection(LineCollection(pieces, colors=colour or policy_colour(box.policy), linewidths=1.5))
         marks = [Patch(color=class_colour(k), label=printable(c)) for k, c in enumerate(classes) if k]
         marks += [
             Patch(fill=False, ec=policy_colour(policy), label=printable(policy))
-            for policy in dict.fromkeys(box[4] for box in item.boxes)
+            for policy in dict.fromkeys(box.policy for box in item.boxes)
         ]
         figure.legend(handles=marks, loc="outside lower center", ncols=max(1, min(len(marks), 7)), frameon=False)
         return figure
