@@ -32,8 +32,10 @@ class Plan:
     """For all."""
     datasets: Mapping[str, Mapping[str, Any]]
     """By name; `preset` is a file that lies below the rest, as seen from the checkout."""
-    arms: Mapping[str, Mapping[str, Any]]
+    arms: dict[str, Mapping[str, Any]]
     """By name, in the order in which they are computed and shown."""
+    tried: dict[str, Mapping[str, Any]]
+    """More arms, of `first_purchase.py` alone."""
     full: Mapping[str, Any]
     """Full supervision: everything is bought before the first round, and there is no other."""
     regime: Mapping[str, Any]
@@ -53,7 +55,7 @@ class Plan:
         """Of one run."""
         if arm == FULL:
             return whole(self.base_config(dataset, seed, self.full))
-        return self.base_config(dataset, seed, self.arms[arm])
+        return self.base_config(dataset, seed, (self.arms | self.tried)[arm])
 
 
 def read(path: Path = SETTINGS) -> Plan:

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from runs import ROOT
 
+from bal.lab import open_lab
+
 sys.path.append(str(ROOT / "benchmarks"))
 
 import analyse
 import compare_acquisitions
+import first_purchase
 import plan
 import workers
 
@@ -21,6 +24,7 @@ PLAN = plan.Plan(
     base=SMALL,
     datasets={"logs": {}, "smoke": {"preset": "configs/smoke.yaml"}},
     arms={"random": {"acq": "random"}, "power": {"acq": "bald", "selector": {"name": "power", "beta": 2.0}}},
+    tried={"capped": {"acq": "entropy", "cap": 1}},
     full={"audit": 0},
     regime={},
 )
@@ -70,6 +74,30 @@ def test_what_is_missing():
     assert compare_acquisitions.jobs(PLAN, 1, ["logs/*"], done) == [job._replace(arms=("power", "full"))]
     other = [{**line, "settings": "before"} for line in done]
     assert compare_acquisitions.jobs(PLAN, 1, ["logs/*"], other) == [job]
+
+
+def test_a_first_purchase_is_told_by_the_truth(monkeypatch):
+    lab = open_lab(PLAN.config("logs", "capped", 0))
+    assert lab.config.cap == 1
+    queries, shares = [], []
+    for m in range(lab.regions.image.size):
+        region = lab.regions.describe(m)
+        queries.append({"image": region.image, "box": region.box, "policy": "audit" if m % 5 == 0 else "steered"})
+        top, left, height, width = region.box
+        here = lab.source.mask(region.image)[top : top + height, left : left + width]
+        shares += [] if m % 5 == 0 else [[(here == 1).mean(), (here == 2).mean()]]
+    found, shares = first_purchase.composition(lab, queries), np.array(shares)
+    assert found["regions"] == len(shares)
+    assert found["images"] == 6
+    assert found["foreground"] == pytest.approx(100 * shares.sum(1).mean())
+    assert found["both"] == (shares.min(1) > 0).sum() > 0
+    assert found["neither"] == (shares.max(1) == 0).sum() > 0
+    monkeypatch.setattr(plan, "read", lambda path: PLAN)
+    monkeypatch.setattr(first_purchase.rows, "read", lambda name: [])
+    jobs = first_purchase.jobs(first_purchase.Settings())
+    assert [(job.dataset, job.seed, job.arms) for job in jobs] == [
+        (dataset, 0, ("random", "power", "capped")) for dataset in ("logs", "smoke")
+    ]
 
 
 def test_workers_send_what_they_make_and_what_stopped_them():

@@ -1,0 +1,158 @@
+"""What does each way of choosing buy first, and what is learned from that alone?
+
+    python benchmarks/first_purchase.py --seeds 1
+
+The arms of `comparison.yaml` and what else it lists to be tried, after one start set that all share: what the regions
+that followed the score hold in truth, how many images they come from, and the fit that is made with them. Rows that are
+there already are not computed again.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import plan
+import rows
+import tyro
+import workers
+from plan import Plan
+
+from bal import evaluate, run_loop
+from bal.lab import Lab, open_lab
+from bal.types import Model
+
+NAME = "first_purchase"
+KEY = ("dataset", "arm", "seed", "settings")
+SHOWN = {
+    "images": ("images", 1),
+    "foreground": ("foreground, %", 1),
+    "both": ("hold both curves", 1),
+    "neither": ("hold none", 1),
+    "precision": ("precision", 2),
+    "recall": ("recall", 2),
+    "ece_foreground": ("foreground ECE", 3),
+    "iou": ("IoU of the curves", 3),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    workers: int = 2
+    """Processes side by side, each on its share of the cores."""
+    seeds: int = 1
+    """How many."""
+    datasets: tuple[str, ...] = ()
+    """Which; all unless given."""
+    plan: Path = plan.SETTINGS
+    """The file of settings."""
+
+
+class Job(NamedTuple):
+    """Arms of one data set and seed, which share their start."""
+
+    plan: Plan
+    dataset: str
+    seed: int
+    arms: tuple[str, ...]
+
+
+def run(job: Job) -> Iterator[dict[str, Any]]:
+    """A row an arm."""
+    begun: Model | None = None
+    for arm in job.arms:
+        config = job.plan.config(job.dataset, arm, job.seed)
+        lab, records = open_lab(config), run_loop(config, begun=begun)
+        first, second = next(records), next(records)
+        records.close()
+        begun = begun or first.model
+        what = {"dataset": job.dataset, "arm": arm, "seed": job.seed, "settings": plan.fingerprint(config)}
+        yield what | composition(lab, first.queries) | outcome(lab, second.model, second.row)
+
+
+def composition(lab: Lab, queries: list[dict[str, Any]]) -> dict[str, Any]:
+    """What was bought besides the audit: shares and counts by the truth."""
+    shares, images = [], set()
+    for query in queries:
+        if query["policy"] != "audit":
+            top, left, height, width = query["box"]
+            mask = lab.source.mask(query["image"])[top : top + height, left : left + width]
+            shares.append([(mask == c).mean() for c in range(1, len(lab.source.classes))])
+            images.add(query["image"])
+    share = np.array(shares)  # [K, C − 1]
+    held = (share > 0).sum(-1)
+    return {
+        "regions": len(share),
+        "images": len(images),
+        "foreground": 100 * float(share.sum(-1).mean()),
+        "both": int((held > 1).sum()),
+        "neither": int((held == 0).sum()),
+    }
+
+
+def outcome(lab: Lab, model: Model, row: dict[str, Any]) -> dict[str, float]:
+    """Means over the curves, on the pixels of all test images, of the fit that has seen the purchase."""
+    confusion = np.asarray(evaluate.tally(model, lab.source, lab.source.test).confusion, np.float64)
+    hit, ious = np.diag(confusion)[1:], [row[key] for key in row if plan.is_curve(key)]
+    return {
+        "precision": float((hit / np.maximum(confusion[:, 1:].sum(0), 1)).mean()),
+        "recall": float((hit / confusion[1:].sum(1)).mean()),
+        "ece_foreground": row["ece_foreground"],
+        "iou": statistics.mean(ious),
+    }
+
+
+def jobs(settings: Settings) -> list[Job]:
+    """What is missing, seed by seed."""
+    of, wanted = plan.read(settings.plan), []
+    done = {tuple(row[key] for key in KEY) for row in rows.read(NAME)}
+    for seed in range(settings.seeds):
+        for dataset in settings.datasets or of.datasets:
+            keys = {arm: plan.fingerprint(of.config(dataset, arm, seed)) for arm in (*of.arms, *of.tried)}
+            missing = tuple(arm for arm, made in keys.items() if (dataset, arm, seed, made) not in done)
+            wanted += [Job(of, dataset, seed, missing)] if missing else []
+    return wanted
+
+
+def measure(settings: Settings) -> None:
+    """Computes the rows that are missing."""
+    wanted = jobs(settings)
+    expected = sum(len(job.arms) for job in wanted)
+    for count, row in enumerate(workers.stream(run, wanted, settings.workers), 1):
+        rows.append(NAME, row)
+        shown = ", ".join(f"{title} {row[key]:.{digits}f}" for key, (title, digits) in SHOWN.items())
+        print(f"{row['dataset']}/{row['arm']} seed {row['seed']}: {shown}; {count} of {expected}", flush=True)
+
+
+def table() -> str:
+    """A table a data set: means over seeds."""
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for row in rows.read(NAME):
+        found.setdefault(row["dataset"], {}).setdefault(row["arm"], []).append(row)
+    parts = []
+    for dataset, arms in found.items():
+        lines = []
+        for arm, same in sorted(arms.items(), key=lambda item: -statistics.mean(r["iou"] for r in item[1])):
+            own = [row for row in same if row["settings"] == same[-1]["settings"]]
+            cells = [f"{statistics.mean(row[key] for row in own):.{digits}f}" for key, (_, digits) in SHOWN.items()]
+            lines.append([arm, str(len(own)), *cells])
+        header = ["arm", "seeds", *(title for title, _ in SHOWN.values())]
+        most = max(row["regions"] for same in arms.values() for row in same)
+        parts.append(f"{dataset}, {most} regions:\n\n{rows.markdown(header, lines)}")
+    heading = (
+        "### What the first purchase is made of\n\n`python benchmarks/first_purchase.py`: the regions bought after the "
+        "start set, audit left out, by what they hold in truth, and the fit that has seen them: precision, recall and "
+        "IoU are means over both curves, on the pixels of all test images.\n\n"
+    )
+    return heading + "\n\n".join(parts)
+
+
+if __name__ == "__main__":
+    measure(tyro.cli(Settings, description=__doc__))
+    text = table()
+    rows.publish(NAME, text)
+    print(text)
