@@ -13,14 +13,14 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import plan
 import rows
 import tyro
 import workers
-from plan import Plan
+from compare_acquisitions import Job
 
 from bal import evaluate, run_loop
 from bal.lab import Lab, open_lab
@@ -50,15 +50,6 @@ class Settings:
     """Which; all unless given."""
     plan: Path = plan.SETTINGS
     """The file of settings."""
-
-
-class Job(NamedTuple):
-    """Arms of one data set and seed, which share their start."""
-
-    plan: Plan
-    dataset: str
-    seed: int
-    arms: tuple[str, ...]
 
 
 def run(job: Job) -> Iterator[dict[str, Any]]:

@@ -19,6 +19,7 @@ settings.register_profile("ci", deadline=None, database=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 from helpers import CLASSES, HEADS_SMALL, Pictures, ask  # noqa: E402  (after the settings above)
+from runs import run, tiny  # noqa: E402
 
 from bal.nets import UNet  # noqa: E402
 from bal.sources import WellLog  # noqa: E402
@@ -71,3 +72,16 @@ def asked(request, net):
 def model(net):
     """A model of one head, with its initial parameters."""
     return ask(HEADS_SMALL["mc_dropout"], net)
+
+
+@pytest.fixture(scope="session")
+def usual(tmp_path_factory):
+    """The tiny run, complete and undisturbed: its records and its folder, with a report."""
+    out = tmp_path_factory.mktemp("usual") / "run"
+    return run(tiny(), out), out
+
+
+@pytest.fixture
+def whole(usual):
+    """The folder of the tiny run, not to be changed."""
+    return usual[1]

@@ -32,13 +32,6 @@ SECONDS = {"seconds_fit", "seconds_score"}
 PER_CLASS = ("iou", "f1", "iou_image", "ece", "brier_reliability", "brier_resolution", "brier_uncertainty")
 
 
-@pytest.fixture(scope="module")
-def usual(tmp_path_factory):
-    """The tiny run, with its folder."""
-    out = tmp_path_factory.mktemp("runs") / "usual"
-    return run(tiny(), out), out
-
-
 @lru_cache
 def spending(**changes):
     """The ledger of a run that costs little because it has nothing to compile."""

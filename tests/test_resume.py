@@ -22,14 +22,6 @@ def _quick(monkeypatch):
     monkeypatch.setattr(keeper.report, "write", quick_report)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run that nothing has disturbed."""
-    out = tmp_path_factory.mktemp("whole") / "run"
-    run(tiny(), out)
-    return out
-
-
 @pytest.fixture
 def half(whole, tmp_path):
     """A run that was left after its second round, one round from its end."""

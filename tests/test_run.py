@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from runs import FILES, FLAGS, assert_same_run, environment, left_behind, pictures, quick_report, run, start, tiny
+from runs import FILES, FLAGS, assert_same_run, environment, left_behind, pictures, quick_report, start, tiny
 
 from bal import checkpoint, devices, display, keeper, rundir
 from bal.run import main
@@ -33,14 +33,6 @@ def _platform(monkeypatch):
     """The platform of the tests stays as it is, and nothing is drawn."""
     monkeypatch.setattr(devices, "set_up_platform", lambda: None)
     monkeypatch.setattr(keeper.report, "write", quick_report)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A complete run."""
-    out = tmp_path_factory.mktemp("whole") / "run"
-    run(tiny(), out)
-    return out
 
 
 @pytest.fixture
