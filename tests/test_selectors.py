@@ -15,6 +15,7 @@ from bal.selectors import (
     SELECTORS,
     Badge,
     BatchBALD,
+    ForegroundPower,
     ForegroundRandom,
     KCenter,
     KMeans,
@@ -74,7 +75,7 @@ def test_a_purchase_follows_from_the_key_and_not_from_the_order_of_candidates(na
     """Random draws go by names."""
 
     @given(pools(ties=False), seeds)
-    @settings(max_examples=300)
+    @settings(max_examples=1000)
     def check(pool, seed):
         scores, costs, eligible, budget = pool
         order, id = np.random.default_rng(seed).permutation(M), np.arange(M, dtype=np.uint32)
@@ -132,6 +133,7 @@ def test_an_endless_budget_buys_all_that_is_eligible(name):
     ("name", "selector"),
     [
         ("stratified", Stratified(share=1.0)),
+        ("foreground_power", ForegroundPower(beta_end=1e6)),
         ("foreground_random", ForegroundRandom()),
         ("oracle_foreground_random", OracleForegroundRandom()),
         ("k_center", KCenter()),

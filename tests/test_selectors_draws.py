@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from offers import KEY, M, bought
 
-from bal.selectors import ForegroundRandom, OracleForegroundRandom, Power, Softmax, Stratified, TopK
+from bal.selectors import ForegroundPower, ForegroundRandom, OracleForegroundRandom, Power, Softmax, Stratified, TopK
 from bal.types import BadInput, Offer
 from bal.unbiased import population_weights
 
@@ -54,7 +54,7 @@ def test_a_schedule_ends_in_top_k():
     assert len({tuple(e) for e in early}) > 5
 
 
-@pytest.mark.parametrize("cls", [Power, Softmax, lambda *beta: Stratified(0.5, *beta)])
+@pytest.mark.parametrize("cls", [Power, Softmax, ForegroundPower, lambda *beta: Stratified(0.5, *beta)])
 def test_a_beta_must_be_positive(cls):
     with pytest.raises(BadInput, match="β > 0"):
         cls(0.0)
@@ -140,6 +140,34 @@ def test_foreground_is_drawn_first_and_evenly(selector, name):
     assert deviation(counts[3], ~inside / 5) < 4
 
 
+def test_foreground_is_drawn_by_a_power_of_the_score():
+    """The third by what is left of the foreground, the fourth by the others; and the probability of the fourth."""
+    scores, budget = np.float32([0.3, 0.1, 0.2, 0.4, 0.5, 0.2, 0.0, 0.6]), 4.0
+    offer, about = Offer(np.ones(N, np.float32), np.ones(N, bool), budget, progress=0.5), {"predicted": TOUCH}
+    inside, first, fourth = np.isin(np.arange(N), INSIDE), np.zeros(N), np.zeros(N)
+    w = np.maximum(scores.astype(np.float64) / 0.6, 1e-6) ** 1.5  # half way from 0.5 to 4.5
+    for seed in range(1500):
+        query = ForegroundPower(0.5, 4.5)(jax.random.key(seed), scores, offer, about)
+        index = bought(query)
+        assert set(index[:3].tolist()) == set(INSIDE)
+        first[index[0]] += 1
+        fourth[index[3]] += 1
+        np.testing.assert_allclose(
+            query.probability, [np.nan] * 3 + [w[index[3]] / w[~inside].sum()], rtol=1e-6, err_msg="given those before"
+        )
+    assert deviation(first, inside * w / w[inside].sum()) < 4
+    assert deviation(fourth, ~inside * w / w[~inside].sum()) < 4
+
+
+def test_without_a_say_of_the_score_it_is_foreground_random():
+    scores = np.random.default_rng(0).random(N).astype(np.float32)
+    offer, about = Offer(np.ones(N, np.float32), np.ones(N, bool), 5.0), {"predicted": TOUCH}
+    for seed in range(20):
+        key = jax.random.key(seed)
+        one, other = (s(key, scores, offer, about) for s in (ForegroundPower(1e-12, None), ForegroundRandom()))
+        assert bought(one).tolist() == bought(other).tolist()
+
+
 def test_a_least_share_of_foreground():
     offer = Offer(np.ones(N, np.float32), np.ones(N, bool), 2.0)
     index = bought(ForegroundRandom(least=0.2)(KEY, np.zeros(N, np.float32), offer, {"predicted": TOUCH}))
@@ -148,6 +176,8 @@ def test_a_least_share_of_foreground():
         ForegroundRandom(1.0)
     with pytest.raises(BadInput, match="least < 1"):
         OracleForegroundRandom(-0.1)
+    with pytest.raises(BadInput, match="least < 1"):
+        ForegroundPower(least=1.0)
 
 
 def test_the_oracle_says_that_it_reads_the_truth():
@@ -172,6 +202,6 @@ def test_probabilities_of_foreground_draws_never_pretend():
     sums = []
     for seed in range(300):
         query = ForegroundRandom()(jax.random.key(seed), scores, offer, about)
-        np.testing.assert_array_equal(query.probability, [np.nan] * 3 + [1 / 5, 1 / 4, 1 / 3, 1 / 2])
+        np.testing.assert_allclose(query.probability, [np.nan] * 3 + [1 / 5, 1 / 4, 1 / 3, 1 / 2])
         sums.append(population_weights(query.probability, N) @ value[bought(query)])
     assert abs(np.mean(sums) - value.sum()) < 4 * np.std(sums) / np.sqrt(len(sums))

@@ -2,6 +2,7 @@
 
 from bal.selectors.badge import Badge
 from bal.selectors.batch_bald import BatchBALD
+from bal.selectors.foreground_power import ForegroundPower
 from bal.selectors.foreground_random import ForegroundRandom
 from bal.selectors.k_center import KCenter
 from bal.selectors.k_means import KMeans
@@ -17,6 +18,7 @@ SELECTORS = {
     "power": Power,
     "softmax": Softmax,
     "stratified": Stratified,
+    "foreground_power": ForegroundPower,
     "foreground_random": ForegroundRandom,
     "oracle_foreground_random": OracleForegroundRandom,
     "k_center": KCenter,

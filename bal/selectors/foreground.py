@@ -1,22 +1,25 @@
-"""Uniform draws from the foreground first: what the two foreground baselines share."""
+"""Draws from the foreground first: what the foreground baselines and `foreground_power` share."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from bal.selectors.basket import Basket, noise
+from bal.selectors.draw import probabilities
 from bal.types import Key, Query
 
 
-def foreground_first(key: Key, basket: Basket, share: np.ndarray, least: float) -> Query:
-    """Fills a basket by uniform draws from what touches the foreground, then by uniform draws from the others.
+def foreground_first(
+    key: Key, basket: Basket, share: np.ndarray, least: float, log_weight: np.ndarray | None = None
+) -> Query:
+    """Fills a basket by draws by weight from what touches the foreground, then by such draws from the others.
 
     As long as the foreground lasts, the others have no chance at all: picks from it cannot stand for the pool
     (`bal.unbiased`), and have no probability in that sense. Once all of it is bought, it is known and stands for itself
-    alone, and draws from the others stand for all that is left, each with q = 1/(others left). So
+    alone, and draws from the others stand for all that is left, each with q = w/(the weight of others left). So
 
-        others drawn from:  NaN for the foreground, 1/n, 1/(n − 1), … after it
-        no others at all:   1/n, 1/(n − 1), …
+        others drawn from:  NaN for the foreground, w/Σ, w'/(Σ − w), … after it
+        no others at all:   w/Σ, w'/(Σ − w), …
         anything else:      none
 
     and none where costs or a cap have a say in what is bought.
@@ -26,14 +29,18 @@ def foreground_first(key: Key, basket: Basket, share: np.ndarray, least: float) 
         basket: what is filled.
         share: [M, C] of each class in a region, class 0 the background; NaN where nobody knows.
         least: a region of more foreground than this touches it.
+        log_weight: [M] float64, finite where the basket is open; all alike unless given.
     """
     touches = np.asarray(share, np.float64)[:, 1:].sum(1) > least
     inside, outside = basket.open & touches, basket.open & ~touches
     known = basket.equal_costs and not basket.capped
+    log_weight = np.zeros(touches.size) if log_weight is None else log_weight
     among = np.flatnonzero(basket.open)
-    drawn = basket.fill(among[np.lexsort((noise(key, basket.offer, touches.size)[among], ~touches[among]))])
+    arrival = np.log(-np.log1p(-noise(key, basket.offer, touches.size)[among])) - log_weight[among]  # of a Poisson race
+    drawn = basket.fill(among[np.lexsort((arrival, ~touches[among]))])
     certain = int(inside.sum()) if outside.any() else 0  # these would be bought for sure before any draw that counts
     if not known or drawn.size <= certain:
         return basket.query()
-    left = among.size - np.arange(drawn.size, dtype=np.float64)
-    return basket.query(np.where(np.arange(drawn.size) < certain, np.nan, 1 / left))
+    rest = np.setdiff1d(among, drawn)
+    odds = probabilities(log_weight[drawn], log_weight[rest])
+    return basket.query(np.where(np.arange(drawn.size) < certain, np.nan, odds))
