@@ -70,9 +70,9 @@ def run(job: Job) -> Iterator[dict[str, Any]]:
 def jobs(of: Plan, seeds: int, only: Sequence[str], found: Sequence[Mapping[str, Any]]) -> list[Job]:
     """What is missing: seed by seed, so that what is there at any time is balanced."""
     done = {tuple(row[key] for key in KEY) for row in found}
-    wanted = []
+    wanted, present = [], of.present()
     for seed in range(seeds):
-        for dataset in of.datasets:
+        for dataset in present:
             missing = []
             for arm in (*of.arms, FULL):
                 if any(fnmatch(f"{dataset}/{arm}", pattern) for pattern in only):

@@ -100,9 +100,10 @@ def outcome(lab: Lab, model: Model, row: dict[str, Any]) -> dict[str, float]:
 def jobs(settings: Settings) -> list[Job]:
     """What is missing, seed by seed."""
     of, wanted = plan.read(settings.plan), []
+    present = of.present()
     done = {tuple(row[key] for key in KEY) for row in rows.read(NAME)}
     for seed in range(settings.seeds):
-        for dataset in settings.datasets or of.datasets:
+        for dataset in settings.datasets or present:
             keys = {arm: plan.fingerprint(of.config(dataset, arm, seed)) for arm in (*of.arms, *of.tried)}
             missing = tuple(arm for arm, made in keys.items() if (dataset, arm, seed, made) not in done)
             wanted += [Job(of, dataset, seed, missing)] if missing else []

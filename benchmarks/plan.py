@@ -51,6 +51,17 @@ class Plan:
             config = dataclasses.replace(config, source=dataclasses.replace(config.source, seed=seed))  # pyright: ignore
         return config
 
+    def present(self) -> list[str]:
+        """The data sets whose files are there; says which are left out."""
+        found = []
+        for dataset in self.datasets:
+            try:
+                self.base_config(dataset, 0).source.open()
+                found.append(dataset)
+            except BadInput as error:
+                print(f"{dataset} is left out: {error}")
+        return found
+
     def config(self, dataset: str, arm: str, seed: int) -> Config:
         """Of one run."""
         if arm == FULL:

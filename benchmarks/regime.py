@@ -61,9 +61,9 @@ def jobs(settings: Settings) -> list[Job]:
     """What is missing, the cheap ones first."""
     of = plan.read(settings.plan)
     done = {tuple(row[key] for key in KEY) for row in rows.read(NAME)}
-    wanted = []
+    wanted, present = [], of.present()
     for seed in range(settings.seeds):
-        for dataset in settings.datasets or of.datasets:
+        for dataset in settings.datasets or present:
             base = of.base_config(dataset, seed)
             for steps in settings.steps or of.regime["steps"]:
                 train = dataclasses.replace(base.train, steps=steps)

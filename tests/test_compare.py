@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -53,6 +54,12 @@ def test_a_configuration_is_the_preset_the_base_the_data_set_and_the_arm():
     assert (config.selector.beta, config.budget, config.head.members) == (2.0, 30, 2)
     full = PLAN.config("logs", plan.FULL, 0)
     assert (full.rounds, full.start, full.budget, full.audit) == (0, 96, 96, 0)
+
+
+def test_a_data_set_that_is_not_there_is_left_out(capsys):
+    more = {"gone": {"source": {"curves": "no/such.npz"}}, **PLAN.datasets}
+    assert dataclasses.replace(PLAN, datasets=more).present() == ["logs", "smoke"]
+    assert "gone is left out: curves: no/such.npz does not exist" in capsys.readouterr().out
 
 
 def test_the_hash_knows_settings_but_not_seeds_and_places():
