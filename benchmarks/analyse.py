@@ -23,6 +23,14 @@ from curves import CURVES, ORACLE, REFERENCES, Runs, areas, collect, reaches
 from bal import stats
 from bal.stats import Paired
 
+STEPS = {  # (with, without)
+    "calibration": ("entropy", "raw_entropy"),
+    "noise on BALD": ("power_bald", "bald"),
+    "noise on entropy": ("power_entropy", "entropy"),
+    "strata by class": ("stratified", "power_entropy"),
+    "foreground first": ("foreground_power_bald", "power_bald"),
+    "knowing the truth": (ORACLE, "foreground_random"),
+}
 Pair = TypeVar("Pair", bound=Hashable)
 
 
@@ -43,14 +51,21 @@ class Line(NamedTuple):
 
 def against(reference: str, values: Mapping[str, Mapping[Pair, float]], more_is_better: bool) -> list[Line]:
     """Every other arm against one, on the pairs that both have; p corrected for all of these comparisons."""
+    return compared({arm: (arm, reference) for arm in values if arm != reference}, values, more_is_better)
+
+
+def compared(
+    what: Mapping[str, tuple[str, str]], values: Mapping[str, Mapping[Pair, float]], more_is_better: bool
+) -> list[Line]:
+    """One arm against another, by the name of what is compared, where they have pairs in common."""
     found = {}
-    for arm, own in values.items():
-        other = values.get(reference, {})
+    for name, (arm, reference) in what.items():
+        own, other = values.get(arm, {}), values.get(reference, {})
         shared = [pair for pair in own if pair in other]
-        if arm != reference and shared:
-            found[arm] = stats.paired([own[pair] for pair in shared], [other[pair] for pair in shared])
-    corrected = stats.holm({arm: paired.p for arm, paired in found.items()})
-    return [Line(a, f, corrected[a], stats.verdict(f, corrected[a], more_is_better)) for a, f in found.items()]
+        if shared:
+            found[name] = stats.paired([own[pair] for pair in shared], [other[pair] for pair in shared])
+    corrected = stats.holm({name: paired.p for name, paired in found.items()})
+    return [Line(n, f, corrected[n], stats.verdict(f, corrected[n], more_is_better)) for n, f in found.items()]
 
 
 def sentence(reference: str, what: str, lines: Sequence[Line]) -> str:
@@ -87,13 +102,14 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
 
 
 def summary(runs: Runs) -> str:
-    """A line an arm."""
-    every = {measure: areas(runs, measure) for measure in ("mean", *CURVES)}
-    reached, lines = reaches(runs), []
+    """A line an arm: what it reached, and by how much it differs from the references."""
+    area, reached, lines = areas(runs), reaches(runs), []
+    shifts = {reference: {line.arm: line for line in against(reference, area, True)} for reference in REFERENCES}
     for arm, own in runs.arms.items():
-        cells = [f"{arm} (reads the truth)" if arm == ORACLE else arm, str(len(own))]
-        cells += [spread(list(every[measure][arm].values())) for measure in every]
-        cells.append(spread([float(curve.iou["mean"][-1]) for curve in own.values()]))
+        cells = [f"{arm} (reads the truth)" if arm == ORACLE else arm, str(len(own)), spread(list(area[arm].values()))]
+        cells += [difference(shifts[reference].get(arm)) for reference in REFERENCES]
+        cells += [f"{np.mean([curve.iou['mean'][n] for curve in own.values()]):.3f}" for n in (1, -1)]
+        cells += [f"{np.mean([curve.iou[c][-1] for curve in own.values()]):.3f}" for c in CURVES]
         costs = list(reached[arm].values())
         count = sum(r.reached for r in costs)
         at_least = "≥ " if count < len(costs) else ""
@@ -101,10 +117,17 @@ def summary(runs: Runs) -> str:
         lines.append(cells)
     if runs.full:
         points = list(runs.full.values())
-        mean, one, two = (spread([float(p.iou[m][0]) for p in points]) for m in every)
-        lines.append([f"full supervision, {points[0].cost[0]:,.0f}", str(len(points)), "", one, two, mean, ""])
-    header = ["arm", "seeds", "area: mean of curves", "curve_1", "curve_2", "IoU at the end", "cost to 95 % (reached)"]
-    return rows.markdown(header, lines)
+        ends = [f"{np.mean([p.iou[m][0] for p in points]):.3f}" for m in ("mean", *CURVES)]
+        lines.append([f"full supervision, {points[0].cost[0]:,.0f}", str(len(points)), *[""] * 4, *ends, ""])
+    header = [
+        "arm",
+        "seeds",
+        "area",
+        *(f"− {reference}" for reference in REFERENCES),
+        "IoU after round 1",
+        "at the end",
+    ]
+    return rows.markdown([*header, "curve_1", "curve_2", "cost to 95 % (reached)"], lines)
 
 
 class Values(NamedTuple):
@@ -130,29 +153,37 @@ def together(of: Mapping[str, Runs]) -> Values:
 
 
 def comparisons(found: Values) -> str:
-    """Tables and sentences of every arm against each reference."""
+    """Tables and sentences of every arm against each reference, and of what single steps are worth."""
     parts = []
     for reference in REFERENCES:
         area, cost = against(reference, found.area, True), against(reference, found.reached, False)
-        costs, lines = {line.arm: line for line in cost}, []
-        for line in area:
-            cells = [line.arm, str(line.found.pairs)]
-            for one, digits in ((line, 3), (costs.get(line.arm), 1)):
-                cells += tested(one, digits) if one else ["–"] * 3
-            lines.append(cells)
-        if lines:
-            header = [f"against {reference}", "pairs", "area", "p → corrected", "", "cost", "p → corrected", ""]
-            parts.append(rows.markdown(header, lines))
+        parts += [table(f"against {reference}", area, cost)] if area else []
         parts.append(sentence(reference, "Area", area))
         parts += [sentence(reference, "Cost to 95 %", cost)] if cost else []
-    return "\n\n".join(parts)
+    steps = {f"{what}: {arm} − {other}": (arm, other) for what, (arm, other) in STEPS.items()}
+    area, cost = compared(steps, found.area, True), compared(steps, found.reached, False)
+    return "\n\n".join([*parts, *([table("what one step is worth", area, cost)] if area else [])])
 
 
-def tested(line: Line, digits: int) -> list[str]:
-    """Difference, p and verdict."""
+def table(title: str, area: Sequence[Line], cost: Sequence[Line]) -> str:
+    """Two measures side by side."""
+    costs, lines = {line.arm: line for line in cost}, []
+    for line in area:
+        cells = [line.arm, str(line.found.pairs)]
+        for one, digits in ((line, 3), (costs.get(line.arm), 1)):
+            tested = [f"{one.found.p:.3g} → {one.corrected:.3g}", one.verdict] if one else ["–"] * 2
+            cells += [difference(one, digits), *tested]
+        lines.append(cells)
+    return rows.markdown([title, "pairs", "area", "p → corrected", "", "cost", "p → corrected", ""], lines)
+
+
+def difference(line: Line | None, digits: int = 3) -> str:
+    """Mean and interval."""
+    if line is None:
+        return "–"
     found = line.found
     interval = "" if math.isnan(found.low) else f" ({found.low:+.{digits}f} … {found.high:+.{digits}f})"
-    return [f"{found.mean:+.{digits}f}{interval}", f"{found.p:.3g} → {line.corrected:.3g}", line.verdict]
+    return f"{found.mean:+.{digits}f}{interval}"
 
 
 def page(of: Mapping[str, Runs], name: str) -> str:
@@ -160,19 +191,19 @@ def page(of: Mapping[str, Runs], name: str) -> str:
     intro = (
         "## Comparison of acquisitions\n\n`python benchmarks/compare_acquisitions.py && python benchmarks/analyse.py`: "
         "settings in `comparison.yaml`. Every arm of a seed has the same images, start set, network, number of steps "
-        "and budget, audited labels included. Area is the mean IoU under the learning curve on cost; the cost to 95 % "
-        "of the full supervision of the same seed is linear between rounds, and where a run never gets there all of "
-        "its budget stands for it (a restricted mean, which understates differences: ≥). Mean ± standard deviation "
-        "between seeds; differences are paired, arm minus reference, with 95 % bootstrap intervals over seeds, which "
-        "are too short for few seeds; a pair is a seed, or in the last part a data set and a seed; p by Wilcoxon's "
-        "exact signed-rank test, corrected by Holm's method over the arms of one table and measure, not over tables. "
-        "Only a corrected p below 0.05 is called better or worse.\n\n"
+        "and budget, audited labels included. IoU is the mean of the two curves' unless it says which. Area is the "
+        "mean IoU under the learning curve on cost; the cost to 95 % of the full supervision of the same seed is "
+        "linear between rounds, and where a run never gets there all of its budget stands for it (a restricted mean, "
+        "which understates differences: ≥). Mean ± standard deviation between seeds; differences are paired, with 95 % "
+        "bootstrap intervals, which are too short for few seeds. Tests are made once, on all data sets together, where "
+        "a pair is a data set and a seed: p by Wilcoxon's exact signed-rank test, corrected by Holm's method over the "
+        "lines of one table and measure, not over tables. Only a corrected p below 0.05 is called better or worse.\n\n"
         f"![Learning curves](figures/{name}.png)\n\n"
     )
-    parts = [f"### {dataset}\n\n{summary(runs)}\n\n{comparisons(values(runs))}" for dataset, runs in of.items()]
+    parts = [f"### {dataset}\n\n{summary(runs)}" for dataset, runs in of.items()]
     if len(of) > 1:
-        parts.append(f"### All data sets together\n\n{comparisons(together(of))}")
-    return intro + "\n\n".join(parts)
+        parts.append("### All data sets together")
+    return intro + "\n\n".join([*parts, comparisons(together(of))])
 
 
 def main(settings: Settings) -> None:

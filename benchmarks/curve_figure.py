@@ -54,7 +54,11 @@ def panel(axes: Axes, runs: Runs, name: str) -> None:
     if runs.full:
         level["full supervision"] = float(np.mean([curve.iou[name][0] for curve in runs.full.values()]))
     place = axes.get_yaxis_transform()
+    lowest, within = min(seen), max(seen) - min(seen)
     for text, value in level.items():
+        if value < lowest - within / 4:  # so far below that the curves would be squeezed
+            axes.text(0.01, 0.01, f"↓ {text} {value:.3f}", transform=axes.transAxes, fontsize=8.5, color=MUTED[0])
+            continue
         axes.axhline(value, color=MUTED[0], lw=1, ls=(0, (1, 2)))
         axes.text(0.01, value, f"{text} {value:.3f}", transform=place, va="bottom", fontsize=8.5, color=MUTED[0])
         seen.append(value)

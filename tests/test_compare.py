@@ -168,9 +168,17 @@ def test_data_sets_together_have_the_pairs_of_both():
     assert "### All data sets together" in analyse.page(of, "name")
 
 
+def test_single_steps_are_compared_with_what_they_are_made_of():
+    found = rows_of(6) + [{**row, "arm": "power_bald"} for row in rows_of(6) if row["arm"] == "random"]
+    text = analyse.comparisons(analyse.together(analyse.collect(found)))
+    (line,) = (line for line in text.splitlines() if line.startswith("| noise on BALD: power_bald − bald | 6 | -0.059"))
+    assert "| 0.0312 → 0.0312 | worse |" in line
+    assert "calibration" not in text, "there are no such arms"
+
+
 def test_the_page_and_the_figure_of_partial_rows():
     found = analyse.collect([r for r in rows_of(2) if r["arm"] != plan.FULL])
     text = analyse.page(found, "name")
-    assert "| random | 2 | 0.450 ± 0.000 |" in text
+    assert "| random | 2 | 0.450 ± 0.000 | – | – | 0.450 | 0.500 | 0.600 | 0.400 | – |" in text
     assert "| – |" in text
     assert len(analyse.figure(found).axes) == 3
