@@ -25,7 +25,7 @@ from bal.nets import UNet
 from bal.question import check_route
 from bal.regions import Currency, Effort
 from bal.route import Route, Routing
-from bal.selectors import TopK
+from bal.selectors import Power
 from bal.settings import flags, layers, tree
 from bal.settings.convert import plain
 from bal.settings.layers import Setting, Settings
@@ -53,7 +53,7 @@ class Config:
     """The network."""
     unit: Unit = Tile()
     """What one query asks about."""
-    selector: Selector = TopK()
+    selector: Selector = Power()
     """How scores, costs and a budget become a purchase."""
     calibrator: Calibrator = ClassTemperature()
     """What makes the probabilities honest, fitted on the audited labels."""

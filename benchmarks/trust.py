@@ -18,6 +18,7 @@ import tyro
 from bal import Config, devices, run_loop
 from bal.acquisitions import BALD
 from bal.heads import DeepEnsemble
+from bal.selectors import TopK
 from bal.trust import sentence
 from bal.types import Array, Moments
 
@@ -72,7 +73,7 @@ class Settings:
 
 def measure(settings: Settings) -> None:
     """Computes the arms that are missing."""
-    default = dataclasses.replace(Config(), head=DeepEnsemble(4), steer="auto", seed=settings.seed)
+    default = dataclasses.replace(Config(), head=DeepEnsemble(4), selector=TopK(), steer="auto", seed=settings.seed)
     done = {(r["arm"], r["seed"]) for r in rows.read(NAME) if r["round"] == default.rounds}
     for arm in settings.arms:
         if (arm, settings.seed) in done:

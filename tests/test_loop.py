@@ -21,7 +21,7 @@ from bal.config import load
 from bal.heads import HEADS
 from bal.loop import train_on
 from bal.losses import Loss
-from bal.selectors import Power, Softmax
+from bal.selectors import Power, Softmax, TopK
 from bal.sources import Folder
 from bal.types import NOTHING
 from bal.units import Tile
@@ -355,7 +355,7 @@ def test_a_steered_purchase_that_is_drawn_estimates_the_risk(selector):
     *asked, last = run(tiny(selector=selector, steer=1.0))
     assert all(np.isfinite(record.row["risk_lure"]) for record in asked)
     assert np.isnan(last.row["risk_lure"])
-    top = run(tiny(steer=1.0))
+    top = run(tiny(selector=TopK(), steer=1.0))
     assert all(np.isnan(record.row["risk_lure"]) for record in top)
 
 

@@ -19,6 +19,7 @@ from bal.acquisitions import BALD, Entropy, Random
 from bal.heads import DeepEnsemble
 from bal.hindsight import reads_samples
 from bal.nets import UNet
+from bal.selectors import TopK
 from bal.sources import WellLog
 from bal.train import Train, fit
 from bal.trust import Estimate, Seen, Trust, judge, sentence
@@ -59,6 +60,7 @@ SMALL = tiny(
     source=WellLog(height=64, width=64, pool=24, test=2),
     net=UNet(width=8, depth=2),
     head=DeepEnsemble(2),
+    selector=TopK(),
     train=Train(steps=250, batch=4, patch=32),
     start=80,
     budget=120,
@@ -212,7 +214,8 @@ def test_auto_survives_resuming(tmp_path, monkeypatch):
 
 
 def test_all_at_random_is_estimated_and_all_for_certain_is_withheld():
-    random, certain = (run(tiny(acq=acq, rounds=1, budget=20))[0].row for acq in (Random(), Entropy()))
+    config = tiny(selector=TopK(), rounds=1, budget=20)
+    random, certain = (run(replace(config, acq=acq))[0].row for acq in (Random(), Entropy()))
     assert np.isfinite([random["risk_lure"], random["risk_audit"], random["iou_lure_background"]]).all()
     assert np.isnan([v for k, v in certain.items() if "lure" in k]).all()
     assert np.isfinite(certain["risk_audit"])
