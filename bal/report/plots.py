@@ -127,7 +127,7 @@ def panel(item: Panel, classes: Sequence[str]) -> Figure:
             axes.set_axis_off()
         for axes, colour in ((parts[0], None), (parts[1], "white")):
             for box in item.boxes:
-                pieces = box.edges().reshape(-1, 2, 2) - 0.5
+                pieces = list(box.edges().reshape(-1, 2, 2) - 0.5)
                 axes.add_collection(LineCollection(pieces, colors=colour or policy_colour(box.policy), linewidths=1.5))
         marks = [Patch(color=class_colour(k), label=printable(c)) for k, c in enumerate(classes) if k]
         marks += [
