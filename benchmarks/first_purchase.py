@@ -33,6 +33,7 @@ SHOWN = {
     "foreground": ("foreground, %", 1),
     "both": ("hold both curves", 1),
     "neither": ("hold none", 1),
+    "border": ("at a border", 1),
     "precision": ("precision", 2),
     "recall": ("recall", 2),
     "ece_foreground": ("foreground ECE", 3),
@@ -67,13 +68,15 @@ def run(job: Job) -> Iterator[dict[str, Any]]:
 
 def composition(lab: Lab, queries: list[dict[str, Any]]) -> dict[str, Any]:
     """What was bought besides the audit: shares and counts by the truth."""
-    shares, images = [], set()
+    shares, images, border = [], set(), 0
     for query in queries:
         if query["policy"] != "audit":
             top, left, height, width = query["box"]
-            mask = lab.source.mask(query["image"])[top : top + height, left : left + width]
+            whole = lab.source.mask(query["image"])
+            mask = whole[top : top + height, left : left + width]
             shares.append([(mask == c).mean() for c in range(1, len(lab.source.classes))])
             images.add(query["image"])
+            border += min(top, left, whole.shape[0] - top - height, whole.shape[1] - left - width) == 0
     share = np.array(shares)  # [K, C − 1]
     held = (share > 0).sum(-1)
     return {
@@ -82,6 +85,7 @@ def composition(lab: Lab, queries: list[dict[str, Any]]) -> dict[str, Any]:
         "foreground": 100 * float(share.sum(-1).mean()),
         "both": int((held > 1).sum()),
         "neither": int((held == 0).sum()),
+        "border": border,
     }
 
 

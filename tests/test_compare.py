@@ -99,6 +99,8 @@ def test_a_first_purchase_is_told_by_the_truth(monkeypatch):
     assert found["foreground"] == pytest.approx(100 * shares.sum(1).mean())
     assert found["both"] == (shares.min(1) > 0).sum() > 0
     assert found["neither"] == (shares.max(1) == 0).sum() > 0
+    kept = [q["box"] for q in queries if q["policy"] != "audit"]
+    assert found["border"] == sum(0 in box[:2] or 64 in (box[0] + box[2], box[1] + box[3]) for box in kept)
     monkeypatch.setattr(plan, "read", lambda path: PLAN)
     monkeypatch.setattr(first_purchase.rows, "read", lambda name: [])
     jobs = first_purchase.jobs(first_purchase.Settings())
