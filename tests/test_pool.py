@@ -32,6 +32,8 @@ def histories(draw):
     pool, made = empty(M), []
     for _ in range(draw(st.integers(0, 4))):
         open_ = np.flatnonzero(pool.eligible)
+        if not open_.size:
+            break
         index = np.array(draw(st.lists(st.sampled_from(open_.tolist()), unique=True, max_size=6)), np.int64)
         lots = np.array([draw(st.sampled_from([TRAINING, AUDIT])) for _ in index], np.uint8)
         pool = add(pool, index, COSTS[index], lots, [answer(m) for m in index])
