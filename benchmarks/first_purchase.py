@@ -134,7 +134,10 @@ def table() -> str:
         lines = []
         for arm, same in sorted(arms.items(), key=lambda item: -statistics.mean(r["iou"] for r in item[1])):
             own = [row for row in same if row["settings"] == same[-1]["settings"]]
-            cells = [f"{statistics.mean(row[key] for row in own):.{digits}f}" for key, (_, digits) in SHOWN.items()]
+            means = [
+                (round(statistics.mean(row[key] for row in own), digits), digits) for key, (_, digits) in SHOWN.items()
+            ]
+            cells = [f"{mean:g}" if digits == 1 else f"{mean:.{digits}f}" for mean, digits in means]
             lines.append([arm, str(len(own)), *cells])
         header = ["arm", "seeds", *(title for title, _ in SHOWN.values())]
         most = max(row["regions"] for same in arms.values() for row in same)
