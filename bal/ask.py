@@ -14,7 +14,7 @@ from bal.hindsight import look
 from bal.lab import Lab
 from bal.pool import AUDIT, Pool
 from bal.question import Question
-from bal.regions import boundary, lay_out
+from bal.regions import boundary, lay_out, usual_boundary
 from bal.score import score_regions, survey
 from bal.trust import Seen
 from bal.types import BadInput, Model
@@ -82,7 +82,7 @@ def ask_pool(lab: Lab, pool: Pool, model: Model, question: Question, round: int,
     wanted = [name for name in config.selector.needs if name not in OFFERED]
     if not (question.needs or wanted):
         score = score_regions(model, lab.source, lab.regions, config.unit, question, key)
-        return Findings(score, _price(lab, pool, np.sqrt(lab.regions.pixels)), _offered(lab, pool))
+        return Findings(score, _price(lab, pool, None), _offered(lab, pool))
     wanted += ["by_class", *(["boundary"] if config.cost == "effort" else [])]
     names = tuple(dict.fromkeys(wanted))
     table = survey(model, lab.source, lab.regions, config.unit, question, names, watch)
@@ -93,16 +93,18 @@ def ask_pool(lab: Lab, pool: Pool, model: Model, question: Question, round: int,
 
 
 def _price(lab: Lab, pool: Pool, length: np.ndarray | None) -> np.ndarray:
-    """[M] what each region is expected to cost: in seconds, by [M] pixels of boundary that are expected in it.
+    """[M] what each region is expected to cost: in seconds, by [M] pixels of predicted boundary, if there are any.
 
     A young model's probabilities change everywhere a little, and their total variation is several times the boundary
     that is there, so lengths are scaled to those of the audit: by (l + Σ true) / (l + Σ expected), where the boundary l
     that takes as long to draw as a region to open stands for what was believed before.
     """
     effort = lab.config.effort
-    if lab.config.cost != "effort" or length is None:
+    if lab.config.cost != "effort":
         return lab.costs
-    audited, known = pool.bought(AUDIT), np.where(np.isfinite(length), length, np.sqrt(lab.regions.pixels))
+    audited, known = pool.bought(AUDIT), usual_boundary(lab.regions)
+    if length is not None:
+        known = np.where(np.isfinite(length), length, known)
     if effort.edge and audited:
         before = effort.open / effort.edge
         known = known * (before + sum(map(boundary, audited.values()))) / (before + known[list(audited)].sum())

@@ -132,8 +132,13 @@ def price(regions: Regions, currency: Currency, effort: Effort | None = None) ->
     if currency == "pixels":
         return regions.pixels.astype(np.float32)
     if currency == "effort":
-        return (effort or Effort()).seconds(np.sqrt(regions.pixels))
+        return (effort or Effort()).seconds(usual_boundary(regions))
     return np.ones(regions.image.shape, np.float32)
+
+
+def usual_boundary(regions: Regions) -> np.ndarray:
+    """[M] pixels of boundary that are expected in each region before anything is known of it."""
+    return np.sqrt(regions.pixels)
 
 
 def boundary(label: np.ndarray) -> int:

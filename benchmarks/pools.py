@@ -21,7 +21,8 @@ class Cycle:
 
     def shape(self, id: str) -> tuple[int, int]:
         """Height and width."""
-        return self._masks[self._number(id)].shape  # type: ignore[return-value]
+        height, width = self._masks[self._number(id)].shape
+        return height, width
 
     def image(self, id: str) -> np.ndarray:
         """float32 [H, W, 1] in [0, 1]; shared, so not to be written to."""

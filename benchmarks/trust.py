@@ -2,8 +2,9 @@
 
     python benchmarks/trust.py --arms honest loud shuffled reversed
 
-Default runs with `--steer auto`, one seed each: BALD as it is; a head whose logits are multiplied by 10 once it is
-trained; BALD's values at other pixels; BALD upside down. A row a round; arms that are complete are not computed again.
+Runs of default size with `--selector top_k --steer auto`, one seed each: BALD as it is; a head whose logits are
+multiplied by 10 once it is trained; BALD's values at other pixels; BALD upside down. A row a round; arms that are
+complete are not computed again.
 """
 
 from __future__ import annotations
@@ -96,9 +97,9 @@ def table() -> str:
         cells += [f"{row['trust_share']:.2f}", f"{row['iou_curve_1']:.3f}", f"{row['iou_curve_2']:.3f}"]
         lines.append(cells)
     heading = (
-        "## The trust gate\n\n`python benchmarks/trust.py`: default runs with `--steer auto`; `loud` is an ensemble "
-        "whose logits are multiplied by 10 when it is asked, `shuffled` and `reversed` are BALD at other pixels and "
-        "upside down. A line is what the audit said after a round; brackets are 95 % intervals over audited regions, "
+        "## The trust gate\n\n`python benchmarks/trust.py`: runs of default size with `--selector top_k --steer auto`; "
+        "`loud` is an ensemble whose logits are multiplied by 10 when it is asked, `shuffled` and `reversed` are BALD at "
+        "other pixels and upside down. A line is what the audit said after a round; brackets are 95 % intervals over audited regions, "
         "and the last column but two is the share of the next purchase that was earned.\n\n"
     )
     header = ["arm", "seed", "round", "regions with errors", "AUROC", "errors in the top 10 %", "promised errors"]

@@ -202,6 +202,6 @@ def test_probabilities_of_foreground_draws_never_pretend():
     sums = []
     for seed in range(300):
         query = ForegroundRandom()(jax.random.key(seed), scores, offer, about)
-        np.testing.assert_allclose(query.probability, [np.nan] * 3 + [1 / 5, 1 / 4, 1 / 3, 1 / 2])
+        np.testing.assert_allclose(query.probability, [np.nan] * 3 + [1 / 5, 1 / 4, 1 / 3, 1 / 2], rtol=1e-15)
         sums.append(population_weights(query.probability, N) @ value[bought(query)])
     assert abs(np.mean(sums) - value.sum()) < 4 * np.std(sums) / np.sqrt(len(sums))

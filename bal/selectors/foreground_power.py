@@ -19,10 +19,9 @@ class ForegroundPower:
 
         rank by  [touches the foreground],  then by  log s + ε,   ε ~ Gumbel(0, 1/β)
 
-    With β near 0 this is `foreground_random`, without the foreground it is `power`. A young model's score is highest
-    on clutter that it cannot make out, and its predictions already say where the curves are; later the score tells
-    more. A β that rises over the rounds goes from the one to the other. Scores that are not positive are treated as in
-    `power`, probabilities as in `foreground_random`.
+    With β near 0 this is `foreground_random`, without the foreground it is `power`; a β that rises over the rounds lets
+    the score in by and by. In the project's comparison of acquisitions it was no better than `power`. Scores that are
+    not positive are treated as in `power`, probabilities as in `foreground_random`.
 
     Reference:
         This project's own, of nnActive's "improved random" (TMLR 2025) and power acquisition (Kirsch et al. 2021,
