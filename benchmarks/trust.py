@@ -98,8 +98,9 @@ def table() -> str:
         lines.append(cells)
     heading = (
         "## The trust gate\n\n`python benchmarks/trust.py`: runs of default size with `--selector top_k --steer auto`; "
-        "`loud` is an ensemble whose logits are multiplied by 10 when it is asked, `shuffled` and `reversed` are BALD at "
-        "other pixels and upside down. A line is what the audit said after a round; brackets are 95 % intervals over audited regions, "
+        "`loud` is an ensemble whose logits are multiplied by 10 when it is asked, `shuffled` and `reversed` are BALD "
+        "at other pixels and upside down. A line is what the audit said after a round; brackets are 95 % intervals "
+        "over audited regions, "
         "and the last column but two is the share of the next purchase that was earned.\n\n"
     )
     header = ["arm", "seed", "round", "regions with errors", "AUROC", "errors in the top 10 %", "promised errors"]
