@@ -9,9 +9,11 @@ Whatever the command line does is a function call away, with the same names and 
 
 from bal.api import score_pool, select
 from bal.config import Config, load
-from bal.heads.function import FunctionHead
 from bal.loop import Record, run_loop
-from bal.types import IGNORE, BadInput, Batch, Model, Moments, Query
+from bal.posterior.heads.function import FunctionHead
+from bal.posterior.model import Model
+from bal.posterior.moments import Moments
+from bal.types import IGNORE, BadInput, Batch, Query
 
 __all__ = [
     "IGNORE",

@@ -9,25 +9,15 @@ import jax
 import numpy as np
 
 from bal import extensions
-from bal.calibrators import Identity
+from bal.posterior.calibrators import Identity
+from bal.posterior.calibrators.base import Calibrator
+from bal.posterior.heads.base import Head
+from bal.posterior.model import Model
+from bal.posterior.nets.base import Net
 from bal.question import Question
 from bal.regions import Regions, lay_out
 from bal.score import Watch, score_regions
-from bal.types import (
-    NOTHING,
-    Acquisition,
-    BadInput,
-    Calibrator,
-    Head,
-    Key,
-    Model,
-    Net,
-    Offer,
-    Params,
-    Query,
-    Selector,
-    Source,
-)
+from bal.types import NOTHING, Acquisition, BadInput, Key, Offer, Params, Query, Selector, Source
 from bal.units import Tile, Unit
 
 

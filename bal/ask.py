@@ -13,11 +13,12 @@ from bal.acquisitions import Random
 from bal.hindsight import look
 from bal.lab import Lab
 from bal.pool import AUDIT, Pool
+from bal.posterior.model import Model
 from bal.question import Question
 from bal.regions import boundary, lay_out, usual_boundary
 from bal.score import score_regions, survey
 from bal.trust import Seen
-from bal.types import BadInput, Model
+from bal.types import BadInput
 
 GLANCE = 32  # images of the pool from which a route learns how often each class is predicted
 OFFERED = ("labelled", "truth")  # what a selector may read besides `bal.readings`

@@ -16,12 +16,16 @@ import yaml
 from bal import extensions
 from bal.acquisitions import BALD
 from bal.annotators import Oracle
-from bal.calibrators import ClassTemperature
 from bal.devices import AUTO, Execution
 from bal.extensions import SLOTS
-from bal.heads import DeepEnsemble
-from bal.losses import Loss
-from bal.nets import UNet
+from bal.posterior.calibrators import ClassTemperature
+from bal.posterior.calibrators.base import Calibrator
+from bal.posterior.heads import DeepEnsemble
+from bal.posterior.heads.base import Head
+from bal.posterior.losses import Loss
+from bal.posterior.nets import UNet
+from bal.posterior.nets.base import NetSettings
+from bal.posterior.training import Train
 from bal.question import check_route
 from bal.regions import Currency, Effort
 from bal.route import Route, Routing
@@ -30,8 +34,7 @@ from bal.settings import flags, layers, tree
 from bal.settings.convert import plain
 from bal.settings.layers import Setting, Settings
 from bal.sources import WellLog
-from bal.train import Train
-from bal.types import Acquisition, Annotator, BadInput, Calibrator, Head, NetSettings, Selector, SourceSettings
+from bal.types import Acquisition, Annotator, BadInput, Selector, SourceSettings
 from bal.units import Tile, Unit
 
 

@@ -13,11 +13,12 @@ import numpy as np
 
 from bal import devices, metrics
 from bal.acquisitions import BALD, Entropy
-from bal.moments import TINY, posterior
+from bal.posterior.model import Model
+from bal.posterior.moments import TINY, Moments, posterior
 from bal.question import Question, asking
 from bal.regions import Regions
 from bal.score import Watch, load, one_behind, stride
-from bal.types import IGNORE, Acquisition, Array, Model, Moments, Source
+from bal.types import IGNORE, Acquisition, Array, Source
 
 ROOM = 1024  # labelled pixels for the calibrator are padded to this times a power of two, so that shapes stay few
 CAP = 2**15  # of them at most; of more, a stratified subsample

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 from bal import types, units
 from bal.acquisitions import ACQUISITIONS
 from bal.annotators import ANNOTATORS
-from bal.calibrators import CALIBRATORS
-from bal.heads import HEADS
-from bal.nets import NETS
+from bal.posterior.calibrators import CALIBRATORS, base
+from bal.posterior.heads import HEADS, base
+from bal.posterior.nets import NETS, base
 from bal.selectors import SELECTORS
 from bal.sources import SOURCES
 from bal.types import BadInput
@@ -38,12 +38,12 @@ class Slot(NamedTuple):
 
 SLOTS: dict[str, Slot] = {
     "acq": Slot("acquisition", ACQUISITIONS, types.Acquisition, "bal.acquisitions"),
-    "head": Slot("head", HEADS, types.Head, "bal.heads"),
+    "head": Slot("head", HEADS, base.Head, "bal.heads"),
     "source": Slot("source", SOURCES, types.SourceSettings, "bal.sources"),
-    "net": Slot("net", NETS, types.NetSettings, "bal.nets"),
+    "net": Slot("net", NETS, base.NetSettings, "bal.nets"),
     "unit": Slot("unit", units.UNITS, units.Unit, "bal.regions"),
     "selector": Slot("selector", SELECTORS, types.Selector, "bal.selectors"),
-    "calibrator": Slot("calibrator", CALIBRATORS, types.Calibrator, "bal.calibrators"),
+    "calibrator": Slot("calibrator", CALIBRATORS, base.Calibrator, "bal.calibrators"),
     "annotator": Slot("annotator", ANNOTATORS, types.Annotator, "bal.annotators"),
 }
 

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from bal import devices
-from bal.moments import posterior
+from bal.posterior.model import Model
+from bal.posterior.moments import Moments, posterior
 from bal.question import Question, asking
 from bal.regions import Regions
 from bal.score import load, stride
 from bal.trust import Seen
-from bal.types import IGNORE, Acquisition, Array, Model, Moments, Source
+from bal.types import IGNORE, Acquisition, Array, Source
 
 
 def reads_samples(acquisition: Acquisition | Question) -> bool:

@@ -14,10 +14,11 @@ from bal.checkpoint import Checkpoints, flat, unflat
 from bal.config import to_dict
 from bal.lab import Lab
 from bal.pool import Pool, empty, pack, unpack
+from bal.posterior.model import Model
+from bal.posterior.training import abstract
 from bal.question import Question
 from bal.rundir import RunFolder, write_whole
-from bal.train import abstract
-from bal.types import BadInput, Model
+from bal.types import BadInput
 
 PANELS = 4  # images drawn in the report
 ASKED = ("state", "weight")  # the arrays of a question

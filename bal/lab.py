@@ -9,8 +9,10 @@ import numpy as np
 
 from bal import summary
 from bal.config import Config
+from bal.posterior.model import Model
+from bal.posterior.nets.base import Net
 from bal.regions import COUNTED, Regions, lay_out, price
-from bal.types import BadInput, Key, Model, Net, Params, Source
+from bal.types import BadInput, Key, Params, Source
 
 GLANCE = 16  # images whose brightness sets the scale of the network's input
 

@@ -18,12 +18,14 @@ from bal.hindsight import look
 from bal.keeper import Keeper
 from bal.lab import Lab, open_lab
 from bal.pool import AUDIT, TRAINING, Pool, add, empty, label_map
+from bal.posterior.model import Model
+from bal.posterior.patches import Crop, crop_around
+from bal.posterior.training import Progress, fit
 from bal.purchase import Purchase, allowance, compose
 from bal.question import Question
 from bal.regions import boundary
 from bal.rundir import RunFolder
-from bal.train import Crop, Progress, crop_around, fit
-from bal.types import IGNORE, BadInput, Model, Region
+from bal.types import IGNORE, BadInput, Region
 
 
 class Event(NamedTuple):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from bal.types import Acquisition, Array, BadInput, Moments
+from bal.posterior.moments import Moments
+from bal.types import Acquisition, Array, BadInput
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["state", "weight"], meta_fields=["acquisition"])
@@ -35,7 +36,7 @@ class Question:
 
     @property
     def targets(self) -> Array | None:
-        """[S, T, C] for `bal.moments.posterior`, where the acquisition compares pixels with targets that it learnt."""
+        """[S, T, C] for `bal.posterior.moments.posterior`, where the acquisition compares pixels with targets that it learnt."""
         return self.state if "joint" in self.needs else None
 
     @property

@@ -28,9 +28,11 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
-from bal.moments import posterior
+from bal.posterior.model import Model
+from bal.posterior.moments import Moments, posterior
+from bal.posterior.nets.base import Drop, Net
 from bal.question import Question
-from bal.types import Array, BadInput, Drop, Model, Moments, Net, Params
+from bal.types import Array, BadInput, Params
 from bal.units import Unit
 
 

@@ -18,11 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from bal import devices
+from bal.posterior.model import Model
 from bal.question import Question, asking
 from bal.ranking import Best, merge, nothing, top
 from bal.readings import read
 from bal.regions import Regions
-from bal.types import IGNORE, Acquisition, Array, Key, Model, Source
+from bal.types import IGNORE, Acquisition, Array, Key, Source
 from bal.units import Unit
 
 T = TypeVar("T")

@@ -13,25 +13,18 @@ methods are pure. Frozen also means hashable, so an extension can be a static ar
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 
-from bal.devices import AUTO, Execution
 from bal.offer import NOTHING, Offer, Query
 
 Array = jax.Array
 Key = jax.Array
 Params = Any
 IGNORE = 255  # the label of a pixel that nobody has labelled; no loss and no metric may count it
-# What a head does to the activations at a named site of a network. It may also have `scale(site, x)`: factors [F] where
-# all it does to x [B, h, w, F] is to multiply channels, alike in all examples, else None; a network may put them into
-# its weights.
-Drop = Callable[[str, Array], Array]
 
 
 class BadInput(ValueError):
@@ -44,35 +37,6 @@ class Batch(NamedTuple):
     image: Array  # [B, H, W, Cin] float32
     label: Array  # [B, H, W] int32, IGNORE where unlabelled
     size: Array | None = None  # [B, 2] valid height and width; None when every pixel is valid
-
-
-class Moments(NamedTuple):
-    """What posterior samples fold into; None where nobody asked for it. `p_s` is the softmax of one sample."""
-
-    predictive: Array  # [..., C] calibrated predictive probabilities, from the pooled mean
-    mean_p: Array  # [..., C] mean_s p_s
-    mean_plogp: Array | None = None  # [..., C] mean_s p_s log p_s
-    var_p: Array | None = None  # [..., C] variance over s of p_s
-    votes: Array | None = None  # [..., C] share of the samples whose most likely class is c
-    mean_qlogq: Array | None = None  # [..., C] mean_s (1 − p_s) log(1 − p_s)
-    joint: Array | None = None  # [..., C T C] mean_s p_s(y) q_s(t, y*), with what the samples say of T target pixels
-
-
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["params", "state"],
-    meta_fields=["head", "net", "calibrator", "execution"],
-)
-@dataclass(frozen=True)
-class Model:
-    """A posterior that can be asked: a head over a network with its parameters, and a calibrator with its state."""
-
-    head: Head
-    net: Net
-    params: Params
-    calibrator: Calibrator
-    state: Any
-    execution: Execution = AUTO
 
 
 class Region(NamedTuple):
@@ -125,123 +89,6 @@ class SourceSettings(Protocol):
 
     def open(self) -> Source:
         """Checks the settings and the data they point at. Raises BadInput."""
-        ...
-
-
-class Net(Protocol):
-    """A segmentation network in three parts, bound to its input channels and classes. Pure: parameters go in.
-
-    `params` is a mapping with the keys `encoder`, `decoder` and `readout`. `drop(site, x)` is called at every named
-    site, so that a head can put dropout, noise or anything else there without the network knowing.
-    """
-
-    @property
-    def channels(self) -> int: ...
-
-    @property
-    def classes(self) -> int: ...
-
-    @property
-    def stride(self) -> int:
-        """Heights and widths that are multiples of this need no padding inside the network."""
-        ...
-
-    def init(self, key: Key) -> Params: ...
-
-    def encode(self, params: Params, x: Array, size: Array | None, drop: Drop) -> Any:
-        """[B, H, W, Cin] → a pytree of features, coarse and fine."""
-        ...
-
-    def bridge(self, params: Params, code: Any) -> Any:
-        """What `decode` does before its first site: the encoder's pytree → another that `decode` takes as well."""
-        ...
-
-    def decode(self, params: Params, code: Any, drop: Drop) -> Any:
-        """The encoder's pytree, bridged or not → a pytree of full-context features."""
-        ...
-
-    def readout(self, params: Params, features: Any, drop: Drop) -> Array:
-        """→ logits [B, H, W, C] at the resolution of the image."""
-        ...
-
-
-class NetSettings(Protocol):
-    """A family of networks; an entry of `bal.nets.NETS`."""
-
-    def bind(
-        self, channels: int, classes: int, mean: tuple[float, ...] = (0.0,), std: tuple[float, ...] = (1.0,)
-    ) -> Net:
-        """The network for images of `channels` channels with this mean and standard deviation, and `classes`."""
-        ...
-
-
-class Criterion(Protocol):
-    def __call__(self, logits: Array, label: Array) -> Array:
-        """[B, H, W, C], [B, H, W] → scalar; pixels labelled IGNORE count for nothing."""
-        ...
-
-
-class Head(Protocol):
-    """A posterior over a network; an entry of `bal.heads.HEADS`.
-
-    The s-th sample is the same function for every image, batch size, sharding and device. A head may also have
-
-    - `finalize(net, params, labelled: Batch, key) -> params`, called once after training (post-hoc posteriors);
-    - `solo`, the head that trains one of its members alone, with `join(params of each) -> params`.
-    """
-
-    @property
-    def samples(self) -> int:
-        """S, how many posterior samples are folded into the moments."""
-        ...
-
-    @property
-    def members(self) -> int:
-        """E, how many interleaved sets of examples a training batch holds: member e is trained on rows e::E."""
-        ...
-
-    def init(self, net: Net, key: Key) -> Params: ...
-
-    def loss(self, net: Net, params: Params, batch: Batch, key: Key, criterion: Criterion) -> Array:
-        """Scalar training loss of one batch; the sum over members, so that members do not slow each other."""
-        ...
-
-    def prepare(self, net: Net, params: Params, x: Array, size: Array | None) -> Any:
-        """Everything that does not depend on the sample, computed once per batch."""
-        ...
-
-    def logits(self, net: Net, params: Params, cache: Any, s: Array | int) -> Array:
-        """[B, H, W, C] of the s-th posterior sample; `s` may be traced.
-
-        What it does to the result of `net.readout` it does pixel by pixel: scoring may ask with a network whose pixels
-        are in another order (`net.cells`, where a network has it).
-        """
-        ...
-
-
-class Calibrator(Protocol):
-    """A map of logits to better log-probabilities; an entry of `bal.calibrators.CALIBRATORS`.
-
-    `on` says what is calibrated: each posterior sample ("members") or their pooled mean ("pooled").
-    """
-
-    @property
-    def on(self) -> str: ...
-
-    def init(self, classes: int) -> Any:
-        """The state that changes nothing; also what `fit` returns when there is nothing to learn from."""
-        ...
-
-    def fit(self, logits: Array, label: Array, weight: Array | None = None) -> Any:
-        """[P, C], or on members [P, S, C]; [P]; [P] → state. IGNORE counts for nothing. Never diverges."""
-        ...
-
-    def log_probs(self, state: Any, logits: Array) -> Array:
-        """[..., C] → normalised [..., C]."""
-        ...
-
-    def summary(self, state: Any) -> Mapping[str, float]:
-        """What goes to the curve, by column name."""
         ...
 
 

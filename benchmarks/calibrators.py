@@ -27,16 +27,16 @@ import scipy.stats
 import tyro
 
 from bal import Config, devices, evaluate, intervals, loop
-from bal.calibrators import CALIBRATORS, Temperature
 from bal.config import load
 from bal.lab import Lab, open_lab
 from bal.metrics import Tally, tally_batch, total
-from bal.moments import TINY
 from bal.pool import AUDIT, empty
+from bal.posterior.calibrators import CALIBRATORS, Temperature
+from bal.posterior.model import Model
+from bal.posterior.moments import TINY
 from bal.score import load as load_images
 from bal.score import stride
 from bal.summary import summary
-from bal.types import Model
 
 NAME = "calibrators"
 ROOT = Path(__file__).parents[1]

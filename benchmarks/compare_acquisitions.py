@@ -24,7 +24,7 @@ import workers
 from plan import FULL, Plan
 
 from bal import run_loop
-from bal.types import Model
+from bal.posterior.model import Model
 
 NAME = "comparison"
 KEY = ("dataset", "arm", "seed", "round", "settings")

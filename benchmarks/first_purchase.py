@@ -24,7 +24,7 @@ from compare_acquisitions import Job
 
 from bal import evaluate, run_loop
 from bal.lab import Lab, open_lab
-from bal.types import Model
+from bal.posterior.model import Model
 
 NAME = "first_purchase"
 KEY = ("dataset", "arm", "seed", "settings")

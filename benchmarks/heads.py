@@ -26,13 +26,15 @@ import tyro
 from bal import Config, devices, evaluate, summary
 from bal.acquisitions import BALD, Entropy
 from bal.detection import auroc
-from bal.heads import BatchEnsemble, DeepEnsemble, LastLayerLaplace, LastLayerSVI, MCDropout
 from bal.lab import Lab, open_lab
 from bal.loop import annotate, start_set, train_on
-from bal.moments import posterior
 from bal.pool import AUDIT, Pool, empty
+from bal.posterior.heads import BatchEnsemble, DeepEnsemble, LastLayerLaplace, LastLayerSVI, MCDropout
+from bal.posterior.heads.base import Head
+from bal.posterior.model import Model
+from bal.posterior.moments import Moments, posterior
 from bal.score import load, score_regions
-from bal.types import IGNORE, Array, Head, Model, Moments
+from bal.types import IGNORE, Array
 
 NAME = "heads"
 CASES: dict[str, Head] = {

@@ -23,12 +23,12 @@ from pools import Cycle
 
 from bal import devices
 from bal.acquisitions import BALD
-from bal.calibrators import Identity
-from bal.heads import MCDropout
-from bal.nets import UNet
+from bal.posterior.calibrators import Identity
+from bal.posterior.heads import MCDropout
+from bal.posterior.model import Model
+from bal.posterior.nets import UNet
 from bal.regions import lay_out
 from bal.score import score_regions
-from bal.types import Model
 from bal.units import Tile
 
 NAME = "memory"

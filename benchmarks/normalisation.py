@@ -19,8 +19,8 @@ import rows
 import tyro
 
 from bal import Config, devices, run_loop
-from bal.heads import DeepEnsemble
-from bal.nets.norms import Kind
+from bal.posterior.heads import DeepEnsemble
+from bal.posterior.nets._norms import Kind
 
 NAME = "normalisation"
 SHOWN = ("iou_curve_1", "iou_curve_2", "nll_raw", "ece_foreground_raw")

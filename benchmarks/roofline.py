@@ -28,13 +28,15 @@ from pools import Cycle
 
 from bal import Config, devices
 from bal.acquisitions import BALD
-from bal.calibrators import Identity
-from bal.heads import DeepEnsemble
-from bal.nets import UNet
+from bal.posterior.calibrators import Identity
+from bal.posterior.heads import DeepEnsemble
+from bal.posterior.heads.base import Head
+from bal.posterior.model import Model
+from bal.posterior.nets import UNet
+from bal.posterior.patches import crop_around
+from bal.posterior.training import Train, start, step
 from bal.question import Question
 from bal.score import load, score_batch
-from bal.train import Train, crop_around, start, step
-from bal.types import Head, Model
 from bal.units import Tile
 
 NAME = "roofline"

@@ -36,10 +36,11 @@ from torch_net import TorchUNet, fused
 
 import bal
 from bal import devices
-from bal.heads import DeepEnsemble, MCDropout
-from bal.nets import UNet
-from bal.nets.unet import BoundUNet
-from bal.types import Head, Params
+from bal.posterior.heads import DeepEnsemble, MCDropout
+from bal.posterior.heads.base import Head
+from bal.posterior.nets import UNet
+from bal.posterior.nets.unet import BoundUNet
+from bal.types import Params
 
 NAME = "throughput"
 TOP = 100

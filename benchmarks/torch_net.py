@@ -1,4 +1,4 @@
-"""The U-Net of `bal.nets.unet` once more in PyTorch, with the same weights: what the engine is compared with.
+"""The U-Net of `bal.posterior.nets.unet` once more in PyTorch, with the same weights: what the engine is compared with.
 
 Only `norm="none"` is known here: a convolution, a scale and a shift of each channel, a ReLU. The scale is multiplied
 into the kernel, not into the map, which is what someone who tunes PyTorch does; the function stays the same.
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bal.nets.unet import BoundUNet
+from bal.posterior.nets.unet import BoundUNet
 from bal.types import Params
 
 
@@ -44,7 +44,7 @@ class TorchUNet(nn.Module):
         Args:
             net: the network.
             params: of it, as `net.init` gives them.
-            dropped: sites that get an `nn.Dropout2d`, by the first letters of their names, as in `bal.heads.MCDropout`.
+            dropped: sites that get an `nn.Dropout2d`, by the first letters of their names, as in `bal.posterior.heads.MCDropout`.
             rate: of that dropout.
         """
         super().__init__()

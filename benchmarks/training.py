@@ -3,7 +3,7 @@
     python -m pip install -e '.[peers]' && python benchmarks/training.py
 
 The same network, weights, batches, loss and AdamW on both sides, batches ready before the clock starts. bal takes its
-steps as `bal.train.fit` does, one `Descent` for every member, wherever `bal.devices.places` puts it. PyTorch trains one
+steps as `bal.posterior.training.fit` does, one `Descent` for every member, wherever `bal.devices.places` puts it. PyTorch trains one
 network with all threads on each step, in both memory formats; several one after the other like that, or side by side,
 each on a Python thread that computes alone.
 """
@@ -30,11 +30,12 @@ from torch.nn import functional as F
 from torch_net import TorchUNet, converted
 
 from bal import Config, devices
-from bal.heads import DeepEnsemble
-from bal.nets.unet import BoundUNet
 from bal.pool import IGNORE
+from bal.posterior.heads import DeepEnsemble
+from bal.posterior.nets.unet import BoundUNet
+from bal.posterior.patches import Crop, crop_around
+from bal.posterior.training import Train, start
 from bal.regions import lay_out
-from bal.train import Crop, Train, crop_around, start
 from bal.types import Batch
 from bal.units import Tile
 

@@ -18,10 +18,11 @@ import tyro
 
 from bal import Config, devices, run_loop
 from bal.acquisitions import BALD
-from bal.heads import DeepEnsemble
+from bal.posterior.heads import DeepEnsemble
+from bal.posterior.moments import Moments
 from bal.selectors import TopK
 from bal.trust import sentence
-from bal.types import Array, Moments
+from bal.types import Array
 
 NAME = "trust"
 SHOWN = ("trust_auroc", "trust_capture", "trust_promise")

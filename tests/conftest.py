@@ -21,7 +21,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 from helpers import CLASSES, HEADS_SMALL, Pictures, ask  # noqa: E402  (after the settings above)
 from runs import run, tiny  # noqa: E402
 
-from bal.nets import UNet  # noqa: E402
+from bal.posterior.nets import UNet  # noqa: E402
 from bal.sources import WellLog  # noqa: E402
 
 MAPS = 20_000  # of the 65,530 memory maps that Linux gives a process; a compiled program takes several, and none left

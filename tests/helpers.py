@@ -17,13 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bal.calibrators import Identity
-from bal.heads import BatchEnsemble, DeepEnsemble, LastLayerLaplace, LastLayerSVI, MCDropout
-from bal.heads.plain import keep
-from bal.losses import Loss
-from bal.nets import UNet
-from bal.train import Train, finish
-from bal.types import IGNORE, Batch, Model
+from bal.posterior.calibrators import Identity
+from bal.posterior.heads import BatchEnsemble, DeepEnsemble, LastLayerLaplace, LastLayerSVI, MCDropout
+from bal.posterior.heads._plain import keep
+from bal.posterior.losses import Loss
+from bal.posterior.model import Model
+from bal.posterior.nets import UNet
+from bal.posterior.training import Train, finish
+from bal.types import IGNORE, Batch
 
 CLASSES = 3
 TINY = UNet(width=8, depth=0).bind(1, CLASSES)  # compiles in a third of the time, for tests that train

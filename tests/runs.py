@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image
 
 from bal import Config, Record, run_loop
-from bal.heads import MCDropout
-from bal.nets import UNet
+from bal.posterior.heads import MCDropout
+from bal.posterior.nets import UNet
+from bal.posterior.training import Train
 from bal.sources import WellLog
-from bal.train import Train
 
 ROOT = Path(__file__).parents[1]
 FILES = {"config.yaml", "curve.csv", "queries.jsonl", "checkpoints", "report.html", "reliability.png"}

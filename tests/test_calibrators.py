@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from bal.calibrators import CALIBRATORS, Isotonic, Temperature
-from bal.calibrators.temperature import _most_probable
+from bal.posterior.calibrators import CALIBRATORS, Isotonic, Temperature
+from bal.posterior.calibrators.temperature import _most_probable
 from bal.types import IGNORE, BadInput
 
 P, C = 6000, 3
@@ -221,6 +221,6 @@ def test_isotonic_takes_members_for_predictions_of_a_share() -> None:
 
 
 def test_isotonic_says_what_it_needs(monkeypatch) -> None:
-    monkeypatch.setattr("bal.calibrators.isotonic.find_spec", lambda name: None)
+    monkeypatch.setattr("bal.posterior.calibrators.isotonic.find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"needs scikit-learn: pip install 'bal\[isotonic\]'"):
         Isotonic()

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from helpers import HEADS_SMALL, TINY
 
-from bal.calibrators import CALIBRATORS
 from bal.checkpoint import Checkpoints, flat, unflat
 from bal.devices import replicate
-from bal.heads import MCDropout
-from bal.nets import UNet
-from bal.train import Train, abstract
+from bal.posterior.calibrators import CALIBRATORS
+from bal.posterior.heads import MCDropout
+from bal.posterior.nets import UNet
+from bal.posterior.training import Train, abstract
 
 
 @pytest.mark.parametrize("head", HEADS_SMALL.values(), ids=HEADS_SMALL)

@@ -16,8 +16,8 @@ from bal import config as front
 from bal import extensions
 from bal.config import Command, Config, default_out, differences, dump_yaml, to_dict
 from bal.extensions import SLOTS
-from bal.heads import DeepEnsemble, MCDropout
-from bal.heads.function import FunctionHead
+from bal.posterior.heads import DeepEnsemble, MCDropout
+from bal.posterior.heads.function import FunctionHead
 from bal.settings.convert import convert
 from bal.settings.tree import docs_of, form, leaves
 from bal.types import BadInput

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from test_acquisitions import entropy
 
 from bal.acquisitions import ConformalSetSize
+from bal.posterior.moments import Moments
 from bal.trust import Seen
-from bal.types import BadInput, Moments
+from bal.types import BadInput
 
 SOURCE = SimpleNamespace(classes=Pictures.classes)
 

@@ -8,8 +8,8 @@ import pytest
 from scipy.optimize import minimize
 from test_calibrators import C, P, example, padded, skewed
 
-from bal.calibrators import ClassTemperature, Dirichlet, LocalTemperature, Temperature, Vector
-from bal.calibrators.descent import most_probable
+from bal.posterior.calibrators import ClassTemperature, Dirichlet, LocalTemperature, Temperature, Vector
+from bal.posterior.calibrators._descent import most_probable
 from bal.types import BadInput
 
 # Naive maps, in float64: parameters u and log-probabilities [..., C] → logits [P, C].

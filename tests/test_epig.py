@@ -17,11 +17,12 @@ from test_moments import aims, folded
 
 from bal.acquisitions import EPIG
 from bal.acquisitions.epig import divergence
-from bal.calibrators import Identity, Temperature
-from bal.calibrators.temperature import TemperatureState
-from bal.heads.function import FunctionHead
-from bal.moments import posterior
-from bal.types import BadInput, Model
+from bal.posterior.calibrators import Identity, Temperature
+from bal.posterior.calibrators.temperature import TemperatureState
+from bal.posterior.heads.function import FunctionHead
+from bal.posterior.model import Model
+from bal.posterior.moments import posterior
+from bal.types import BadInput
 
 SLOPES = np.array([6.0, 8.0, 10.0], np.float32)
 KEY = jax.random.key(3)

@@ -21,11 +21,12 @@ from helpers import (
 )
 
 from bal import devices
-from bal.heads import HEADS, BatchEnsemble, DeepEnsemble, LastLayerLaplace, LastLayerSVI, MCDropout
-from bal.heads.function import FunctionHead
-from bal.heads.mc_dropout import Masks
-from bal.train import begin, step
-from bal.types import IGNORE, Batch, Head
+from bal.posterior.heads import HEADS, BatchEnsemble, DeepEnsemble, LastLayerLaplace, LastLayerSVI, MCDropout
+from bal.posterior.heads.base import Head
+from bal.posterior.heads.function import FunctionHead
+from bal.posterior.heads.mc_dropout import Masks
+from bal.posterior.training import begin, step
+from bal.types import IGNORE, Batch
 
 everyone = pytest.mark.parametrize("head", HEADS_SMALL.values(), ids=HEADS_SMALL)
 

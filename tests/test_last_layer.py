@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from helpers import CLASSES, HEADS_SMALL, ask, forward, labelled_noise, sample, softmax
 
-from bal.heads import LastLayerLaplace, LastLayerSVI, last_layer, last_layer_svi
-from bal.heads.last_layer_laplace import gauss_newton, most_probable_precision
-from bal.nets import UNet
-from bal.train import finish
+from bal.posterior.heads import LastLayerLaplace, LastLayerSVI, _last_layer, last_layer_svi
+from bal.posterior.heads.last_layer_laplace import gauss_newton, most_probable_precision
+from bal.posterior.nets import UNet
+from bal.posterior.training import finish
 from bal.types import IGNORE, Batch
 
 KEY = jax.random.key(0)
@@ -26,16 +26,16 @@ def plain(net):
     return jax.jit(net.init)(jax.random.key(1))
 
 
-def toy(pixels: int = 40, groups: int = 2, inputs: int = 4, seed: int = 0) -> tuple[jax.Array, last_layer.Cells]:
+def toy(pixels: int = 40, groups: int = 2, inputs: int = 4, seed: int = 0) -> tuple[jax.Array, _last_layer.Cells]:
     """Weights [G, F + 1, C] and labelled cells, some labels missing and some no class at all."""
     rng = np.random.default_rng(seed)
     feature = np.concatenate([rng.random((pixels, inputs - 1)), np.ones((pixels, 1))], 1)
     label = rng.choice([0, 0, 0, 1, 2, IGNORE, 7], (groups, pixels))
-    cells = last_layer.Cells(jnp.asarray(feature, jnp.float32), jnp.asarray(label, jnp.int32))
+    cells = _last_layer.Cells(jnp.asarray(feature, jnp.float32), jnp.asarray(label, jnp.int32))
     return jnp.asarray(rng.standard_normal((groups, inputs, CLASSES)), jnp.float32), cells
 
 
-def naive_gauss_newton(theta: np.ndarray, cells: last_layer.Cells) -> np.ndarray:
+def naive_gauss_newton(theta: np.ndarray, cells: _last_layer.Cells) -> np.ndarray:
     """[G, D, D] in float64: one Kronecker product a pixel."""
     theta, feature = np.asarray(theta, np.float64), np.asarray(cells.feature, np.float64)
     groups, inputs, classes = theta.shape
@@ -58,8 +58,8 @@ def test_cells_are_what_the_readout_multiplies(shape, stem):
     params = jax.jit(net.init)(KEY)
     x = jnp.asarray(np.random.default_rng(0).standard_normal((3, *shape, 1)), jnp.float32)
     number = jnp.arange(x.size).reshape(x.shape[:3]) + 1000  # every pixel's own
-    (cells,) = last_layer.labelled_cells(net, params, Batch(x, number))
-    theta = last_layer.weights(net, params["readout"])
+    (cells,) = _last_layer.labelled_cells(net, params, Batch(x, number))
+    theta = _last_layer.weights(net, params["readout"])
     logits = np.asarray(forward(net, params, x)).reshape(-1, CLASSES)
     found = np.argwhere(np.asarray(cells.label) >= 1000)
     assert sorted(np.asarray(cells.label)[tuple(found.T)]) == sorted(number.ravel().tolist())
@@ -70,19 +70,19 @@ def test_cells_are_what_the_readout_multiplies(shape, stem):
 
 def test_weights_and_back(net, plain):
     readout = plain["readout"]
-    theta = last_layer.weights(net, readout)
+    theta = _last_layer.weights(net, readout)
     assert theta.shape == (4, 9, CLASSES)
-    jax.tree.map(np.testing.assert_array_equal, last_layer.with_weights(readout, theta), readout)
+    jax.tree.map(np.testing.assert_array_equal, _last_layer.with_weights(readout, theta), readout)
     with pytest.raises(ValueError, match="readout is one 1×1 convolution"):
-        last_layer.weights(net, {"dense": readout["conv"]})
+        _last_layer.weights(net, {"dense": readout["conv"]})
 
 
 @pytest.mark.parametrize("head", [SVI, HEADS_SMALL["last_layer_laplace"]], ids=["svi", "laplace"])
 def test_a_fit_is_compiled_once_whatever_the_number_of_labels(head, net, plain):
-    few, many = labelled_noise(net, rows=3), labelled_noise(net, rows=last_layer.ROOM // 256 + 1)
-    assert len(list(last_layer.labelled_cells(net, plain, many))) == 2
+    few, many = labelled_noise(net, rows=3), labelled_noise(net, rows=_last_layer.ROOM // 256 + 1)
+    assert len(list(_last_layer.labelled_cells(net, plain, many))) == 2
     finish(head, net, plain, few, KEY)
-    functions = last_layer._cells, gauss_newton, last_layer_svi.draw, last_layer_svi.fit
+    functions = _last_layer._cells, gauss_newton, last_layer_svi.draw, last_layer_svi.fit
     compiled = [f._cache_size() for f in functions]
     params = finish(head, net, plain, many, KEY)
     assert [f._cache_size() for f in functions] == compiled
@@ -101,8 +101,8 @@ def test_the_curvature_is_that_of_the_formula():
 def test_the_covariance_is_the_inverse_of_the_curvature(net, plain):
     labelled, head = labelled_noise(net), LastLayerLaplace(pixels_per_observation=4.0, lowest=0.5, highest=0.5)
     root = np.asarray(finish(head, net, plain, labelled, KEY)["posterior"]["root"], np.float64)
-    (cells,) = last_layer.labelled_cells(net, plain, labelled)
-    h = naive_gauss_newton(np.asarray(last_layer.weights(net, plain["readout"])), cells)
+    (cells,) = _last_layer.labelled_cells(net, plain, labelled)
+    h = naive_gauss_newton(np.asarray(_last_layer.weights(net, plain["readout"])), cells)
     covariance = np.linalg.inv(h / 4 + 0.5 * np.eye(h.shape[-1]))
     np.testing.assert_allclose(root @ root, covariance, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(root, root.transpose(0, 2, 1), atol=1e-5)

@@ -18,9 +18,9 @@ from bal import BadInput, run_loop
 from bal.acquisitions import ACQUISITIONS
 from bal.annotators import Oracle
 from bal.config import load
-from bal.heads import HEADS
 from bal.loop import train_on
-from bal.losses import Loss
+from bal.posterior.heads import HEADS
+from bal.posterior.losses import Loss
 from bal.selectors import Power, Softmax, TopK
 from bal.sources import Folder
 from bal.types import NOTHING

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bal.losses import LOSSES, Loss, parse
+from bal.posterior.losses import LOSSES, Loss, parse
 from bal.types import IGNORE, BadInput
 
 B, H, W, C = 2, 5, 6, 3

@@ -13,13 +13,14 @@ from helpers import ask, bucketed, softmax
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bal.calibrators import Identity, Temperature
-from bal.calibrators.temperature import TemperatureState
 from bal.devices import Execution
-from bal.heads import DeepEnsemble, MCDropout
-from bal.heads.function import FunctionHead
-from bal.moments import OPTIONAL, in_blocks, posterior
-from bal.types import BadInput, Model, Moments
+from bal.posterior.calibrators import Identity, Temperature
+from bal.posterior.calibrators.temperature import TemperatureState
+from bal.posterior.heads import DeepEnsemble, MCDropout
+from bal.posterior.heads.function import FunctionHead
+from bal.posterior.model import Model
+from bal.posterior.moments import OPTIONAL, Moments, in_blocks, posterior
+from bal.types import BadInput
 
 SHAPE = (1, 2, 3)  # B, H, W
 WARM = TemperatureState(jnp.float32(2.5))

@@ -13,12 +13,12 @@ from helpers import bucketed, check_protocol, check_settings, forward
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bal.heads.plain import keep
-from bal.nets import NETS, UNet
-from bal.nets.convolve import FEW, convolve, convolve_upsampled
-from bal.nets.norms import Norm, _group_statistics, valid_pixels
-from bal.nets.unet import max_pool, space_to_depth
-from bal.types import Net, NetSettings
+from bal.posterior.heads._plain import keep
+from bal.posterior.nets import NETS, UNet
+from bal.posterior.nets._convolve import FEW, convolve, convolve_upsampled
+from bal.posterior.nets._norms import Norm, _group_statistics, valid_pixels
+from bal.posterior.nets.base import Net, NetSettings
+from bal.posterior.nets.unet import max_pool, space_to_depth
 
 VARIANTS = {
     f"unet-{norm}-{'stem' if stem else 'plain'}": UNet(width=8, depth=1, stem=stem, norm=norm)

@@ -10,8 +10,8 @@ from helpers import HEADS_SMALL, ask, forward, sample
 
 from bal import readings
 from bal.acquisitions import BALD, Entropy, Margin, Random
-from bal.calibrators import Temperature
-from bal.moments import posterior
+from bal.posterior.calibrators import Temperature
+from bal.posterior.moments import posterior
 from bal.question import Question, asking
 from bal.readings import READINGS
 from bal.regions import boundary, lay_out

@@ -14,7 +14,7 @@ from runs import FLAGS, assert_same_run, curve, ledger, left_behind, quick_repor
 
 from bal import BadInput, keeper, run_loop
 from bal.checkpoint import Checkpoints
-from bal.heads import MCDropout
+from bal.posterior.heads import MCDropout
 
 
 @pytest.fixture(autouse=True)

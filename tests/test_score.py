@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from bal import devices, score
 from bal.acquisitions import BALD, Entropy, Random
-from bal.moments import posterior
+from bal.posterior.moments import posterior
 from bal.question import Question
 from bal.ranking import merge, top
 from bal.regions import lay_out

@@ -54,7 +54,7 @@ def imports(path: Path) -> set[str]:
 
 
 def part(module: str) -> str | None:
-    """bal.heads.mc_dropout → heads; None for what is not ours, or all of it."""
+    """bal.posterior.heads.mc_dropout → heads; None for what is not ours, or all of it."""
     names = module.split(".")
     return names[1] if names[0] == "bal" and len(names) > 1 else None
 

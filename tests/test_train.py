@@ -12,9 +12,11 @@ from helpers import LOSS, TINY, TRAIN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bal import devices, train
-from bal.heads import DeepEnsemble, MCDropout
-from bal.train import Crop, Progress, Train, abstract, batches, crop_around, cut, fit, middles, step
+from bal import devices
+from bal.posterior import training
+from bal.posterior.heads import DeepEnsemble, MCDropout
+from bal.posterior.patches import Crop, crop_around, cut, middles
+from bal.posterior.training import Progress, Train, abstract, batches, fit, step
 from bal.types import IGNORE, BadInput, Batch
 
 HEAD = MCDropout(rate=0.1)
@@ -166,7 +168,7 @@ def test_members_trained_together_are_members_trained_alone():
     keys = jax.random.split(jax.random.split(KEY)[0], 2)
     alone = []
     for key, place in zip(keys, devices.places(2, 1), strict=True):
-        descent = train.Descent(DeepEnsemble(1), TINY, LOSS, TRAIN, crops, key, place)
+        descent = training.Descent(DeepEnsemble(1), TINY, LOSS, TRAIN, crops, key, place)
         for i in range(TRAIN.steps):
             descent.advance(i)
         alone.append(descent.params)

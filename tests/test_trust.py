@@ -16,12 +16,12 @@ from runs import assert_same_run, quick_report, run, tiny
 
 from bal import BadInput, keeper, loop, run_loop
 from bal.acquisitions import BALD, Entropy, Random
-from bal.heads import DeepEnsemble
 from bal.hindsight import reads_samples
-from bal.nets import UNet
+from bal.posterior.heads import DeepEnsemble
+from bal.posterior.nets import UNet
+from bal.posterior.training import Train, fit
 from bal.selectors import TopK
 from bal.sources import WellLog
-from bal.train import Train, fit
 from bal.trust import Estimate, Seen, Trust, judge, sentence
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from bal.acquisitions.nats import plogp
-from bal.types import Array, Moments
+from bal.posterior.moments import Moments
+from bal.types import Array
 
 
 @dataclass(frozen=True)

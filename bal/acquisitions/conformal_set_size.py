@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from bal.acquisitions.nats import plogp
-from bal.types import Array, BadInput, Key, Model, Moments, Source
+from bal.posterior.model import Model
+from bal.posterior.moments import Moments
+from bal.types import Array, BadInput, Key, Source
 
 TIE = 0.01  # what the entropy may add: less than one class, and little in the mean of a region
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bal.acquisitions.nats import plogp
-from bal.types import Array, Moments
+from bal.posterior.moments import Moments
+from bal.types import Array
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bal.types import Array, BadInput, Key, Model, Moments, Source
+from bal.posterior.model import Model
+from bal.posterior.moments import Moments
+from bal.types import Array, BadInput, Key, Source
 
 TINY, EPS = jnp.finfo(jnp.float32).tiny, jnp.finfo(jnp.float32).eps
 

@@ -1,5 +1,5 @@
 """Segmentation networks. The only folder that imports flax."""
 
-from bal.nets.unet import UNet
+from bal.posterior.nets.unet import UNet
 
 NETS = {"unet": UNet}

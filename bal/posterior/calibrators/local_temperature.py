@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from bal.calibrators.descent import Map, check, most_probable, normalise, within
+from bal.posterior.calibrators._descent import Map, check, most_probable, normalise, within
 from bal.types import Array
 
 

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from bal.calibrators.descent import FLOOR, Map, most_probable
+from bal.posterior.calibrators._descent import FLOOR, Map, most_probable
 from bal.types import Array, BadInput
 
 STEPS = 30  # halvings of the log T interval: 6 / 2³⁰ is below what float32 resolves

@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from bal.nets.convolve import convolve, convolve_upsampled
-from bal.nets.norms import Kind, Norm, valid_pixels
-from bal.types import Array, Drop, Key, Params
+from bal.posterior.nets._convolve import convolve, convolve_upsampled
+from bal.posterior.nets._norms import Kind, Norm, valid_pixels
+from bal.posterior.nets.base import Drop
+from bal.types import Array, Key, Params
 
 PARTS = ("encoder", "decoder", "readout")
 
@@ -190,7 +191,7 @@ class UNet:
 
 @dataclass(frozen=True)
 class BoundUNet:
-    """A U-Net that knows its images: `bal.types.Net`, as three pure functions of its parameters.
+    """A U-Net that knows its images: `bal.posterior.nets.base.Net`, as three pure functions of its parameters.
 
     `drop` is called at the sites `encoder_<level>`, `bottleneck`, `decoder_<level>` and `features`; every level has
     one site, and none is visited twice.

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bal.types import Array, Batch, Criterion, Key, Params
+from bal.posterior.losses import Criterion
+from bal.types import Array, Batch, Key, Params
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from bal.heads.plain import keep
-from bal.types import IGNORE, Array, Batch, Criterion, Key, Net, Params
+from bal.posterior.heads._plain import keep
+from bal.posterior.losses import Criterion
+from bal.posterior.nets.base import Net
+from bal.types import IGNORE, Array, Batch, Key, Params
 
 ROOM = 2**15  # pixels seen at a time by `labelled_cells`: the memory that a fit takes, whatever the number of labels
 
@@ -55,7 +57,7 @@ def weights(net: Net, readout: Params) -> Array:
     """θ [G, F + 1, C] of an output layer: the kernel's rows and, last, the bias.
 
     Raises:
-        ValueError: it is not one 1×1 convolution with a bias, as that of `bal.nets.UNet`.
+        ValueError: it is not one 1×1 convolution with a bias, as that of `bal.posterior.nets.UNet`.
     """
     if set(readout) != {"conv"} or set(readout["conv"]) != {"kernel", "bias"} or not hasattr(net, "cells"):
         raise ValueError(

@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ from bal.types import IGNORE, Array, BadInput
 
 @dataclass(frozen=True)
 class Loss:
-    """A weighted sum of terms, `Σ_k a_k term_k(logits, label)`; satisfies `bal.types.Criterion`."""
+    """A weighted sum of terms, `Σ_k a_k term_k(logits, label)`; satisfies `bal.posterior.losses.Criterion`."""
 
     terms: str = "cross_entropy"
     """Sum of terms, e.g. "cross_entropy + 0.5*dice". Terms: cross_entropy, bce, dice, generalised_dice,
@@ -271,3 +271,9 @@ def _ratio(numerator: Array, denominator: Array) -> Array:
     """`numerator / denominator`, and 0 with gradient 0 where the denominator is 0 (nothing was labelled)."""
     some = denominator > 0
     return jnp.where(some, numerator / jnp.where(some, denominator, 1.0), 0.0)
+
+
+class Criterion(Protocol):
+    def __call__(self, logits: Array, label: Array) -> Array:
+        """[B, H, W, C], [B, H, W] → scalar; pixels labelled IGNORE count for nothing."""
+        ...

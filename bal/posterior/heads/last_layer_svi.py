@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from bal.heads import last_layer
-from bal.types import Array, Batch, Criterion, Key, Net, Params
+from bal.posterior.heads import _last_layer
+from bal.posterior.losses import Criterion
+from bal.posterior.nets.base import Net
+from bal.types import Array, Batch, Key, Params
 
 
 class Reservoir(NamedTuple):
@@ -74,26 +76,26 @@ class LastLayerSVI:
         return net.init(key)
 
     def loss(self, net: Net, params: Params, batch: Batch, key: Key, criterion: Criterion) -> Array:
-        return last_layer.plain_loss(net, params, batch, criterion)
+        return _last_layer.plain_loss(net, params, batch, criterion)
 
     def finalize(self, net: Net, params: Params, labelled: Batch, key: Key) -> Params:
         """Puts μ in the place of the trained output layer and adds `posterior`: `factor` U and `scale` σ."""
-        theta = last_layer.weights(net, params["readout"])  # [G, F + 1, C]
+        theta = _last_layer.weights(net, params["readout"])  # [G, F + 1, C]
         draw_key, fit_key = jax.random.split(key)
         chosen = empty(self.pixels_per_class, theta)
-        for i, cells in enumerate(last_layer.labelled_cells(net, params, labelled)):
+        for i, cells in enumerate(_last_layer.labelled_cells(net, params, labelled)):
             chosen = draw(chosen, cells, jax.random.fold_in(draw_key, i))
         mean, posterior = fit(self, theta, chosen, fit_key)
-        return {**params, "readout": last_layer.with_weights(params["readout"], mean), "posterior": posterior}
+        return {**params, "readout": _last_layer.with_weights(params["readout"], mean), "posterior": posterior}
 
     def prepare(self, net: Net, params: Params, x: Array, size: Array | None) -> Any:
-        return last_layer.features(net, params, x, size)
+        return _last_layer.features(net, params, x, size)
 
     def logits(self, net: Net, params: Params, cache: Any, s: Array | int) -> Array:
         factor, scale = params["posterior"]["factor"], params["posterior"]["scale"]
-        noise = jax.random.normal(last_layer.noise_key(self.seed, s), (factor.shape[-1] + scale.size,), scale.dtype)
+        noise = jax.random.normal(_last_layer.noise_key(self.seed, s), (factor.shape[-1] + scale.size,), scale.dtype)
         change = factor @ noise[: factor.shape[-1]] + scale * noise[factor.shape[-1] :].reshape(scale.shape)
-        return last_layer.shifted(net, params, cache, change)
+        return _last_layer.shifted(net, params, cache, change)
 
 
 def empty(pixels: int, theta: Array) -> Reservoir:
@@ -105,7 +107,7 @@ def empty(pixels: int, theta: Array) -> Reservoir:
 
 
 @jax.jit
-def draw(old: Reservoir, cells: last_layer.Cells, key: Key) -> Reservoir:
+def draw(old: Reservoir, cells: _last_layer.Cells, key: Key) -> Reservoir:
     """The subsample of a stream that goes on with these pixels: every pixel so far is equally likely to be in it.
 
     Every pixel has a random number; the k smallest of a class stay.

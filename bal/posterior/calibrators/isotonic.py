@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bal.calibrators.descent import check, normalise
+from bal.posterior.calibrators._descent import check, normalise
 from bal.types import Array, BadInput
 
 KNOTS = 49  # of the fixed grid on which the fitted map is kept, whatever the data: a knot every half nat

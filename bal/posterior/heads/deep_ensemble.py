@@ -10,8 +10,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from bal.heads.plain import keep, rows_of
-from bal.types import Array, Batch, Criterion, Key, Net, Params
+from bal.posterior.heads._plain import keep, rows_of
+from bal.posterior.losses import Criterion
+from bal.posterior.nets.base import Net
+from bal.types import Array, Batch, Key, Params
 
 
 @dataclass(frozen=True)

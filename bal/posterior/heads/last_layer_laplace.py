@@ -9,8 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from bal.heads import last_layer
-from bal.types import Array, Batch, Criterion, Key, Net, Params
+from bal.posterior.heads import _last_layer
+from bal.posterior.losses import Criterion
+from bal.posterior.nets.base import Net
+from bal.types import Array, Batch, Key, Params
 
 GRID = 97  # prior precisions tried, evenly spaced on a logarithmic scale
 
@@ -65,30 +67,30 @@ class LastLayerLaplace:
         return net.init(key)
 
     def loss(self, net: Net, params: Params, batch: Batch, key: Key, criterion: Criterion) -> Array:
-        return last_layer.plain_loss(net, params, batch, criterion)
+        return _last_layer.plain_loss(net, params, batch, criterion)
 
     def finalize(self, net: Net, params: Params, labelled: Batch, key: Key) -> Params:
         """Adds `posterior`: `root` [G, D, D], the symmetric root of the covariance, and `precision` λ."""
-        theta = last_layer.weights(net, params["readout"])  # [G, F + 1, C]
+        theta = _last_layer.weights(net, params["readout"])  # [G, F + 1, C]
         size = theta[0].size  # D
         curvature = jnp.zeros((len(theta), size, size))
-        for cells in last_layer.labelled_cells(net, params, labelled):
+        for cells in _last_layer.labelled_cells(net, params, labelled):
             curvature = curvature + gauss_newton(theta, cells)
         root, precision = _root(self, theta, curvature)
         return {**params, "posterior": {"root": root, "precision": precision}}
 
     def prepare(self, net: Net, params: Params, x: Array, size: Array | None) -> Any:
-        return last_layer.features(net, params, x, size)
+        return _last_layer.features(net, params, x, size)
 
     def logits(self, net: Net, params: Params, cache: Any, s: Array | int) -> Array:
         root = params["posterior"]["root"]
-        noise = jax.random.normal(last_layer.noise_key(self.seed, s), root.shape[:2], root.dtype)
+        noise = jax.random.normal(_last_layer.noise_key(self.seed, s), root.shape[:2], root.dtype)
         change = jnp.einsum("gde,ge->gd", root, noise)
-        return last_layer.shifted(net, params, cache, change.reshape(len(root), -1, net.classes))
+        return _last_layer.shifted(net, params, cache, change.reshape(len(root), -1, net.classes))
 
 
 @jax.jit
-def gauss_newton(theta: Array, cells: last_layer.Cells) -> Array:
+def gauss_newton(theta: Array, cells: _last_layer.Cells) -> Array:
     """H [G, D, D] of the cross-entropy of labelled pixels, D = (F + 1) C with the class running fastest.
 
     One class at a time, so that memory grows with C and not with C².

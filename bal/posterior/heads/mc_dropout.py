@@ -8,8 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
-from bal.heads.plain import keep
-from bal.types import Array, Batch, Criterion, Key, Net, Params
+from bal.posterior.heads._plain import keep
+from bal.posterior.losses import Criterion
+from bal.posterior.nets.base import Net
+from bal.types import Array, Batch, Key, Params
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class MCDropout:
 
 
 class Masks(NamedTuple):
-    """The channel masks of one sample, for so many examples, or one for all of them: a `bal.types.Drop`."""
+    """The channel masks of one sample, for so many examples, or one for all of them: a `bal.posterior.nets.base.Drop`."""
 
     head: MCDropout
     key: Key

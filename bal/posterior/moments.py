@@ -9,13 +9,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from bal import devices
-from bal.types import Array, BadInput, Model, Moments
+from bal.posterior.model import Model
+from bal.types import Array, BadInput
+
+
+class Moments(NamedTuple):
+    """What posterior samples fold into; None where nobody asked for it. `p_s` is the softmax of one sample."""
+
+    predictive: Array  # [..., C] calibrated predictive probabilities, from the pooled mean
+    mean_p: Array  # [..., C] mean_s p_s
+    mean_plogp: Array | None = None  # [..., C] mean_s p_s log p_s
+    var_p: Array | None = None  # [..., C] variance over s of p_s
+    votes: Array | None = None  # [..., C] share of the samples whose most likely class is c
+    mean_qlogq: Array | None = None  # [..., C] mean_s (1 − p_s) log(1 − p_s)
+    joint: Array | None = None  # [..., C T C] mean_s p_s(y) q_s(t, y*), with what the samples say of T target pixels
+
 
 TINY = jnp.finfo(jnp.float32).tiny
 OPTIONAL = ("mean_plogp", "var_p", "votes", "mean_qlogq", "joint")

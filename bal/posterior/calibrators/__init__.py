@@ -1,12 +1,12 @@
 """Maps of logits to better log-probabilities, fitted on labels kept for that purpose."""
 
-from bal.calibrators.class_temperature import ClassTemperature
-from bal.calibrators.dirichlet import Dirichlet
-from bal.calibrators.identity import Identity
-from bal.calibrators.isotonic import Isotonic
-from bal.calibrators.local_temperature import LocalTemperature
-from bal.calibrators.temperature import Temperature
-from bal.calibrators.vector import Vector
+from bal.posterior.calibrators.class_temperature import ClassTemperature
+from bal.posterior.calibrators.dirichlet import Dirichlet
+from bal.posterior.calibrators.identity import Identity
+from bal.posterior.calibrators.isotonic import Isotonic
+from bal.posterior.calibrators.local_temperature import LocalTemperature
+from bal.posterior.calibrators.temperature import Temperature
+from bal.posterior.calibrators.vector import Vector
 
 CALIBRATORS = {
     "temperature": Temperature,

@@ -1,0 +1,47 @@
+"""What a posterior over a network must be."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from bal.posterior.losses import Criterion
+from bal.posterior.nets.base import Net
+from bal.types import Array, Batch, Key, Params
+
+
+class Head(Protocol):
+    """A posterior over a network; an entry of `bal.posterior.heads.HEADS`.
+
+    The s-th sample is the same function for every image, batch size, sharding and device. A head may also have
+
+    - `finalize(net, params, labelled: Batch, key) -> params`, called once after training (post-hoc posteriors);
+    - `solo`, the head that trains one of its members alone, with `join(params of each) -> params`.
+    """
+
+    @property
+    def samples(self) -> int:
+        """S, how many posterior samples are folded into the moments."""
+        ...
+
+    @property
+    def members(self) -> int:
+        """E, how many interleaved sets of examples a training batch holds: member e is trained on rows e::E."""
+        ...
+
+    def init(self, net: Net, key: Key) -> Params: ...
+
+    def loss(self, net: Net, params: Params, batch: Batch, key: Key, criterion: Criterion) -> Array:
+        """Scalar training loss of one batch; the sum over members, so that members do not slow each other."""
+        ...
+
+    def prepare(self, net: Net, params: Params, x: Array, size: Array | None) -> Any:
+        """Everything that does not depend on the sample, computed once per batch."""
+        ...
+
+    def logits(self, net: Net, params: Params, cache: Any, s: Array | int) -> Array:
+        """[B, H, W, C] of the s-th posterior sample; `s` may be traced.
+
+        What it does to the result of `net.readout` it does pixel by pixel: scoring may ask with a network whose pixels
+        are in another order (`net.cells`, where a network has it).
+        """
+        ...
