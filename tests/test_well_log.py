@@ -13,11 +13,11 @@ import pytest
 
 from bal.sources import WellLog
 from bal.sources.cache import Cache
-from bal.sources.curves import Well, generate, starts
-from bal.sources.look import LIMITS, PRESETS, Look
-from bal.sources.pen import stamp, walk
-from bal.sources.warp import draw_warp
 from bal.types import BadInput
+from bal.well_logs.curves import Well, generate, starts
+from bal.well_logs.pen import stamp, walk
+from bal.well_logs.style import LIMITS, PRESETS, Look
+from bal.well_logs.warp import draw_warp
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "force2020_curves.npz"
 needs_real = pytest.mark.skipif(not REAL.exists(), reason="force2020_curves.npz is not in ../shared/data")

@@ -10,13 +10,13 @@ from typing import Literal
 import numpy as np
 
 from bal.sources.cache import Cache
-from bal.sources.curves import Window, cut, generate, starts
-from bal.sources.damage import scan
-from bal.sources.look import Look, resolve
-from bal.sources.render import draw, lay_out
-from bal.sources.warp import draw_warp
-from bal.sources.wells import read_wells, split
 from bal.types import BadInput
+from bal.well_logs.curves import Window, cut, generate, starts
+from bal.well_logs.damage import scan
+from bal.well_logs.render import draw, lay_out
+from bal.well_logs.style import Look, resolve
+from bal.well_logs.warp import draw_warp
+from bal.well_logs.wells import read_wells, split
 
 CACHE = 64 << 20  # bytes
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bal.sources.curves import Well
 from bal.types import BadInput
+from bal.well_logs.curves import Well
 
 NPZ = ("data", "columns", "well", "start", "stop")
 

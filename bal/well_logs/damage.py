@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from bal.sources.look import Look
-from bal.sources.warp import Warp
+from bal.well_logs.style import Look
+from bal.well_logs.warp import Warp
 
 
 def scan(rng: np.random.Generator, ink: np.ndarray, warp: Warp, look: Look) -> np.ndarray:

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bal.sources.curves import Window
-from bal.sources.look import Look
-from bal.sources.pen import stamp, walk, write
-from bal.sources.warp import Warp
+from bal.well_logs.curves import Window
+from bal.well_logs.pen import stamp, walk, write
+from bal.well_logs.style import Look
+from bal.well_logs.warp import Warp
 
 HALF, FINE = 0.7, 0.4  # pixels between stamps of a straight line and of a curve
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bal.sources.look import Look
+from bal.well_logs.style import Look
 
 
 class Warp(NamedTuple):

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from bal.sources.warp import Warp
+from bal.well_logs.warp import Warp
 
 Values = float | np.ndarray
 CHUNK = 1 << 16  # points stamped at a time, bounds memory

@@ -1,0 +1,1 @@
+"""The domain: two curves over depth, and scans of the paper they were drawn on."""
