@@ -16,8 +16,10 @@ from bal.posterior.model import Model
 from bal.posterior.nets.base import Net
 from bal.question import Question
 from bal.regions import Regions, lay_out
-from bal.score import Watch, score_regions
-from bal.types import NOTHING, Acquisition, BadInput, Key, Offer, Params, Query, Selector, Source
+from bal.score import score_regions
+from bal.sources.base import Source
+from bal.sources.batches import Watch
+from bal.types import NOTHING, Acquisition, BadInput, Key, Offer, Params, Query, Selector
 from bal.units import Tile, Unit
 
 

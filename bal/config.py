@@ -34,7 +34,8 @@ from bal.settings import flags, layers, tree
 from bal.settings.convert import plain
 from bal.settings.layers import Setting, Settings
 from bal.sources import WellLog
-from bal.types import Acquisition, Annotator, BadInput, Selector, SourceSettings
+from bal.sources.base import SourceSettings
+from bal.types import Acquisition, Annotator, BadInput, Selector
 from bal.units import Tile, Unit
 
 

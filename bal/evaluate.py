@@ -17,8 +17,10 @@ from bal.posterior.model import Model
 from bal.posterior.moments import TINY, Moments, posterior
 from bal.question import Question, asking
 from bal.regions import Regions
-from bal.score import Watch, load, one_behind, stride
-from bal.types import IGNORE, Acquisition, Array, Source
+from bal.score import stride
+from bal.sources.base import Source
+from bal.sources.batches import Watch, load, one_behind
+from bal.types import IGNORE, Acquisition, Array
 
 ROOM = 1024  # labelled pixels for the calibrator are padded to this times a power of two, so that shapes stay few
 CAP = 2**15  # of them at most; of more, a stratified subsample

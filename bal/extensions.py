@@ -23,7 +23,7 @@ from bal.posterior.calibrators import CALIBRATORS, base
 from bal.posterior.heads import HEADS, base
 from bal.posterior.nets import NETS, base
 from bal.selectors import SELECTORS
-from bal.sources import SOURCES
+from bal.sources import SOURCES, base
 from bal.types import BadInput
 
 
@@ -39,7 +39,7 @@ class Slot(NamedTuple):
 SLOTS: dict[str, Slot] = {
     "acq": Slot("acquisition", ACQUISITIONS, types.Acquisition, "bal.acquisitions"),
     "head": Slot("head", HEADS, base.Head, "bal.heads"),
-    "source": Slot("source", SOURCES, types.SourceSettings, "bal.sources"),
+    "source": Slot("source", SOURCES, base.SourceSettings, "bal.sources"),
     "net": Slot("net", NETS, base.NetSettings, "bal.nets"),
     "unit": Slot("unit", units.UNITS, units.Unit, "bal.regions"),
     "selector": Slot("selector", SELECTORS, types.Selector, "bal.selectors"),

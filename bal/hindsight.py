@@ -13,9 +13,11 @@ from bal.posterior.model import Model
 from bal.posterior.moments import Moments, posterior
 from bal.question import Question, asking
 from bal.regions import Regions
-from bal.score import load, stride
+from bal.score import stride
+from bal.sources.base import Source
+from bal.sources.batches import load
 from bal.trust import Seen
-from bal.types import IGNORE, Acquisition, Array, Source
+from bal.types import IGNORE, Acquisition, Array
 
 
 def reads_samples(acquisition: Acquisition | Question) -> bool:

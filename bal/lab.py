@@ -12,7 +12,8 @@ from bal.config import Config
 from bal.posterior.model import Model
 from bal.posterior.nets.base import Net
 from bal.regions import COUNTED, Regions, lay_out, price
-from bal.types import BadInput, Key, Params, Source
+from bal.sources.base import Source
+from bal.types import BadInput, Key, Params
 
 GLANCE = 16  # images whose brightness sets the scale of the network's input
 

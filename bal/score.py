@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,74 +23,10 @@ from bal.question import Question, asking
 from bal.ranking import Best, merge, nothing, top
 from bal.readings import read
 from bal.regions import Regions
-from bal.types import IGNORE, Acquisition, Array, Key, Source
+from bal.sources.base import Source
+from bal.sources.batches import Loaded, Watch, load, one_behind
+from bal.types import Acquisition, Array, Key
 from bal.units import Unit
-
-T = TypeVar("T")
-PIXELS = 2**17  # of a batch, so that small images share a program call and large ones do not exhaust memory
-Watch = Callable[[int, int], None]  # images done, images in all
-
-
-class Loaded(NamedTuple):
-    """A batch of images of one padded shape, on the devices."""
-
-    rows: list[int]  # positions in the list of ids that was asked for; the batch may have padding rows after them
-    image: Array  # [B, H, W, Cin]
-    size: Array  # [B, 2]
-    label: Array | None  # [B, H, W] int32, IGNORE on padding
-
-
-def bucket(length: int, multiple: int) -> int:
-    """The common length that an image side is padded to: 4, 5, 6, 7 × a power of two, times `multiple`.
-
-    At most a quarter is padding, and sides from 1 to 16,384 pixels share a few dozen lengths.
-    """
-    units = -(-length // multiple)
-    step = 2 ** max(0, math.ceil(math.log2(units)) - 3) if units > 1 else 1
-    return -(-units // step) * step * multiple
-
-
-def load(source: Source, ids: Sequence[str], multiple: int, labels: bool = False) -> Iterator[Loaded]:
-    """Reads images in batches of one padded shape, in a fixed order.
-
-    Args:
-        source: where images come from.
-        ids: [N] which ones.
-        multiple: padded sides are multiples of this.
-        labels: read the masks too.
-    """
-    groups: dict[tuple[int, int], list[int]] = {}
-    for row, id in enumerate(ids):
-        height, width = source.shape(id)
-        groups.setdefault((bucket(height, multiple), bucket(width, multiple)), []).append(row)
-    for shape, rows in groups.items():
-        batch = devices.round_up(max(1, min(PIXELS // (shape[0] * shape[1]), len(rows))))
-        for first in range(0, len(rows), batch):
-            yield _read(source, ids, rows[first : first + batch], shape, batch, labels)
-
-
-def _read(
-    source: Source, ids: Sequence[str], rows: list[int], shape: tuple[int, int], batch: int, labels: bool
-) -> Loaded:
-    image = np.zeros((batch, *shape, source.channels), np.float32)
-    label = np.full((batch, *shape), IGNORE, np.int32) if labels else None
-    size = np.ones((batch, 2), np.int32)
-    for b, row in enumerate(rows):
-        x = source.image(ids[row])
-        size[b] = x.shape[:2]
-        image[b, : x.shape[0], : x.shape[1]] = x
-        if label is not None:
-            label[b, : x.shape[0], : x.shape[1]] = source.mask(ids[row])
-    return Loaded(rows, *devices.spread((image, size, label)))
-
-
-def one_behind(items: Iterable[T]) -> Iterator[T]:
-    """The same items, each handed over once the next one is under way: reading overlaps with computing."""
-    waiting: list[T] = []
-    for item in items:
-        yield from waiting
-        waiting = [item]
-    yield from waiting
 
 
 def stride(model: Model) -> int:

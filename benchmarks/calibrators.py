@@ -34,8 +34,8 @@ from bal.pool import AUDIT, empty
 from bal.posterior.calibrators import CALIBRATORS, Temperature
 from bal.posterior.model import Model
 from bal.posterior.moments import TINY
-from bal.score import load as load_images
 from bal.score import stride
+from bal.sources.batches import load as load_images
 from bal.summary import summary
 
 NAME = "calibrators"

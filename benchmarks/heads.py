@@ -33,7 +33,8 @@ from bal.posterior.heads import BatchEnsemble, DeepEnsemble, LastLayerLaplace, L
 from bal.posterior.heads.base import Head
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments, posterior
-from bal.score import load, score_regions
+from bal.score import score_regions
+from bal.sources.batches import load
 from bal.types import IGNORE, Array
 
 NAME = "heads"

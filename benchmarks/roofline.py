@@ -36,7 +36,8 @@ from bal.posterior.nets import UNet
 from bal.posterior.patches import crop_around
 from bal.posterior.training import Train, start, step
 from bal.question import Question
-from bal.score import load, score_batch
+from bal.score import score_batch
+from bal.sources.batches import load
 from bal.units import Tile
 
 NAME = "roofline"

@@ -40,7 +40,7 @@ from bal.posterior.nets.base import Net
 from bal.regions import lay_out
 from bal.score import score_regions
 from bal.sources import WellLog
-from bal.types import Source
+from bal.sources.base import Source
 from bal.units import Tile
 
 NAME = "scaling"

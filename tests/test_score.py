@@ -20,7 +20,8 @@ from bal.posterior.moments import posterior
 from bal.question import Question
 from bal.ranking import merge, top
 from bal.regions import lay_out
-from bal.score import best_regions, bucket, load, one_behind, score_batch, score_regions
+from bal.score import best_regions, score_batch, score_regions
+from bal.sources.batches import bucket, load, one_behind
 from bal.types import IGNORE
 from bal.units import Tile
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bal.sources import WellLog
-from bal.sources.cache import Cache
+from bal.sources._cache import Cache
 from bal.types import BadInput
 from bal.well_logs.curves import Well, generate, starts
 from bal.well_logs.pen import stamp, walk

@@ -13,7 +13,8 @@ import numpy as np
 from bal.acquisitions.nats import plogp
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments
-from bal.types import Array, BadInput, Key, Source
+from bal.sources.base import Source
+from bal.types import Array, BadInput, Key
 
 TIE = 0.01  # what the entropy may add: less than one class, and little in the mean of a region
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments
-from bal.types import Array, BadInput, Key, Source
+from bal.sources.base import Source
+from bal.types import Array, BadInput, Key
 
 TINY, EPS = jnp.finfo(jnp.float32).tiny, jnp.finfo(jnp.float32).eps
 

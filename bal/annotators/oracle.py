@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bal.types import BadInput, Region, Source
+from bal.sources.base import Source
+from bal.types import BadInput, Region
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bal.sources.pictures import SUFFIXES, header, read_image, read_mask
+from bal.sources._pictures import SUFFIXES, header, read_image, read_mask
 from bal.types import IGNORE, BadInput
 
 
@@ -54,7 +54,7 @@ class Folder:
 
 
 class FolderSource:
-    """What `Folder.open` gives: a `bal.types.Source`. Every call reads the file."""
+    """What `Folder.open` gives: a `bal.sources.base.Source`. Every call reads the file."""
 
     def __init__(self, settings: Folder):
         images, masks = _pair(settings.path)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from bal.sources.cache import Cache
+from bal.sources._cache import Cache
 from bal.types import BadInput
 from bal.well_logs.curves import Window, cut, generate, starts
 from bal.well_logs.damage import scan
@@ -107,7 +107,7 @@ class WellLog:
 
 
 class WellLogSource:
-    """What `WellLog.open` gives: a `bal.types.Source`, safe to share between threads."""
+    """What `WellLog.open` gives: a `bal.sources.base.Source`, safe to share between threads."""
 
     classes = ("background", "curve_1", "curve_2")
     channels = 1

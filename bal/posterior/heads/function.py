@@ -15,7 +15,7 @@ class FunctionHead:
     """`fn(params, x [B, H, W, Cin], s) → logits [B, H, W, C]`, any framework's weights in `params`.
 
     The function must be traceable by JAX. Images are padded with zeros, at the bottom and at the right, to a few common
-    shapes (`bal.score.bucket`); a function that must not see padding has to recognise it by its zeros.
+    shapes (`bal.sources.batches.bucket`); a function that must not see padding has to recognise it by its zeros.
     """
 
     fn: Callable[[Params, Array, Array | int], Array]

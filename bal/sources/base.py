@@ -1,0 +1,51 @@
+"""What a source of images must be."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+
+class Source(Protocol):
+    """Images and masks by id, opened from a `SourceSettings`. Sizes may differ between images."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; class 0 is the background."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Cin."""
+        ...
+
+    @property
+    def pool(self) -> tuple[str, ...]:
+        """Ids whose regions may be bought."""
+        ...
+
+    @property
+    def test(self) -> tuple[str, ...]:
+        """Ids kept for evaluation, never bought."""
+        ...
+
+    def shape(self, id: str) -> tuple[int, int]:
+        """Height and width of an image, without decoding it where that can be avoided."""
+        ...
+
+    def image(self, id: str) -> np.ndarray:
+        """float32 [H, W, Cin] in [0, 1]."""
+        ...
+
+    def mask(self, id: str) -> np.ndarray:
+        """int32 [H, W] of class ids, IGNORE where unlabelled."""
+        ...
+
+
+class SourceSettings(Protocol):
+    """Where images come from; an entry of `bal.sources.SOURCES`."""
+
+    def open(self) -> Source:
+        """Checks the settings and the data they point at. Raises BadInput."""
+        ...
