@@ -9,18 +9,19 @@ import jax
 import numpy as np
 
 from bal import extensions
+from bal.pool.regions import Regions, lay_out
+from bal.pool.units.base import Unit
+from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Identity
 from bal.posterior.calibrators.base import Calibrator
 from bal.posterior.heads.base import Head
 from bal.posterior.model import Model
 from bal.posterior.nets.base import Net
 from bal.question import Question
-from bal.regions import Regions, lay_out
 from bal.score import score_regions
 from bal.sources.base import Source
 from bal.sources.batches import Watch
 from bal.types import NOTHING, Acquisition, BadInput, Key, Offer, Params, Query, Selector
-from bal.units import Tile, Unit
 
 
 class Bare(NamedTuple):

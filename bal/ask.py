@@ -12,10 +12,11 @@ from bal import readings, route, unbiased
 from bal.acquisitions import Random
 from bal.hindsight import look
 from bal.lab import Lab
-from bal.pool import AUDIT, Pool
+from bal.pool.cost import boundary, usual_boundary
+from bal.pool.labels import AUDIT, Pool
+from bal.pool.regions import lay_out
 from bal.posterior.model import Model
 from bal.question import Question
-from bal.regions import boundary, lay_out, usual_boundary
 from bal.score import score_regions, survey
 from bal.trust import Seen
 from bal.types import BadInput

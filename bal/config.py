@@ -18,6 +18,9 @@ from bal.acquisitions import BALD
 from bal.annotators import Oracle
 from bal.devices import AUTO, Execution
 from bal.extensions import SLOTS
+from bal.pool.cost import Currency, Effort
+from bal.pool.units.base import Unit
+from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import ClassTemperature
 from bal.posterior.calibrators.base import Calibrator
 from bal.posterior.heads import DeepEnsemble
@@ -27,7 +30,6 @@ from bal.posterior.nets import UNet
 from bal.posterior.nets.base import NetSettings
 from bal.posterior.training import Train
 from bal.question import check_route
-from bal.regions import Currency, Effort
 from bal.route import Route, Routing
 from bal.selectors import Power
 from bal.settings import flags, layers, tree
@@ -36,7 +38,6 @@ from bal.settings.layers import Setting, Settings
 from bal.sources import WellLog
 from bal.sources.base import SourceSettings
 from bal.types import Acquisition, Annotator, BadInput, Selector
-from bal.units import Tile, Unit
 
 
 @dataclass(frozen=True)

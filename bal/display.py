@@ -18,7 +18,7 @@ from rich.text import Text
 from bal.config import Config
 from bal.extensions import name_of
 from bal.loop import Event, Record
-from bal.regions import COUNTED
+from bal.pool.cost import COUNTED
 from bal.rundir import RunFolder
 from bal.trust import sentence
 

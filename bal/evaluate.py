@@ -13,10 +13,10 @@ import numpy as np
 
 from bal import devices, metrics
 from bal.acquisitions import BALD, Entropy
+from bal.pool.regions import Regions
 from bal.posterior.model import Model
 from bal.posterior.moments import TINY, Moments, posterior
 from bal.question import Question, asking
-from bal.regions import Regions
 from bal.score import stride
 from bal.sources.base import Source
 from bal.sources.batches import Watch, load, one_behind

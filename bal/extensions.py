@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 from bal import types, units
 from bal.acquisitions import ACQUISITIONS
 from bal.annotators import ANNOTATORS
+from bal.pool import units
+from bal.pool.units import base
 from bal.posterior.calibrators import CALIBRATORS, base
 from bal.posterior.heads import HEADS, base
 from bal.posterior.nets import NETS, base
@@ -41,7 +43,7 @@ SLOTS: dict[str, Slot] = {
     "head": Slot("head", HEADS, base.Head, "bal.heads"),
     "source": Slot("source", SOURCES, base.SourceSettings, "bal.sources"),
     "net": Slot("net", NETS, base.NetSettings, "bal.nets"),
-    "unit": Slot("unit", units.UNITS, units.Unit, "bal.regions"),
+    "unit": Slot("unit", units.UNITS, base.Unit, "bal.regions"),
     "selector": Slot("selector", SELECTORS, types.Selector, "bal.selectors"),
     "calibrator": Slot("calibrator", CALIBRATORS, base.Calibrator, "bal.calibrators"),
     "annotator": Slot("annotator", ANNOTATORS, types.Annotator, "bal.annotators"),

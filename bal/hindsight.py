@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from bal import devices
+from bal.pool.regions import Regions
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments, posterior
 from bal.question import Question, asking
-from bal.regions import Regions
 from bal.score import stride
 from bal.sources.base import Source
 from bal.sources.batches import load

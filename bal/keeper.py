@@ -13,7 +13,7 @@ from bal import evaluate, intervals, metrics, report
 from bal.checkpoint import Checkpoints, flat, unflat
 from bal.config import to_dict
 from bal.lab import Lab
-from bal.pool import Pool, empty, pack, unpack
+from bal.pool.labels import Pool, empty, pack, unpack
 from bal.posterior.model import Model
 from bal.posterior.training import abstract
 from bal.question import Question

@@ -9,9 +9,10 @@ import numpy as np
 
 from bal import summary
 from bal.config import Config
+from bal.pool.cost import COUNTED, price
+from bal.pool.regions import Regions, lay_out
 from bal.posterior.model import Model
 from bal.posterior.nets.base import Net
-from bal.regions import COUNTED, Regions, lay_out, price
 from bal.sources.base import Source
 from bal.types import BadInput, Key, Params
 

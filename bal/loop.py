@@ -17,13 +17,13 @@ from bal.config import Config, dump_yaml
 from bal.hindsight import look
 from bal.keeper import Keeper
 from bal.lab import Lab, open_lab
-from bal.pool import AUDIT, TRAINING, Pool, add, empty, label_map
+from bal.pool.cost import boundary
+from bal.pool.labels import AUDIT, TRAINING, Pool, add, empty, label_map
 from bal.posterior.model import Model
 from bal.posterior.patches import Crop, crop_around
 from bal.posterior.training import Progress, fit
 from bal.purchase import Purchase, allowance, compose
 from bal.question import Question
-from bal.regions import boundary
 from bal.rundir import RunFolder
 from bal.types import IGNORE, BadInput, Region
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bal.pool import AUDIT, TRAINING, Pool
+from bal.pool.labels import AUDIT, TRAINING, Pool
 from bal.selectors import TopK
 from bal.types import NOTHING, Key, Offer, Selector
 

@@ -5,7 +5,7 @@
     by_predicted [C]     mean of score · p_c; with entropy it is the PE·p_c of ClaSP
     predicted   [C]      share of its pixels whose most likely class is c
     frequency   [C]      mean of p_c
-    boundary    []       pixels of boundary between classes that are to be expected (`bal.regions.Effort`)
+    boundary    []       pixels of boundary between classes that are to be expected (`bal.pool.regions.Effort`)
     embedding   [F]      mean of the features before the output layer, of posterior sample 0
     gradient    [C(F+1)] mean of (p − e_ŷ) ⊗ (features, 1): the gradient at the output layer if the prediction were true
     joint       [S, C]   probabilities of each sample for one pixel of it, drawn in proportion to the score
@@ -28,12 +28,12 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
+from bal.pool.units.base import Unit
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments, posterior
 from bal.posterior.nets.base import Drop, Net
 from bal.question import Question
 from bal.types import Array, BadInput, Params
-from bal.units import Unit
 
 
 class Seen(NamedTuple):

@@ -18,15 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from bal import devices
+from bal.pool.regions import Regions
+from bal.pool.units.base import Unit
 from bal.posterior.model import Model
 from bal.question import Question, asking
 from bal.ranking import Best, merge, nothing, top
 from bal.readings import read
-from bal.regions import Regions
 from bal.sources.base import Source
 from bal.sources.batches import Loaded, Watch, load, one_behind
 from bal.types import Acquisition, Array, Key
-from bal.units import Unit
 
 
 def stride(model: Model) -> int:
@@ -61,7 +61,7 @@ def survey(
 
     Args:
         model: the posterior to ask.
-        source, regions, unit: the pool, laid out by `bal.regions.lay_out` with this unit.
+        source, regions, unit: the pool, laid out by `bal.pool.regions.lay_out` with this unit.
         question: what is asked of every pixel.
         names: of `bal.readings.READINGS`.
         watch: called with the images done and in all.

@@ -30,7 +30,7 @@ from bal import Config, devices, evaluate, intervals, loop
 from bal.config import load
 from bal.lab import Lab, open_lab
 from bal.metrics import Tally, tally_batch, total
-from bal.pool import AUDIT, empty
+from bal.pool.labels import AUDIT, empty
 from bal.posterior.calibrators import CALIBRATORS, Temperature
 from bal.posterior.model import Model
 from bal.posterior.moments import TINY

@@ -28,7 +28,7 @@ from bal.acquisitions import BALD, Entropy
 from bal.detection import auroc
 from bal.lab import Lab, open_lab
 from bal.loop import annotate, start_set, train_on
-from bal.pool import AUDIT, Pool, empty
+from bal.pool.labels import AUDIT, Pool, empty
 from bal.posterior.heads import BatchEnsemble, DeepEnsemble, LastLayerLaplace, LastLayerSVI, MCDropout
 from bal.posterior.heads.base import Head
 from bal.posterior.model import Model

@@ -23,13 +23,13 @@ from pools import Cycle
 
 from bal import devices
 from bal.acquisitions import BALD
+from bal.pool.regions import lay_out
+from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Identity
 from bal.posterior.heads import MCDropout
 from bal.posterior.model import Model
 from bal.posterior.nets import UNet
-from bal.regions import lay_out
 from bal.score import score_regions
-from bal.units import Tile
 
 NAME = "memory"
 MB = 2**20

@@ -28,6 +28,7 @@ from pools import Cycle
 
 from bal import Config, devices
 from bal.acquisitions import BALD
+from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Identity
 from bal.posterior.heads import DeepEnsemble
 from bal.posterior.heads.base import Head
@@ -38,7 +39,6 @@ from bal.posterior.training import Train, start, step
 from bal.question import Question
 from bal.score import score_batch
 from bal.sources.batches import load
-from bal.units import Tile
 
 NAME = "roofline"
 CALLS = 8  # of a convolution, a product or a batch, one behind the other, for one measurement

@@ -31,17 +31,17 @@ from pools import Cycle
 from bal import Config, devices, select
 from bal.acquisitions import BALD
 from bal.lab import open_lab
+from bal.pool.regions import lay_out
+from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Identity
 from bal.posterior.heads import DeepEnsemble, MCDropout
 from bal.posterior.heads.base import Head
 from bal.posterior.model import Model
 from bal.posterior.nets import UNet
 from bal.posterior.nets.base import Net
-from bal.regions import lay_out
 from bal.score import score_regions
 from bal.sources import WellLog
 from bal.sources.base import Source
-from bal.units import Tile
 
 NAME = "scaling"
 

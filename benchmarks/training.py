@@ -30,14 +30,14 @@ from torch.nn import functional as F
 from torch_net import TorchUNet, converted
 
 from bal import Config, devices
-from bal.pool import IGNORE
+from bal.pool.labels import IGNORE
+from bal.pool.regions import lay_out
+from bal.pool.units.tile import Tile
 from bal.posterior.heads import DeepEnsemble
 from bal.posterior.nets.unet import BoundUNet
 from bal.posterior.patches import Crop, crop_around
 from bal.posterior.training import Train, start
-from bal.regions import lay_out
 from bal.types import Batch
-from bal.units import Tile
 
 NAME = "training"
 CASES = {"single": (1, 8, 32), "single, 64": (1, 16, 64), "ensemble": (4, 8, 32)}  # members, batch, patch

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from test_moments import aims, folded, stacks
 
 from bal.acquisitions import ACQUISITIONS
+from bal.pool.regions import lay_out
+from bal.pool.units.tile import Tile
 from bal.posterior.moments import Moments
-from bal.regions import lay_out
 from bal.score import score_regions
 from bal.types import Acquisition
-from bal.units import Tile
 
 everyone = pytest.mark.parametrize("name", ACQUISITIONS)
 

@@ -7,9 +7,9 @@ import pytest
 from helpers import Pictures, check_protocol, check_settings
 
 from bal.annotators import ANNOTATORS, Oracle
-from bal.regions import lay_out
+from bal.pool.regions import lay_out
+from bal.pool.units.tile import Tile
 from bal.types import IGNORE, Annotator, BadInput
-from bal.units import Tile
 
 SMALL = {"oracle": Oracle()}
 

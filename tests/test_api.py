@@ -11,7 +11,7 @@ from runs import ledger, tiny
 
 import bal
 from bal.acquisitions import Entropy
-from bal.units import Tile
+from bal.pool.units.tile import Tile
 
 
 def linear(params, x, s):

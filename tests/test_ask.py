@@ -10,12 +10,14 @@ from bal import Config, ask, route, run_loop
 from bal.acquisitions import ACQUISITIONS, BALD, Entropy, Margin, Random
 from bal.lab import open_lab
 from bal.loop import annotate, start_set
-from bal.pool import AUDIT, TRAINING, empty
-from bal.regions import Effort, boundary
+from bal.pool.cost import Effort, boundary
+from bal.pool.labels import AUDIT, TRAINING, empty
+from bal.pool.units.image import Image
+from bal.pool.units.pixel import Pixel
+from bal.pool.units.superpixel import Superpixel
 from bal.route import Routing
 from bal.selectors import SELECTORS, ForegroundRandom, OracleForegroundRandom, Stratified
 from bal.types import BadInput
-from bal.units import Image, Pixel, Superpixel
 
 
 @pytest.fixture(autouse=True)

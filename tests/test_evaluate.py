@@ -13,12 +13,12 @@ from helpers import HEADS_SMALL, Pictures, ask, sample
 from bal import evaluate, metrics, score, summary
 from bal.acquisitions import BALD, Entropy, MeanStd, Random
 from bal.detection import auroc
+from bal.pool.regions import lay_out
+from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Identity, Temperature, Vector
 from bal.posterior.calibrators.temperature import TemperatureState
 from bal.posterior.moments import posterior
-from bal.regions import lay_out
 from bal.types import IGNORE
-from bal.units import Tile
 
 ONCE = jax.jit(posterior, static_argnames="needs")
 

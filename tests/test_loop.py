@@ -19,12 +19,12 @@ from bal.acquisitions import ACQUISITIONS
 from bal.annotators import Oracle
 from bal.config import load
 from bal.loop import train_on
+from bal.pool.units.tile import Tile
 from bal.posterior.heads import HEADS
 from bal.posterior.losses import Loss
 from bal.selectors import Power, Softmax, TopK
 from bal.sources import Folder
 from bal.types import NOTHING
-from bal.units import Tile
 
 ISSUE = {"round", "regions", "pixels", "cost", "steered_share", "ece_foreground", "nll", "brier", "temperature"}
 ISSUE |= {"ece_mass_foreground", "ece_classes", "auroc_bald", "auroc_entropy", "aurc_bald", "aurc_entropy"}

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bal.pool import AUDIT, TRAINING, UNLABELLED, add, empty, label_map, pack, unpack
-from bal.regions import lay_out, price
+from bal.pool.cost import price
+from bal.pool.labels import AUDIT, TRAINING, UNLABELLED, add, empty, label_map, pack, unpack
+from bal.pool.regions import lay_out
+from bal.pool.units.tile import Tile
 from bal.types import IGNORE
-from bal.units import Tile
 
 SHAPES = [(20, 30), (7, 16), (16, 16)]
 REGIONS = lay_out(Tile(8), ("a", "b", "c"), SHAPES)

@@ -10,14 +10,16 @@ from helpers import HEADS_SMALL, ask, forward, sample
 
 from bal import readings
 from bal.acquisitions import BALD, Entropy, Margin, Random
+from bal.pool.cost import boundary
+from bal.pool.regions import lay_out
+from bal.pool.units.superpixel import Superpixel
+from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Temperature
 from bal.posterior.moments import posterior
 from bal.question import Question, asking
 from bal.readings import READINGS
-from bal.regions import boundary, lay_out
 from bal.score import score_regions, survey
 from bal.types import BadInput
-from bal.units import Superpixel, Tile
 
 NAMES = tuple(READINGS)
 UNITS = [Tile(6), Superpixel(6)]

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from test_units import SHAPES, picture, units
 
-from bal.regions import Effort, boundary, lay_out, price
+from bal.pool.cost import Effort, boundary, price
+from bal.pool.regions import lay_out
+from bal.pool.units.superpixel import Superpixel
+from bal.pool.units.tile import Tile
 from bal.types import IGNORE, BadInput, Region
-from bal.units import Superpixel, Tile
 
 PICTURES = {id: picture(shape) for id, shape in zip("abcd", SHAPES, strict=True)}
 

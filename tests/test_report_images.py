@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from bal import evaluate
 from bal.keeper import draw
 from bal.lab import open_lab
+from bal.pool.units.superpixel import Superpixel
 from bal.report import Box, panel
 from bal.report.gallery import gallery
-from bal.units import Superpixel
 
 from runs import tiny  # isort: skip
 

@@ -16,14 +16,14 @@ from jax.sharding import Mesh
 
 from bal import devices, score
 from bal.acquisitions import BALD, Entropy, Random
+from bal.pool.regions import lay_out
+from bal.pool.units.tile import Tile
 from bal.posterior.moments import posterior
 from bal.question import Question
 from bal.ranking import merge, top
-from bal.regions import lay_out
 from bal.score import best_regions, score_batch, score_regions
 from bal.sources.batches import bucket, load, one_behind
 from bal.types import IGNORE
-from bal.units import Tile
 
 KEY = jax.random.key(0)
 UNIT = Tile(6)

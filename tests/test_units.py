@@ -11,8 +11,13 @@ from helpers import check_protocol, check_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bal.pool.units import UNITS
+from bal.pool.units.base import Unit
+from bal.pool.units.image import Image
+from bal.pool.units.pixel import Pixel
+from bal.pool.units.superpixel import Superpixel
+from bal.pool.units.tile import Tile
 from bal.types import BadInput
-from bal.units import UNITS, Image, Pixel, Superpixel, Tile, Unit
 
 SMALL = {
     "tile": [Tile(1), Tile(7), Tile(16), Tile(50)],

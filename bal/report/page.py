@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from bal.regions import COUNTED
+from bal.pool.cost import COUNTED
 from bal.report import calibration, plots, spending, tables
 from bal.report.columns import Row, count, number
 from bal.report.gallery import gallery, touched

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bal.regions import Regions
+from bal.pool.regions import Regions
 from bal.types import IGNORE
 
 UNLABELLED, TRAINING, AUDIT = 0, 1, 2
