@@ -17,11 +17,12 @@ from bal.posterior.calibrators.base import Calibrator
 from bal.posterior.heads.base import Head
 from bal.posterior.model import Model
 from bal.posterior.nets.base import Net
-from bal.question import Question
-from bal.score import score_regions
+from bal.scoring.acquisitions.base import Acquisition
+from bal.scoring.objective import Question
+from bal.scoring.score import score_regions
 from bal.sources.base import Source
 from bal.sources.batches import Watch
-from bal.types import NOTHING, Acquisition, BadInput, Key, Offer, Params, Query, Selector
+from bal.types import NOTHING, BadInput, Key, Offer, Params, Query, Selector
 
 
 class Bare(NamedTuple):

@@ -8,21 +8,21 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from bal import readings, route, unbiased
-from bal.acquisitions import Random
-from bal.hindsight import look
+from bal import unbiased
 from bal.lab import Lab
 from bal.pool.cost import boundary, usual_boundary
 from bal.pool.labels import AUDIT, Pool
 from bal.pool.regions import lay_out
 from bal.posterior.model import Model
-from bal.question import Question
-from bal.score import score_regions, survey
-from bal.trust import Seen
-from bal.types import BadInput
+from bal.scoring import class_weights, descriptors
+from bal.scoring.acquisitions import Random
+from bal.scoring.held_out import look
+from bal.scoring.objective import Question
+from bal.scoring.score import score_regions, survey
+from bal.types import BadInput, Seen
 
 GLANCE = 32  # images of the pool from which a route learns how often each class is predicted
-OFFERED = ("labelled", "truth")  # what a selector may read besides `bal.readings`
+OFFERED = ("labelled", "truth")  # what a selector may read besides `bal.scoring.descriptors`
 
 
 class Findings(NamedTuple):
@@ -36,7 +36,7 @@ class Findings(NamedTuple):
 def check(lab: Lab) -> None:
     """Raises BadInput for a selector or a route that this experiment has nothing to give."""
     config = lab.config
-    readings.check(tuple(name for name in config.selector.needs if name not in OFFERED), lab.net)
+    descriptors.check(tuple(name for name in config.selector.needs if name not in OFFERED), lab.net)
     if "truth" in config.selector.needs and getattr(lab.source, "unlabelled", ()):
         raise BadInput("the selector reads the truth, and the source has no mask for some images of the pool")
     config.routing.check(config.route, lab.source.classes)
@@ -52,9 +52,9 @@ def pose(lab: Lab, pool: Pool, model: Model, round: int) -> Question:
     if learn is not None:
         state = learn(lab.key(round, 3), model, lab.source, lab.source.pool, seen)
     if config.route == "gap":
-        weight = route.gap(_audit_iou(seen, lab.source.classes), config.routing.ceiling)
+        weight = class_weights.gap(_audit_iou(seen, lab.source.classes), config.routing.ceiling)
     elif config.route == "rarity":
-        weight = route.rarity(_frequency(lab, model))
+        weight = class_weights.rarity(_frequency(lab, model))
     elif config.route == "weights":
         weight = np.array(config.routing.weights)
     return Question(config.acq, state, None if weight is None else jnp.asarray(weight, jnp.float32))

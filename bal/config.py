@@ -14,7 +14,6 @@ from typing import Any, Literal, NamedTuple, get_args
 import yaml
 
 from bal import extensions
-from bal.acquisitions import BALD
 from bal.annotators import Oracle
 from bal.devices import AUTO, Execution
 from bal.extensions import SLOTS
@@ -29,15 +28,17 @@ from bal.posterior.losses import Loss
 from bal.posterior.nets import UNet
 from bal.posterior.nets.base import NetSettings
 from bal.posterior.training import Train
-from bal.question import check_route
-from bal.route import Route, Routing
+from bal.scoring.acquisitions import BALD
+from bal.scoring.acquisitions.base import Acquisition
+from bal.scoring.class_weights import Route, Routing
+from bal.scoring.objective import check_route
 from bal.selectors import Power
 from bal.settings import flags, layers, tree
 from bal.settings.convert import plain
 from bal.settings.layers import Setting, Settings
 from bal.sources import WellLog
 from bal.sources.base import SourceSettings
-from bal.types import Acquisition, Annotator, BadInput, Selector
+from bal.types import Annotator, BadInput, Selector
 
 
 @dataclass(frozen=True)

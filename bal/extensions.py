@@ -17,13 +17,13 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
 
 from bal import types, units
-from bal.acquisitions import ACQUISITIONS
 from bal.annotators import ANNOTATORS
 from bal.pool import units
 from bal.pool.units import base
 from bal.posterior.calibrators import CALIBRATORS, base
 from bal.posterior.heads import HEADS, base
 from bal.posterior.nets import NETS, base
+from bal.scoring.acquisitions import ACQUISITIONS, base
 from bal.selectors import SELECTORS
 from bal.sources import SOURCES, base
 from bal.types import BadInput
@@ -39,7 +39,7 @@ class Slot(NamedTuple):
 
 
 SLOTS: dict[str, Slot] = {
-    "acq": Slot("acquisition", ACQUISITIONS, types.Acquisition, "bal.acquisitions"),
+    "acq": Slot("acquisition", ACQUISITIONS, base.Acquisition, "bal.acquisitions"),
     "head": Slot("head", HEADS, base.Head, "bal.heads"),
     "source": Slot("source", SOURCES, base.SourceSettings, "bal.sources"),
     "net": Slot("net", NETS, base.NetSettings, "bal.nets"),

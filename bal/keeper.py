@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from bal import evaluate, intervals, metrics, report
+from bal import intervals, metrics, report
 from bal.checkpoint import Checkpoints, flat, unflat
 from bal.config import to_dict
 from bal.lab import Lab
 from bal.pool.labels import Pool, empty, pack, unpack
 from bal.posterior.model import Model
 from bal.posterior.training import abstract
-from bal.question import Question
 from bal.rundir import RunFolder, write_whole
+from bal.scoring import score
+from bal.scoring.objective import Question
 from bal.types import BadInput
 
 PANELS = 4  # images drawn in the report
@@ -32,7 +33,7 @@ def draw(lab: Lab, model: Model, question: Question, bought: list[dict[str, Any]
     most = sorted(by_image.items(), key=lambda item: -sum(q["policy"] == "steered" for q in item[1]))[:PANELS]
     drawn = []
     for id, asked in most:
-        prediction, score = evaluate.inspect(model, lab.source, question, id)
+        prediction, score = score.inspect(model, lab.source, question, id)
         regions = [lab.regions.describe(lab.regions.find(id, q["region"])) for q in asked]
         boxes = [report.Box(*r.box, q["policy"], q["score"], r.mask) for r, q in zip(regions, asked, strict=True)]
         drawn.append(report.Panel(id, lab.source.image(id), prediction, truth(lab, id), score, boxes))

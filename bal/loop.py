@@ -14,7 +14,6 @@ import numpy as np
 from bal import ask, evaluate, intervals, metrics, summary, trust, unbiased
 from bal.ask import Findings
 from bal.config import Config, dump_yaml
-from bal.hindsight import look
 from bal.keeper import Keeper
 from bal.lab import Lab, open_lab
 from bal.pool.cost import boundary
@@ -23,8 +22,10 @@ from bal.posterior.model import Model
 from bal.posterior.patches import Crop, crop_around
 from bal.posterior.training import Progress, fit
 from bal.purchase import Purchase, allowance, compose
-from bal.question import Question
 from bal.rundir import RunFolder
+from bal.scoring import held_out
+from bal.scoring.held_out import look
+from bal.scoring.objective import Question
 from bal.types import IGNORE, BadInput, Region
 
 
@@ -99,7 +100,7 @@ def _rounds(lab: Lab, folder: RunFolder | None, watch: Watch, begun: Model | Non
         for round in range(first, lab.config.rounds + 1):
             began = time.perf_counter()
             model = lab.model(begun.params) if begun and round == 0 else train_on(lab, pool, round, watch)
-            model = evaluate.calibrate(model, lab.source, lab.regions, pool.bought(AUDIT))
+            model = held_out.calibrate(model, lab.source, lab.regions, pool.bought(AUDIT))
             fitted = time.perf_counter()
             tally = evaluate_all(lab, model, round, watch)
             question = ask.pose(lab, pool, model, round)

@@ -45,40 +45,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bal.detection import auroc, bootstrap, capture
+from bal.types import Seen
 
 TOP = 0.1  # share of pixels that `capture` looks at
 MOST = 2**15  # pixels at most, every k-th of more
 UNKNOWN = 0.5  # the share without evidence
 RANKS, FINDS, BELIEVES = (0.5, 0.75), (TOP, 3 * TOP), (0.15, 0.25)  # where each ramp begins and ends
 NAN = float("nan")
-TINY = np.finfo(np.float32).tiny
-
-
-class Seen(NamedTuple):
-    """The P labelled pixels of one region, as a model saw them (`bal.hindsight`)."""
-
-    label: np.ndarray  # [P] true class
-    predictive: np.ndarray  # [P, C] calibrated probabilities, which the prediction is made of
-    believed: np.ndarray  # [P, C] the probabilities that the acquisition reads, averaged over samples
-    promised: np.ndarray  # [P] how often the samples expect to be right
-    score: np.ndarray  # [P] the acquisition's score; 0 where it never looks
-
-    @property
-    def predicted(self) -> np.ndarray:
-        """[P] most likely class."""
-        return self.predictive.argmax(-1)
-
-    @property
-    def nll(self) -> float:
-        """Sum of −log p of the true class, nats."""
-        p = self.predictive[np.arange(len(self.label)), self.label]
-        return float(-np.log(np.maximum(p, TINY), dtype=np.float64).sum())
-
-    @property
-    def confusion(self) -> np.ndarray:
-        """[C, C] pixels by true class, then predicted class."""
-        classes = self.predictive.shape[-1]
-        return np.bincount(self.label * classes + self.predicted, minlength=classes**2).reshape(classes, classes)
 
 
 class Estimate(NamedTuple):

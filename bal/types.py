@@ -21,6 +21,36 @@ import numpy as np
 
 from bal.offer import NOTHING, Offer, Query
 
+TINY = np.finfo(np.float32).tiny
+
+
+class Seen(NamedTuple):
+    """The P labelled pixels of one region, as a model saw them (`bal.scoring.held_out`)."""
+
+    label: np.ndarray  # [P] true class
+    predictive: np.ndarray  # [P, C] calibrated probabilities, which the prediction is made of
+    believed: np.ndarray  # [P, C] the probabilities that the acquisition reads, averaged over samples
+    promised: np.ndarray  # [P] how often the samples expect to be right
+    score: np.ndarray  # [P] the acquisition's score; 0 where it never looks
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """[P] most likely class."""
+        return self.predictive.argmax(-1)
+
+    @property
+    def nll(self) -> float:
+        """Sum of −log p of the true class, nats."""
+        p = self.predictive[np.arange(len(self.label)), self.label]
+        return float(-np.log(np.maximum(p, TINY), dtype=np.float64).sum())
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """[C, C] pixels by true class, then predicted class."""
+        classes = self.predictive.shape[-1]
+        return np.bincount(self.label * classes + self.predicted, minlength=classes**2).reshape(classes, classes)
+
+
 Array = jax.Array
 Key = jax.Array
 Params = Any
@@ -48,26 +78,6 @@ class Region(NamedTuple):
     mask: np.ndarray | None = None  # [height, width] bool, which pixels of the box; None for all of them
 
 
-class Acquisition(Protocol):
-    """A pointwise score, higher = query; an entry of `bal.acquisitions.ACQUISITIONS`.
-
-    It may also have
-
-    - `per_class(moments) -> [..., C]`, where the score is a sum over classes: then classes can be routed to;
-    - `learn(key, model, source, ids, seen) -> state`, asked once before images are scored, with the ids of the pool and
-      what the model saw of the audited regions (`bal.trust.Seen`); an array, and the last argument of the other two.
-    """
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The fields of Moments it reads. Empty means that it never looks at the pool at all."""
-        ...
-
-    def __call__(self, moments: Moments) -> Array:
-        """[..., C] moments → [...] scores, in nats where the score is an information."""
-        ...
-
-
 class Selector(Protocol):
     """Scores and an offer → a Query; set-aware methods live here. An entry of `bal.selectors.SELECTORS`.
 
@@ -76,7 +86,7 @@ class Selector(Protocol):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What it reads in `about`: of `bal.readings`, or `labelled` [M], or `truth` [M, C] (shares from the masks)."""
+        """What it reads in `about`: of `bal.scoring.descriptors`, or `labelled` [M], or `truth` [M, C] (shares from the masks)."""
         ...
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:

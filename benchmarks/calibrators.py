@@ -26,7 +26,7 @@ import rows
 import scipy.stats
 import tyro
 
-from bal import Config, devices, evaluate, intervals, loop
+from bal import Config, devices, intervals, loop
 from bal.config import load
 from bal.lab import Lab, open_lab
 from bal.metrics import Tally, tally_batch, total
@@ -34,7 +34,8 @@ from bal.pool.labels import AUDIT, empty
 from bal.posterior.calibrators import CALIBRATORS, Temperature
 from bal.posterior.model import Model
 from bal.posterior.moments import TINY
-from bal.score import stride
+from bal.scoring import held_out
+from bal.scoring.score import stride
 from bal.sources.batches import load as load_images
 from bal.summary import summary
 
@@ -132,15 +133,15 @@ class Gather:
 
 
 def gather(lab: Lab, model: Model, on: str, answers: Mapping[int, np.ndarray]) -> Gathered:
-    """The audited pixels as `evaluate.calibrate` gives them to a calibrator."""
+    """The audited pixels as `held_out.calibrate` gives them to a calibrator."""
     model = dataclasses.replace(model, calibrator=Gather(on), state=Gathered())
-    return evaluate.calibrate(model, lab.source, lab.regions, answers).state
+    return held_out.calibrate(model, lab.source, lab.regions, answers).state
 
 
 def look(lab: Lab, model: Model) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Log-probabilities of every sample [S, H, W, C] and label [H, W] of every test image, padding labelled IGNORE."""
     for loaded in load_images(lab.source, lab.source.test, stride(model), labels=True):
-        samples = [evaluate._member(model, *loaded[1:3], jnp.int32(s)) for s in range(model.head.samples)]
+        samples = [held_out._member(model, *loaded[1:3], jnp.int32(s)) for s in range(model.head.samples)]
         logp = np.stack([devices.fetch(x) for x in samples], 1)  # [B, S, H, W, C]
         yield from zip(logp[: len(loaded.rows)], devices.fetch(loaded.label), strict=False)
 

@@ -24,7 +24,6 @@ import rows
 import tyro
 
 from bal import Config, devices, evaluate, summary
-from bal.acquisitions import BALD, Entropy
 from bal.detection import auroc
 from bal.lab import Lab, open_lab
 from bal.loop import annotate, start_set, train_on
@@ -33,7 +32,9 @@ from bal.posterior.heads import BatchEnsemble, DeepEnsemble, LastLayerLaplace, L
 from bal.posterior.heads.base import Head
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments, posterior
-from bal.score import score_regions
+from bal.scoring import held_out
+from bal.scoring.acquisitions import BALD, Entropy
+from bal.scoring.score import score_regions
 from bal.sources.batches import load
 from bal.types import IGNORE, Array
 
@@ -116,7 +117,7 @@ def judge(lab: Lab, pool: Pool, versions: list[Head]) -> Iterator[dict[str, Any]
     fitted = jax.block_until_ready(train_on(lab, pool, 0, lambda event: None))
     seconds = time.perf_counter() - began
     for head in versions:
-        model = evaluate.calibrate(dataclasses.replace(fitted, head=head), lab.source, lab.regions, pool.bought(AUDIT))
+        model = held_out.calibrate(dataclasses.replace(fitted, head=head), lab.source, lab.regions, pool.bought(AUDIT))
         found = summary.summary(evaluate.tally(model, lab.source, lab.source.test), lab.source.classes)
         yield {
             "samples": head.samples,

@@ -22,14 +22,14 @@ import tyro
 from pools import Cycle
 
 from bal import devices
-from bal.acquisitions import BALD
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Identity
 from bal.posterior.heads import MCDropout
 from bal.posterior.model import Model
 from bal.posterior.nets import UNet
-from bal.score import score_regions
+from bal.scoring.acquisitions import BALD
+from bal.scoring.score import score_regions
 
 NAME = "memory"
 MB = 2**20

@@ -22,7 +22,7 @@ import tyro
 import workers
 
 from bal import Config, run_loop
-from bal.acquisitions import Random
+from bal.scoring.acquisitions import Random
 
 NAME = "regime"
 BOUGHT = {"start": "start set", "budget": "all of the budget", "pool": "all of the pool"}

@@ -27,7 +27,6 @@ from jax.extend.core import jaxprs_in_params
 from pools import Cycle
 
 from bal import Config, devices
-from bal.acquisitions import BALD
 from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Identity
 from bal.posterior.heads import DeepEnsemble
@@ -36,8 +35,9 @@ from bal.posterior.model import Model
 from bal.posterior.nets import UNet
 from bal.posterior.patches import crop_around
 from bal.posterior.training import Train, start, step
-from bal.question import Question
-from bal.score import score_batch
+from bal.scoring.acquisitions import BALD
+from bal.scoring.objective import Question
+from bal.scoring.score import score_batch
 from bal.sources.batches import load
 
 NAME = "roofline"

@@ -29,7 +29,6 @@ import tyro
 from pools import Cycle
 
 from bal import Config, devices, select
-from bal.acquisitions import BALD
 from bal.lab import open_lab
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
@@ -39,7 +38,8 @@ from bal.posterior.heads.base import Head
 from bal.posterior.model import Model
 from bal.posterior.nets import UNet
 from bal.posterior.nets.base import Net
-from bal.score import score_regions
+from bal.scoring.acquisitions import BALD
+from bal.scoring.score import score_regions
 from bal.sources import WellLog
 from bal.sources.base import Source
 

@@ -2,7 +2,7 @@
 
     python benchmarks/selection.py
 
-`bal.ranking.top` looks through the array a chunk at a time and ranks on the device what may be among the best;
+`bal.scoring.ranking.top` looks through the array a chunk at a time and ranks on the device what may be among the best;
 `numpy.argpartition` makes an array of indices as long as the scores. The methods take turns in one process for time,
 and have one each for memory. Both must find the same regions.
 """
@@ -19,7 +19,8 @@ import rows
 import timing
 import tyro
 
-from bal import devices, ranking
+from bal import devices
+from bal.scoring import ranking
 
 NAME = "selection"
 
@@ -111,7 +112,7 @@ def table(measured: list[dict[str, Any]]) -> str:
     ]
     heading = (
         f"## Selection\n\n`python benchmarks/selection.py`: the best {measured[0]['k']:,} of float32 scores in memory, "
-        "by `bal.ranking.top` and by `numpy.argpartition` with a sort of the winners. Memory is the peak above the "
+        "by `bal.scoring.ranking.top` and by `numpy.argpartition` with a sort of the winners. Memory is the peak above the "
         "scores themselves.\n\n"
     )
     header = ["scores", "bal, s", "numpy, s", "numpy / bal", "bal, extra bytes a score", "numpy, extra bytes a score"]

@@ -17,9 +17,9 @@ import rows
 import tyro
 
 from bal import Config, devices, run_loop
-from bal.acquisitions import BALD
 from bal.posterior.heads import DeepEnsemble
 from bal.posterior.moments import Moments
+from bal.scoring.acquisitions import BALD
 from bal.selectors import TopK
 from bal.trust import sentence
 from bal.types import Array

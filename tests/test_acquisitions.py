@@ -12,12 +12,12 @@ from helpers import check_protocol, check_settings, softmax
 from hypothesis import given, settings
 from test_moments import aims, folded, stacks
 
-from bal.acquisitions import ACQUISITIONS
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
 from bal.posterior.moments import Moments
-from bal.score import score_regions
-from bal.types import Acquisition
+from bal.scoring.acquisitions import ACQUISITIONS
+from bal.scoring.acquisitions.base import Acquisition
+from bal.scoring.score import score_regions
 
 everyone = pytest.mark.parametrize("name", ACQUISITIONS)
 

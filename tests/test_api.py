@@ -10,8 +10,8 @@ from helpers import Pictures
 from runs import ledger, tiny
 
 import bal
-from bal.acquisitions import Entropy
 from bal.pool.units.tile import Tile
+from bal.scoring.acquisitions import Entropy
 
 
 def linear(params, x, s):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from runs import TINY, assert_same_run, ledger, quick_report, run, tiny
 
-from bal import Config, ask, route, run_loop
-from bal.acquisitions import ACQUISITIONS, BALD, Entropy, Margin, Random
+from bal import Config, ask, run_loop
 from bal.lab import open_lab
 from bal.loop import annotate, start_set
 from bal.pool.cost import Effort, boundary
@@ -15,7 +14,9 @@ from bal.pool.labels import AUDIT, TRAINING, empty
 from bal.pool.units.image import Image
 from bal.pool.units.pixel import Pixel
 from bal.pool.units.superpixel import Superpixel
-from bal.route import Routing
+from bal.scoring import class_weights
+from bal.scoring.acquisitions import ACQUISITIONS, BALD, Entropy, Margin, Random
+from bal.scoring.class_weights import Routing
 from bal.selectors import SELECTORS, ForegroundRandom, OracleForegroundRandom, Stratified
 from bal.types import BadInput
 
@@ -143,18 +144,20 @@ def test_routes_change_what_is_bought_and_say_for_whom():
 
 
 def test_gap_follows_what_is_lacking():
-    np.testing.assert_allclose(route.gap(np.array([0.9, 0.5, 0.2])), np.array([0.1, 0.5, 0.8]) * 3 / 1.4)
-    np.testing.assert_allclose(route.gap(np.array([0.9, 0.5, 0.2]), (1.0, 0.5, 0.6)), np.array([0.1, 0, 0.4]) * 3 / 0.5)
-    np.testing.assert_allclose(route.gap(np.array([1.0, np.nan, 1.0])), [0, 3, 0])
-    np.testing.assert_allclose(route.gap(np.ones(3)), 1.0)
-    np.testing.assert_allclose(route.gap(np.ones(3) * 0.9, (0.8, 0.8, 0.8)), 1.0)
+    np.testing.assert_allclose(class_weights.gap(np.array([0.9, 0.5, 0.2])), np.array([0.1, 0.5, 0.8]) * 3 / 1.4)
+    np.testing.assert_allclose(
+        class_weights.gap(np.array([0.9, 0.5, 0.2]), (1.0, 0.5, 0.6)), np.array([0.1, 0, 0.4]) * 3 / 0.5
+    )
+    np.testing.assert_allclose(class_weights.gap(np.array([1.0, np.nan, 1.0])), [0, 3, 0])
+    np.testing.assert_allclose(class_weights.gap(np.ones(3)), 1.0)
+    np.testing.assert_allclose(class_weights.gap(np.ones(3) * 0.9, (0.8, 0.8, 0.8)), 1.0)
 
 
 def test_rarity_follows_how_seldom_a_class_is_predicted():
-    found = route.rarity(np.array([0.9, 0.09, 0.01]))
+    found = class_weights.rarity(np.array([0.9, 0.09, 0.01]))
     np.testing.assert_allclose(found / found[0], [1, 10, 90])
     assert found.mean() == pytest.approx(1)
-    assert route.rarity(np.array([1.0, 0.0]))[1] == pytest.approx(2 * 1000 / 1001)
+    assert class_weights.rarity(np.array([1.0, 0.0]))[1] == pytest.approx(2 * 1000 / 1001)
 
 
 def test_question_reaches_audit_and_pool_alike(tmp_path):

@@ -14,10 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_acquisitions import entropy
 
-from bal.acquisitions import ConformalSetSize
 from bal.posterior.moments import Moments
-from bal.trust import Seen
-from bal.types import BadInput
+from bal.scoring.acquisitions import ConformalSetSize
+from bal.types import BadInput, Seen
 
 SOURCE = SimpleNamespace(classes=Pictures.classes)
 

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from test_acquisitions import epig
 from test_moments import aims, folded
 
-from bal.acquisitions import EPIG
-from bal.acquisitions.epig import divergence
 from bal.posterior.calibrators import Identity, Temperature
 from bal.posterior.calibrators.temperature import TemperatureState
 from bal.posterior.heads.function import FunctionHead
 from bal.posterior.model import Model
 from bal.posterior.moments import posterior
+from bal.scoring.acquisitions import EPIG
+from bal.scoring.acquisitions.epig import divergence
 from bal.types import BadInput
 
 SLOPES = np.array([6.0, 8.0, 10.0], np.float32)

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from helpers import HEADS_SMALL, Pictures, ask, sample
 
-from bal import evaluate, metrics, score, summary
-from bal.acquisitions import BALD, Entropy, MeanStd, Random
+from bal import evaluate, metrics, summary
 from bal.detection import auroc
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Identity, Temperature, Vector
 from bal.posterior.calibrators.temperature import TemperatureState
 from bal.posterior.moments import posterior
+from bal.scoring import held_out, score
+from bal.scoring.acquisitions import BALD, Entropy, MeanStd, Random
 from bal.types import IGNORE
 
 ONCE = jax.jit(posterior, static_argnames="needs")
@@ -69,9 +70,9 @@ def test_nothing_to_learn_from_changes_nothing(net, pictures):
     model = ask(HEADS_SMALL["mc_dropout"], net, Temperature())
     regions = lay_out(Tile(8), pictures.pool, [pictures.shape(id) for id in pictures.pool])
     for answers in ({}, {3: np.full(regions.box[3, 2:], IGNORE, np.int32)}):
-        fitted = evaluate.calibrate(model, pictures, regions, answers)
+        fitted = held_out.calibrate(model, pictures, regions, answers)
         assert float(fitted.state.temperature) == 1.0
-    assert evaluate.calibrate(ask(HEADS_SMALL["mc_dropout"], net, Identity()), pictures, regions, {}).state == ()
+    assert held_out.calibrate(ask(HEADS_SMALL["mc_dropout"], net, Identity()), pictures, regions, {}).state == ()
 
 
 @pytest.mark.parametrize("on", ["pooled", "members"])
@@ -97,13 +98,13 @@ def test_calibration_sees_the_answered_pixels_and_no_others(net, pictures, on):
     seen = np.concatenate(logp)
     seen = seen[:, 0] if on == "pooled" else seen
     expected = model.calibrator.fit(jnp.asarray(seen), jnp.asarray(np.concatenate(label)))
-    fitted = evaluate.calibrate(model, pictures, regions, answers)
+    fitted = held_out.calibrate(model, pictures, regions, answers)
     assert fitted.calibrator == model.calibrator
     assert float(expected.temperature) != 1.0
     np.testing.assert_allclose(fitted.state.temperature, expected.temperature, rtol=1e-3)
     shuffled = {m: answers[m] for m in sorted(chosen)}
     np.testing.assert_array_equal(
-        evaluate.calibrate(model, pictures, regions, shuffled).state.temperature, fitted.state.temperature
+        held_out.calibrate(model, pictures, regions, shuffled).state.temperature, fitted.state.temperature
     )
 
 
@@ -111,19 +112,19 @@ def test_calibrating_again_starts_from_the_raw_prediction(net, pictures):
     model = ask(HEADS_SMALL["mc_dropout"], net, Temperature())
     regions = lay_out(Tile(8), pictures.pool, [pictures.shape(id) for id in pictures.pool])
     answers = {0: pictures.mask(pictures.pool[0])[:8, :8]}
-    once = evaluate.calibrate(model, pictures, regions, answers)
-    twice = evaluate.calibrate(once, pictures, regions, answers)
+    once = held_out.calibrate(model, pictures, regions, answers)
+    twice = held_out.calibrate(once, pictures, regions, answers)
     np.testing.assert_array_equal(once.state.temperature, twice.state.temperature)
 
 
 def test_maps_have_the_size_of_their_image(model, pictures):
     for id in pictures.pool[:2]:
-        prediction, found = evaluate.inspect(model, pictures, BALD(), id)
+        prediction, found = score.inspect(model, pictures, BALD(), id)
         assert prediction.shape == found.shape == pictures.shape(id)
         moments = ONCE(model, pictures.image(id)[None], needs=BALD().needs)
         np.testing.assert_allclose(found, BALD()(moments)[0], atol=1e-5)
         assert (prediction == np.asarray(moments.predictive.argmax(-1))[0]).mean() > 0.99
-    assert not evaluate.inspect(model, pictures, Random(), pictures.pool[0])[1].any()
+    assert not score.inspect(model, pictures, Random(), pictures.pool[0])[1].any()
 
 
 def test_tallies_of_images_are_in_the_order_of_their_ids(model):
@@ -150,7 +151,7 @@ def test_another_acquisition_is_judged_too(model, pictures):
 
 def test_a_few_labels_are_all_kept():
     label = np.array([0, 1, IGNORE, 2])
-    index, weight = evaluate.thin(label, 3, 4)
+    index, weight = held_out.thin(label, 3, 4)
     assert index.tolist() == [0, 1, 2, 3]
     assert weight.tolist() == [1, 1, 1, 1]
 
@@ -158,13 +159,13 @@ def test_a_few_labels_are_all_kept():
 def test_a_subsample_is_stratified_and_weighted():
     rng = np.random.default_rng(0)
     label = rng.choice([0, 1, 2, IGNORE], 50_000, p=[0.9, 0.04, 0.001, 0.059]).astype(np.int32)
-    index, weight = evaluate.thin(label, 3, 6000)
+    index, weight = held_out.thin(label, 3, 6000)
     assert len(index) == 6000
     assert len(set(index)) == 6000
     for c in range(3):
         np.testing.assert_allclose(weight[label[index] == c].sum(), (label == c).sum(), rtol=1e-5)
     assert (weight[label[index] == 2] == 1).all(), "a rare class is kept whole"
-    again = evaluate.thin(label, 3, 6000)
+    again = held_out.thin(label, 3, 6000)
     np.testing.assert_array_equal(index, again[0])
 
 
@@ -178,9 +179,9 @@ def test_a_fit_to_a_subsample_is_near_the_full_fit(net, calibrator, monkeypatch)
     fits = []
     for cap in (2**14, 2**17):
         monkeypatch.setattr(evaluate, "CAP", cap)
-        fits.append(np.concatenate([np.ravel(x) for x in jax.tree.leaves(evaluate._fit(model, wrong, label))]))
+        fits.append(np.concatenate([np.ravel(x) for x in jax.tree.leaves(held_out._fit(model, wrong, label))]))
     np.testing.assert_allclose(*fits, rtol=0.05, atol=0.1)
     if isinstance(calibrator, Vector):
-        index, _ = evaluate.thin(label, 3, 2**14)
+        index, _ = held_out.thin(label, 3, 2**14)
         plain = np.concatenate([np.ravel(x) for x in jax.tree.leaves(calibrator.fit(wrong[index], label[index]))])
         assert np.abs(plain - fits[1]).max() > 0.2, "without weights, rare classes look common"

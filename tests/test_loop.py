@@ -15,13 +15,13 @@ from helpers import HEADS_SMALL, in_subprocess
 from runs import FILES, curve, ledger, left_behind, metrics_of, pictures, run, tiny
 
 from bal import BadInput, run_loop
-from bal.acquisitions import ACQUISITIONS
 from bal.annotators import Oracle
 from bal.config import load
 from bal.loop import train_on
 from bal.pool.units.tile import Tile
 from bal.posterior.heads import HEADS
 from bal.posterior.losses import Loss
+from bal.scoring.acquisitions import ACQUISITIONS
 from bal.selectors import Power, Softmax, TopK
 from bal.sources import Folder
 from bal.types import NOTHING

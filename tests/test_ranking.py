@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bal import ranking
-from bal.ranking import BLOCK, Best, highest, merge, nothing, top
+from bal.scoring import ranking
+from bal.scoring.ranking import BLOCK, Best, highest, merge, nothing, top
 
 M = 1000  # always as many, so that nothing is compiled twice; no multiple of a block
 CHUNKS = (M, 333, 2 * BLOCK)

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from helpers import HEADS_SMALL, ask, forward, sample
 
-from bal import readings
-from bal.acquisitions import BALD, Entropy, Margin, Random
 from bal.pool.cost import boundary
 from bal.pool.regions import lay_out
 from bal.pool.units.superpixel import Superpixel
 from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Temperature
 from bal.posterior.moments import posterior
-from bal.question import Question, asking
-from bal.readings import READINGS
-from bal.score import score_regions, survey
+from bal.scoring import descriptors
+from bal.scoring.acquisitions import BALD, Entropy, Margin, Random
+from bal.scoring.descriptors import READINGS
+from bal.scoring.objective import Question, asking
+from bal.scoring.score import score_regions, survey
 from bal.types import BadInput
 
 NAMES = tuple(READINGS)
@@ -111,8 +111,8 @@ def test_every_head_shows_its_features(name, net, pictures):
 def test_features_are_what_the_readout_reads(model, pictures):
     """A linear map of features at full resolution, one for each place in a cell, is the logits."""
     net, x = model.net, jnp.asarray(pictures.image(pictures.pool[0]))[None]
-    seen = readings.Seen(*[None] * len(readings.Seen._fields))._replace(model=model, x=x)
-    f, z = np.asarray(readings.features(seen))[0], np.asarray(sample(model.head, net, model.params, x, None, 0))[0]
+    seen = descriptors.Seen(*[None] * len(descriptors.Seen._fields))._replace(model=model, x=x)
+    f, z = np.asarray(descriptors.features(seen))[0], np.asarray(sample(model.head, net, model.params, x, None, 0))[0]
     corner = f[::2, ::2].reshape(-1, f.shape[-1]), z[::2, ::2].reshape(-1, z.shape[-1])
     inputs = np.concatenate([corner[0], np.ones((len(corner[0]), 1))], 1)
     left = corner[1] - inputs @ np.linalg.lstsq(inputs, corner[1], rcond=None)[0]
@@ -166,7 +166,7 @@ def test_members_are_read_as_they_are_calibrated(net, pictures):
 
 def test_unknown_readings_are_refused(net):
     with pytest.raises(BadInput, match="nothing called 'colour'"):
-        readings.check(("colour",), net)
+        descriptors.check(("colour",), net)
     with pytest.raises(BadInput, match="has no `features`"):
-        readings.check(("embedding",), object())
-    readings.check(NAMES, net)
+        descriptors.check(("embedding",), object())
+    descriptors.check(NAMES, net)

@@ -14,14 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import Mesh
 
-from bal import devices, score
-from bal.acquisitions import BALD, Entropy, Random
+from bal import devices
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
 from bal.posterior.moments import posterior
-from bal.question import Question
-from bal.ranking import merge, top
-from bal.score import best_regions, score_batch, score_regions
+from bal.scoring import score
+from bal.scoring.acquisitions import BALD, Entropy, Random
+from bal.scoring.objective import Question
+from bal.scoring.ranking import merge, top
+from bal.scoring.score import best_regions, score_batch, score_regions
 from bal.sources.batches import bucket, load, one_behind
 from bal.types import IGNORE
 

@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from runs import assert_same_run, quick_report, run, tiny
 
 from bal import BadInput, keeper, loop, run_loop
-from bal.acquisitions import BALD, Entropy, Random
-from bal.hindsight import reads_samples
 from bal.posterior.heads import DeepEnsemble
 from bal.posterior.nets import UNet
 from bal.posterior.training import Train, fit
+from bal.scoring.acquisitions import BALD, Entropy, Random
+from bal.scoring.held_out import reads_samples
 from bal.selectors import TopK
 from bal.sources import WellLog
-from bal.trust import Estimate, Seen, Trust, judge, sentence
+from bal.trust import Estimate, Trust, judge, sentence
+from bal.types import Seen
 
 
 @dataclass(frozen=True)

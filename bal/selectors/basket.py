@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bal.ranking import highest
+from bal.scoring.ranking import highest
 from bal.types import Key, Offer, Query
 
 

@@ -1,7 +1,7 @@
 """Asks a model about many images, streamed: source → moments → acquisition → region scores.
 
 Images are padded to a few common shapes and scored in batches by one jitted function a shape; one number a region
-leaves the device, and what else is wanted of it (`bal.readings`). The next batch is read and decoded while the last one
+leaves the device, and what else is wanted of it (`bal.scoring.descriptors`). The next batch is read and decoded while the last one
 is computed, and nothing grows with the pool but the table of regions; `best_regions` keeps only the K highest of them,
 on the device.
 """
@@ -21,12 +21,14 @@ from bal import devices
 from bal.pool.regions import Regions
 from bal.pool.units.base import Unit
 from bal.posterior.model import Model
-from bal.question import Question, asking
-from bal.ranking import Best, merge, nothing, top
-from bal.readings import read
+from bal.posterior.moments import Moments, posterior
+from bal.scoring.acquisitions.base import Acquisition
+from bal.scoring.descriptors import read
+from bal.scoring.objective import Question, asking
+from bal.scoring.ranking import Best, merge, nothing, top
 from bal.sources.base import Source
 from bal.sources.batches import Loaded, Watch, load, one_behind
-from bal.types import Acquisition, Array, Key
+from bal.types import Array, Key
 
 
 def stride(model: Model) -> int:
@@ -63,7 +65,7 @@ def survey(
         model: the posterior to ask.
         source, regions, unit: the pool, laid out by `bal.pool.regions.lay_out` with this unit.
         question: what is asked of every pixel.
-        names: of `bal.readings.READINGS`.
+        names: of `bal.scoring.descriptors.READINGS`.
         watch: called with the images done and in all.
 
     Returns:
@@ -175,3 +177,19 @@ def _cuts(regions: Regions, loaded: Loaded) -> Array:
         cut = regions.cut(regions.ids[row])
         cuts[b, : cut.shape[0], : cut.shape[1]] = cut
     return devices.spread(cuts)
+
+
+@jax.jit
+def _maps(model: Model, question: Question, x: Array, size: Array) -> tuple[Array, Array]:
+    def then(moments: Moments) -> tuple[Array, Array]:
+        return moments.predictive.argmax(-1), question(moments)
+
+    return posterior(model, x, size, question.needs, then, question.targets)
+
+
+def inspect(model: Model, source: Source, question: Acquisition | Question, id: str) -> tuple[np.ndarray, np.ndarray]:
+    """The most likely class [H, W] and the score map [H, W] of one image."""
+    (loaded,) = load(source, [id], stride(model))
+    height, width = source.shape(id)
+    prediction, score = (devices.fetch(a)[0, :height, :width] for a in _maps(model, asking(question), *loaded[1:3]))
+    return prediction, score

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bal.acquisitions.nats import plogp
 from bal.posterior.moments import Moments
+from bal.scoring.acquisitions._nats import plogp
 from bal.types import Array
 
 

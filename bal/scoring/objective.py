@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from bal.posterior.moments import Moments
-from bal.types import Acquisition, Array, BadInput
+from bal.scoring.acquisitions.base import Acquisition
+from bal.types import Array, BadInput
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["state", "weight"], meta_fields=["acquisition"])

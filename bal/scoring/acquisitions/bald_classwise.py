@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from bal.acquisitions.nats import plogp
 from bal.posterior.moments import Moments
+from bal.scoring.acquisitions._nats import plogp
 from bal.types import Array
 
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 
-from bal.acquisitions.nats import plogp
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments
+from bal.scoring.acquisitions._nats import plogp
 from bal.sources.base import Source
 from bal.types import Array, BadInput, Key
 
@@ -75,7 +75,7 @@ class ConformalSetSize:
         Args:
             key, model, ids: not looked at.
             source: whose classes they are.
-            seen: label [P] and predictive [P, C] of each audited region (`bal.trust.Seen`); may be empty.
+            seen: label [P] and predictive [P, C] of each audited region (`bal.types.Seen`); may be empty.
         """
         classes = len(source.classes)
         label = np.concatenate([np.zeros(0, np.int32), *(s.label for s in seen)])

@@ -32,7 +32,7 @@ from bal.pool.units.base import Unit
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments, posterior
 from bal.posterior.nets.base import Drop, Net
-from bal.question import Question
+from bal.scoring.objective import Question
 from bal.types import Array, BadInput, Params
 
 

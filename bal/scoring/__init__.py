@@ -1,0 +1,1 @@
+"""Probabilities to region scores: acquisitions, asked of a pool that is streamed."""

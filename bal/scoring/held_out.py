@@ -1,0 +1,173 @@
+"""What a model says about regions whose labels are known and which it was not trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bal import devices
+from bal.pool.regions import Regions
+from bal.posterior.model import Model
+from bal.posterior.moments import TINY, Moments, posterior
+from bal.scoring.acquisitions.base import Acquisition
+from bal.scoring.objective import Question, asking
+from bal.scoring.score import stride
+from bal.sources.base import Source
+from bal.sources.batches import load
+from bal.types import IGNORE, Array, Seen
+
+
+def reads_samples(acquisition: Acquisition | Question) -> bool:
+    """Whether an acquisition looks at the posterior samples, rather than at the calibrated prediction alone."""
+    return bool(acquisition.needs) and "predictive" not in acquisition.needs
+
+
+@jax.jit
+def _look(model: Model, question: Question, x: Array, size: Array) -> tuple[Array, ...]:
+    """Predictive, believed, promised and score of a batch, [B, H, W, C] or [B, H, W]."""
+    samples = reads_samples(question)
+
+    def then(moments: Moments) -> tuple[Array, ...]:
+        believed, spread = moments.predictive, jnp.zeros_like(moments.predictive)
+        if samples:
+            assert moments.var_p is not None
+            believed, spread = moments.mean_p, moments.var_p
+        promised = (believed * believed + spread).sum(-1)
+        score = question(moments) if question.needs else jnp.zeros_like(promised)
+        return moments.predictive, believed, promised, score
+
+    needs = tuple(dict.fromkeys((*question.needs, *(("var_p",) if samples else ()))))
+    return posterior(model, x, size, needs, then, question.targets)
+
+
+def look(
+    model: Model,
+    source: Source,
+    regions: Regions,
+    answers: Mapping[int, np.ndarray],
+    question: Acquisition | Question,
+) -> dict[int, Seen]:
+    """Runs a model over the images of some regions, once each.
+
+    Args:
+        model: calibrated; it should not have been trained on `answers`.
+        source, regions: the pool.
+        answers: label [height, width] of each region, by candidate index.
+        question: what scores the pixels.
+
+    Returns:
+        What it saw of each region, by candidate index, in ascending order.
+    """
+    images = sorted({int(regions.image[m]) for m in answers})
+    length = 1 << (len(images) - 1).bit_length() if images else 0  # the last one again: few lengths, few programs
+    ids = [regions.ids[n] for n in images + images[-1:] * (length - len(images))]
+    seen: dict[int, Seen] = {}
+    for loaded in load(source, ids, stride(model)):
+        maps = [devices.fetch(y) for y in _look(model, asking(question), loaded.image, loaded.size)]
+        for b, row in enumerate(loaded.rows):
+            for m in (m for m in answers if row < len(images) and regions.image[m] == images[row]):
+                top, left, height, width = regions.box[m]
+                known = answers[m] != IGNORE
+                cut = (y[b, top : top + height, left : left + width][known] for y in maps)
+                seen[m] = Seen(answers[m][known], *cut)
+    return {m: seen[m] for m in sorted(seen)}
+
+
+ROOM = 1024  # labelled pixels for the calibrator are padded to this times a power of two, so that shapes stay few
+CAP = 2**15  # of them at most; of more, a stratified subsample
+
+
+def _uncalibrated(model: Model) -> Model:
+    return dataclasses.replace(model, state=model.calibrator.init(model.net.classes))
+
+
+@jax.jit
+def _pooled(model: Model, x: Array, size: Array) -> Array:
+    """[B, H, W, C] log of the uncalibrated pooled mean."""
+    return jnp.log(jnp.maximum(posterior(_uncalibrated(model), x, size).mean_p, TINY))
+
+
+@jax.jit
+def _member(model: Model, x: Array, size: Array, s: Array) -> Array:
+    """[B, H, W, C] log-probabilities of the s-th sample."""
+    cache = model.head.prepare(model.net, model.params, x, size)
+    return jax.nn.log_softmax(model.head.logits(model.net, model.params, cache, s).astype(jnp.float32))
+
+
+def calibrate(model: Model, source: Source, regions: Regions, answers: Mapping[int, np.ndarray]) -> Model:
+    """Fits the model's calibrator to regions that training has not seen.
+
+    Args:
+        model: its calibrator's `on` says what is fitted: the pooled mean, or the samples.
+        source, regions: the pool.
+        answers: label [height, width] of each of those regions, by candidate index.
+
+    Returns:
+        The model with a fitted state; without labels, with the state that changes nothing.
+    """
+    if not answers:
+        return _uncalibrated(model)
+    images = sorted({int(regions.image[m]) for m in answers})
+    ids = [regions.ids[n] for n in images]
+    logp, label = [], []
+    for loaded in load(source, ids, stride(model)):
+        if model.calibrator.on == "pooled":
+            maps = [_pooled(model, loaded.image, loaded.size)]
+        else:
+            maps = [_member(model, loaded.image, loaded.size, jnp.int32(s)) for s in range(model.head.samples)]
+        host = np.stack([devices.fetch(m) for m in maps], -2)  # [B, H, W, S, C]
+        for b, row in enumerate(loaded.rows):
+            for m in sorted(m for m in answers if regions.image[m] == images[row]):
+                top, left, height, width = regions.box[m]
+                window = host[b, top : top + height, left : left + width]
+                logp.append(window.reshape(height * width, *window.shape[2:]))
+                label.append(answers[m].ravel())
+    seen = np.concatenate(logp)
+    seen = seen[:, 0] if model.calibrator.on == "pooled" else seen
+    return dataclasses.replace(model, state=_fit(model, seen, np.concatenate(label)))
+
+
+def _fit(model: Model, logp: np.ndarray, label: np.ndarray) -> object:
+    """The calibrator's state from [P, C] or [P, S, C], and [P]: at most CAP of them, padded to a few common lengths."""
+    kept, weight = thin(label, logp.shape[-1], CAP)
+    rows = ROOM
+    while rows < len(kept):
+        rows *= 2
+    padded, weights = np.full(rows, IGNORE, np.int32), np.zeros(rows, np.float32)
+    padded[: len(kept)], weights[: len(kept)] = label[kept], weight
+    return model.calibrator.fit(
+        jnp.asarray(devices.pad_rows(logp[kept], rows)), jnp.asarray(padded), jnp.asarray(weights)
+    )
+
+
+def thin(label: np.ndarray, classes: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which labelled pixels a calibrator is fitted to, and how many pixels each of them stands for.
+
+    Each class keeps an equal number, or all it has where that is less, so that a class of a few pixels is not lost
+    among paper; what stands for the rest is weighted by one over the share of its class that was kept (Horvitz and
+    Thompson 1952), so that every weighted sum is unbiased. Equal labels are thinned alike.
+
+    Args:
+        label: [P] class ids; anything outside 0 … C−1 is left out when there is more than `most`.
+        classes: C. most: pixels to keep.
+
+    Returns:
+        Sorted indices and weights, [at most `most`] each; everything with weight 1 where there is no more than that.
+    """
+    if len(label) <= most:
+        return np.arange(len(label)), np.ones(len(label), np.float32)
+    members = [np.flatnonzero(label == c) for c in range(classes)]
+    rng, left, kept, weight = np.random.default_rng(zlib.crc32(label.tobytes())), most, [], []
+    for place, c in enumerate(sorted(range(classes), key=lambda c: len(members[c]))):
+        take = min(len(members[c]), left // (classes - place))
+        kept.append(rng.choice(members[c], take, replace=False))
+        weight.append(np.full(take, len(members[c]) / max(take, 1), np.float32))
+        left -= take
+    index = np.concatenate(kept)
+    order = np.argsort(index)
+    return index[order], np.concatenate(weight)[order]
