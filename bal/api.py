@@ -20,9 +20,10 @@ from bal.posterior.nets.base import Net
 from bal.scoring.acquisitions.base import Acquisition
 from bal.scoring.objective import Question
 from bal.scoring.score import score_regions
+from bal.selection.selectors.base import Selector
 from bal.sources.base import Source
 from bal.sources.batches import Watch
-from bal.types import NOTHING, BadInput, Key, Offer, Params, Query, Selector
+from bal.types import NOTHING, BadInput, Key, Offer, Params, Query
 
 
 class Bare(NamedTuple):

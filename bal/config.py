@@ -32,13 +32,14 @@ from bal.scoring.acquisitions import BALD
 from bal.scoring.acquisitions.base import Acquisition
 from bal.scoring.class_weights import Route, Routing
 from bal.scoring.objective import check_route
-from bal.selectors import Power
+from bal.selection.selectors import Power
+from bal.selection.selectors.base import Selector
 from bal.settings import flags, layers, tree
 from bal.settings.convert import plain
 from bal.settings.layers import Setting, Settings
 from bal.sources import WellLog
 from bal.sources.base import SourceSettings
-from bal.types import Annotator, BadInput, Selector
+from bal.types import Annotator, BadInput
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from bal.posterior.calibrators import CALIBRATORS, base
 from bal.posterior.heads import HEADS, base
 from bal.posterior.nets import NETS, base
 from bal.scoring.acquisitions import ACQUISITIONS, base
-from bal.selectors import SELECTORS
+from bal.selection.selectors import SELECTORS, base
 from bal.sources import SOURCES, base
 from bal.types import BadInput
 
@@ -44,7 +44,7 @@ SLOTS: dict[str, Slot] = {
     "source": Slot("source", SOURCES, base.SourceSettings, "bal.sources"),
     "net": Slot("net", NETS, base.NetSettings, "bal.nets"),
     "unit": Slot("unit", units.UNITS, base.Unit, "bal.regions"),
-    "selector": Slot("selector", SELECTORS, types.Selector, "bal.selectors"),
+    "selector": Slot("selector", SELECTORS, base.Selector, "bal.selectors"),
     "calibrator": Slot("calibrator", CALIBRATORS, base.Calibrator, "bal.calibrators"),
     "annotator": Slot("annotator", ANNOTATORS, types.Annotator, "bal.annotators"),
 }

@@ -21,11 +21,11 @@ from bal.pool.labels import AUDIT, TRAINING, Pool, add, empty, label_map
 from bal.posterior.model import Model
 from bal.posterior.patches import Crop, crop_around
 from bal.posterior.training import Progress, fit
-from bal.purchase import Purchase, allowance, compose
 from bal.rundir import RunFolder
 from bal.scoring import held_out
 from bal.scoring.held_out import look
 from bal.scoring.objective import Question
+from bal.selection.budget import Purchase, allowance, compose
 from bal.types import IGNORE, BadInput, Region
 
 

@@ -13,13 +13,11 @@ methods are pure. Frozen also means hashable, so an extension can be a static ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
-
-from bal.offer import NOTHING, Offer, Query
 
 TINY = np.finfo(np.float32).tiny
 
@@ -76,26 +74,6 @@ class Region(NamedTuple):
     region: int
     box: tuple[int, int, int, int]  # top, left, height, width in pixels
     mask: np.ndarray | None = None  # [height, width] bool, which pixels of the box; None for all of them
-
-
-class Selector(Protocol):
-    """Scores and an offer → a Query; set-aware methods live here. An entry of `bal.selectors.SELECTORS`.
-
-    One that reads the masks of what nobody has labelled yet says so with `reads_truth = True`: an upper baseline.
-    """
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """What it reads in `about`: of `bal.scoring.descriptors`, or `labelled` [M], or `truth` [M, C] (shares from the masks)."""
-        ...
-
-    def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
-        """[M] scores, what is offered, and [M, ...] of each name in `needs` → Query.
-
-        The purchase is unique, eligible, never NaN and never over budget, whatever the scores; random draws follow
-        `offer.id` and not the order of candidates.
-        """
-        ...
 
 
 class Annotator(Protocol):

@@ -20,7 +20,7 @@ from bal import Config, devices, run_loop
 from bal.posterior.heads import DeepEnsemble
 from bal.posterior.moments import Moments
 from bal.scoring.acquisitions import BALD
-from bal.selectors import TopK
+from bal.selection.selectors import TopK
 from bal.trust import sentence
 from bal.types import Array
 

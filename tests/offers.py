@@ -6,8 +6,9 @@ import jax
 import numpy as np
 from hypothesis import strategies as st
 
-from bal.selectors import SELECTORS, BatchBALD
-from bal.types import Offer, Query, Selector
+from bal.selection.selectors import SELECTORS, BatchBALD
+from bal.selection.selectors.base import Selector
+from bal.types import Offer, Query
 
 M, C = 24, 3  # candidates and classes, always as many, so that nothing is compiled twice
 KEY = jax.random.key(0)

@@ -17,7 +17,7 @@ from bal.pool.units.superpixel import Superpixel
 from bal.scoring import class_weights
 from bal.scoring.acquisitions import ACQUISITIONS, BALD, Entropy, Margin, Random
 from bal.scoring.class_weights import Routing
-from bal.selectors import SELECTORS, ForegroundRandom, OracleForegroundRandom, Stratified
+from bal.selection.selectors import SELECTORS, ForegroundRandom, OracleForegroundRandom, Stratified
 from bal.types import BadInput
 
 

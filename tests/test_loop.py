@@ -22,7 +22,7 @@ from bal.pool.units.tile import Tile
 from bal.posterior.heads import HEADS
 from bal.posterior.losses import Loss
 from bal.scoring.acquisitions import ACQUISITIONS
-from bal.selectors import Power, Softmax, TopK
+from bal.selection.selectors import Power, Softmax, TopK
 from bal.sources import Folder
 from bal.types import NOTHING
 

@@ -12,8 +12,8 @@ from bal.pool.cost import price
 from bal.pool.labels import AUDIT, TRAINING, Pool, add, empty
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
-from bal.purchase import Purchase, allowance, compose
-from bal.selectors import TopK
+from bal.selection.budget import Purchase, allowance, compose
+from bal.selection.selectors import TopK
 
 REGIONS = lay_out(Tile(16), [f"{n}" for n in range(6)], [(60, 70)] * 6)  # partial tiles at both edges
 PRICES = {currency: price(REGIONS, currency) for currency in ("regions", "pixels")}

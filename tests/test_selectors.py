@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from offers import KEY, M, ask, bought, pools, readings
 
 import bal
-from bal.selectors import (
+from bal.selection.selectors import (
     SELECTORS,
     Badge,
     BatchBALD,
@@ -22,7 +22,8 @@ from bal.selectors import (
     OracleForegroundRandom,
     Stratified,
 )
-from bal.types import BadInput, Offer, Selector
+from bal.selection.selectors.base import Selector
+from bal.types import BadInput, Offer
 
 everyone = pytest.mark.parametrize("name", SELECTORS)
 seeds = st.integers(0, 2**32 - 1)

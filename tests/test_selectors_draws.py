@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from offers import KEY, M, bought
 
-from bal.selectors import ForegroundPower, ForegroundRandom, OracleForegroundRandom, Power, Softmax, Stratified, TopK
+from bal.selection.selectors import (
+    ForegroundPower,
+    ForegroundRandom,
+    OracleForegroundRandom,
+    Power,
+    Softmax,
+    Stratified,
+    TopK,
+)
 from bal.types import BadInput, Offer
 from bal.unbiased import population_weights
 

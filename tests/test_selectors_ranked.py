@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from offers import KEY, M, bought, pools
 
-from bal.selectors import Knapsack, TopK
-from bal.selectors.basket import affordable
+from bal.selection.selectors import Knapsack, TopK
+from bal.selection.selectors._basket import affordable
 from bal.types import Offer
 
 thousand = settings(max_examples=1000)

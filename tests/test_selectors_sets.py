@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from offers import KEY, M, bought
 
-from bal.selectors import Badge, BatchBALD, KCenter, KMeans, TopK
-from bal.selectors.batch_bald import information, learn, prior
-from bal.selectors.k_means import lloyd
-from bal.selectors.k_means import seed as starts
+from bal.selection.selectors import Badge, BatchBALD, KCenter, KMeans, TopK
+from bal.selection.selectors.batch_bald import information, learn, prior
+from bal.selection.selectors.k_means import lloyd
+from bal.selection.selectors.k_means import seed as starts
 from bal.types import BadInput, Offer
 
 seeds = st.integers(0, 2**32 - 1)

@@ -20,7 +20,7 @@ from bal.posterior.nets import UNet
 from bal.posterior.training import Train, fit
 from bal.scoring.acquisitions import BALD, Entropy, Random
 from bal.scoring.held_out import reads_samples
-from bal.selectors import TopK
+from bal.selection.selectors import TopK
 from bal.sources import WellLog
 from bal.trust import Estimate, Trust, judge, sentence
 from bal.types import Seen

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bal.selectors.basket import Basket, best_first, reading, shortlist
-from bal.selectors.distances import drawn, nearer
-from bal.selectors.draw import share_of_top
+from bal.selection.selectors._basket import Basket, best_first, reading, shortlist
+from bal.selection.selectors._distances import drawn, nearer
+from bal.selection.selectors._draw import share_of_top
 from bal.types import NOTHING, Array, BadInput, Key, Offer, Query
 
 MULTIPLE = 64  # shortlists and clusters are padded to this, so that few shapes are compiled

@@ -1,13 +1,15 @@
-"""What a selector is offered, and what it answers. The letters are those of `bal.types`."""
+"""What a selector is offered, what it answers, and what it must be."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from jax import Array
+
+from bal.types import Array, Key
 
 NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
 
@@ -34,3 +36,23 @@ class Offer(NamedTuple):
     image: np.ndarray | None = None  # [M] the image of each candidate
     cap: int | None = None  # the most regions of one image; None for any number
     progress: float = 0.0  # 0 at the first purchase of a run, 1 at its last; for schedules
+
+
+class Selector(Protocol):
+    """Scores and an offer → a Query; set-aware methods live here. An entry of `bal.selection.selectors.SELECTORS`.
+
+    One that reads the masks of what nobody has labelled yet says so with `reads_truth = True`: an upper baseline.
+    """
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What it reads in `about`: of `bal.scoring.descriptors`, or `labelled` [M], or `truth` [M, C] (shares from the masks)."""
+        ...
+
+    def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
+        """[M] scores, what is offered, and [M, ...] of each name in `needs` → Query.
+
+        The purchase is unique, eligible, never NaN and never over budget, whatever the scores; random draws follow
+        `offer.id` and not the order of candidates.
+        """
+        ...

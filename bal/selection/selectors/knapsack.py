@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bal.selectors.basket import Basket, best_first, per_cost
+from bal.selection.selectors._basket import Basket, best_first, per_cost
 from bal.types import NOTHING, Key, Offer, Query
 
 

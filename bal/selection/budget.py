@@ -9,8 +9,9 @@ import jax
 import numpy as np
 
 from bal.pool.labels import AUDIT, TRAINING, Pool
-from bal.selectors import TopK
-from bal.types import NOTHING, Key, Offer, Selector
+from bal.selection.selectors import TopK
+from bal.selection.selectors.base import Selector
+from bal.types import NOTHING, Key, Offer
 
 
 class Purchase(NamedTuple):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
 
-from bal.selectors.basket import Basket, best_first, reading, shortlist
+from bal.selection.selectors._basket import Basket, best_first, reading, shortlist
 from bal.types import NOTHING, Array, BadInput, Key, Offer, Query
 
 NOISE = 1e-5  # nats; float32 entropies differ by as much for no reason

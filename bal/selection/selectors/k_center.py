@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bal.selectors.basket import Basket, best_first, reading
-from bal.selectors.distances import spread
+from bal.selection.selectors._basket import Basket, best_first, reading
+from bal.selection.selectors._distances import spread
 from bal.types import NOTHING, Key, Offer, Query
 
 

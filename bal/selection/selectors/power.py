@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bal.selectors.basket import Basket
-from bal.selectors.draw import between, draw, share_of_top
+from bal.selection.selectors._basket import Basket
+from bal.selection.selectors._draw import between, draw, share_of_top
 from bal.types import NOTHING, BadInput, Key, Offer, Query
 
 

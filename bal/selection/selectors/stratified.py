@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bal.selectors.basket import Basket, reading
-from bal.selectors.draw import between, order, share_of_top
+from bal.selection.selectors._basket import Basket, reading
+from bal.selection.selectors._draw import between, order, share_of_top
 from bal.types import NOTHING, BadInput, Key, Offer, Query
 
 

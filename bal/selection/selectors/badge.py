@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bal.selectors.basket import Basket, best_first, reading
-from bal.selectors.distances import drawn, spread
+from bal.selection.selectors._basket import Basket, best_first, reading
+from bal.selection.selectors._distances import drawn, spread
 from bal.types import NOTHING, Key, Offer, Query
 
 

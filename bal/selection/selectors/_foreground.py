@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bal.selectors.basket import Basket, noise
-from bal.selectors.draw import probabilities
+from bal.selection.selectors._basket import Basket, noise
+from bal.selection.selectors._draw import probabilities
 from bal.types import Key, Query
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bal.selectors.basket import Basket
-from bal.selectors.foreground import foreground_first
+from bal.selection.selectors._basket import Basket
+from bal.selection.selectors._foreground import foreground_first
 from bal.types import NOTHING, BadInput, Key, Offer, Query
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bal.selectors.basket import Basket, gumbel
+from bal.selection.selectors._basket import Basket, gumbel
 from bal.types import Array, Key, Offer
 
 

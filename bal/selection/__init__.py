@@ -1,0 +1,1 @@
+"""Scores to a purchase that the budget can pay."""

@@ -1,0 +1,29 @@
+"""Scores, costs and a budget → a Query: one file each, one line each in this table."""
+
+from bal.selection.selectors.badge import Badge
+from bal.selection.selectors.batch_bald import BatchBALD
+from bal.selection.selectors.foreground_power import ForegroundPower
+from bal.selection.selectors.foreground_random import ForegroundRandom
+from bal.selection.selectors.k_center import KCenter
+from bal.selection.selectors.k_means import KMeans
+from bal.selection.selectors.knapsack import Knapsack
+from bal.selection.selectors.oracle_foreground_random import OracleForegroundRandom
+from bal.selection.selectors.power import Power
+from bal.selection.selectors.softmax import Softmax
+from bal.selection.selectors.stratified import Stratified
+from bal.selection.selectors.top_k import TopK
+
+SELECTORS = {
+    "top_k": TopK,
+    "power": Power,
+    "softmax": Softmax,
+    "stratified": Stratified,
+    "foreground_power": ForegroundPower,
+    "foreground_random": ForegroundRandom,
+    "oracle_foreground_random": OracleForegroundRandom,
+    "k_center": KCenter,
+    "k_means": KMeans,
+    "badge": Badge,
+    "batch_bald": BatchBALD,
+    "knapsack": Knapsack,
+}
