@@ -14,7 +14,8 @@ from typing import Any, Literal, NamedTuple, get_args
 import yaml
 
 from bal import extensions
-from bal.annotators import Oracle
+from bal.annotation.annotators import Oracle
+from bal.annotation.annotators.base import Annotator
 from bal.devices import AUTO, Execution
 from bal.extensions import SLOTS
 from bal.pool.cost import Currency, Effort
@@ -39,7 +40,7 @@ from bal.settings.convert import plain
 from bal.settings.layers import Setting, Settings
 from bal.sources import WellLog
 from bal.sources.base import SourceSettings
-from bal.types import Annotator, BadInput
+from bal.types import BadInput
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
 
-from bal import types, units
-from bal.annotators import ANNOTATORS
+from bal import units
+from bal.annotation.annotators import ANNOTATORS, base
 from bal.pool import units
 from bal.pool.units import base
 from bal.posterior.calibrators import CALIBRATORS, base
@@ -46,7 +46,7 @@ SLOTS: dict[str, Slot] = {
     "unit": Slot("unit", units.UNITS, base.Unit, "bal.regions"),
     "selector": Slot("selector", SELECTORS, base.Selector, "bal.selectors"),
     "calibrator": Slot("calibrator", CALIBRATORS, base.Calibrator, "bal.calibrators"),
-    "annotator": Slot("annotator", ANNOTATORS, types.Annotator, "bal.annotators"),
+    "annotator": Slot("annotator", ANNOTATORS, base.Annotator, "bal.annotators"),
 }
 
 

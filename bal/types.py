@@ -13,8 +13,7 @@ methods are pure. Frozen also means hashable, so an extension can be a static ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -74,14 +73,3 @@ class Region(NamedTuple):
     region: int
     box: tuple[int, int, int, int]  # top, left, height, width in pixels
     mask: np.ndarray | None = None  # [height, width] bool, which pixels of the box; None for all of them
-
-
-class Annotator(Protocol):
-    """Who answers a query; an entry of `bal.annotators.ANNOTATORS`.
-
-    May also have `check(source)`, called before a run begins, which raises BadInput if it could not answer.
-    """
-
-    def annotate(self, source: Source, regions: Sequence[Region]) -> list[np.ndarray]:
-        """One int32 [height, width] array of class ids a region, IGNORE where the annotator declined."""
-        ...

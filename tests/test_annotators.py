@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from helpers import Pictures, check_protocol, check_settings
 
-from bal.annotators import ANNOTATORS, Oracle
+from bal.annotation.annotators import ANNOTATORS, Oracle
+from bal.annotation.annotators.base import Annotator
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
-from bal.types import IGNORE, Annotator, BadInput
+from bal.types import IGNORE, BadInput
 
 SMALL = {"oracle": Oracle()}
 

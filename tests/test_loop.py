@@ -15,7 +15,7 @@ from helpers import HEADS_SMALL, in_subprocess
 from runs import FILES, curve, ledger, left_behind, metrics_of, pictures, run, tiny
 
 from bal import BadInput, run_loop
-from bal.annotators import Oracle
+from bal.annotation.annotators import Oracle
 from bal.config import load
 from bal.loop import train_on
 from bal.pool.units.tile import Tile

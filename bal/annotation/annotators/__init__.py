@@ -1,5 +1,5 @@
 """Who answers a query: one file each, one line each in this table."""
 
-from bal.annotators.oracle import Oracle
+from bal.annotation.annotators.oracle import Oracle
 
 ANNOTATORS = {"oracle": Oracle}
