@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from bal import unbiased
 from bal.lab import Lab
+from bal.metrics import lure
 from bal.pool.cost import boundary, usual_boundary
 from bal.pool.labels import AUDIT, Pool
 from bal.pool.regions import lay_out
@@ -62,7 +62,7 @@ def pose(lab: Lab, pool: Pool, model: Model, round: int) -> Question:
 
 def _audit_iou(seen: list[Seen], classes: tuple[str, ...]) -> np.ndarray:
     """[C] IoU on the audited regions, NaN where a class is neither there nor predicted."""
-    found = unbiased.estimates([s.nll for s in seen], [s.confusion for s in seen], np.ones(len(seen)), classes, "audit")
+    found = lure.estimates([s.nll for s in seen], [s.confusion for s in seen], np.ones(len(seen)), classes, "audit")
     return np.array([found[f"iou_audit_{c}"] for c in classes])
 
 

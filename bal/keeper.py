@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from bal import intervals, metrics, report
+from bal import report
 from bal.checkpoint import Checkpoints, flat, unflat
 from bal.config import to_dict
 from bal.lab import Lab
+from bal.metrics import bootstrap
+from bal.metrics import tally as metrics
 from bal.pool.labels import Pool, empty, pack, unpack
 from bal.posterior.model import Model
 from bal.posterior.training import abstract
@@ -154,7 +156,7 @@ class Keeper:
 
     def _report(self, tally: metrics.Tally) -> None:
         """The page and the diagrams of the newest round, from the tallies of every test image."""
-        diagrams = intervals.bands(tally, self.lab.source.classes)
+        diagrams = bootstrap.bands(tally, self.lab.source.classes)
         bins = {
             name: {"calibrated": tuple(diagrams[name]), "raw": tuple(diagrams[f"{name}_raw"])}
             for name in (*self.lab.source.classes, "foreground")
@@ -167,6 +169,6 @@ class Keeper:
             to_dict(self.lab.config),
             self.lab.source.classes,
             bins,
-            intervals.around(tally, self.lab.source.classes),
+            bootstrap.around(tally, self.lab.source.classes),
         )
         write_whole(self.folder.diagrams, report.reliability_png(bins, self.lab.source.classes))

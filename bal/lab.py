@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bal import summary
 from bal.config import Config
+from bal.metrics import summary
 from bal.pool.cost import COUNTED, price
 from bal.pool.regions import Regions, lay_out
 from bal.posterior.model import Model

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bal import ask, evaluate, intervals, metrics, summary, trust, unbiased
+from bal import ask
 from bal.ask import Findings
 from bal.config import Config, dump_yaml
 from bal.keeper import Keeper
 from bal.lab import Lab, open_lab
+from bal.metrics import bootstrap, evaluate, lure, summary, trust
+from bal.metrics import tally as metrics
 from bal.pool.cost import boundary
 from bal.pool.labels import AUDIT, TRAINING, Pool, add, empty, label_map
 from bal.posterior.model import Model
@@ -234,14 +236,14 @@ def describe(
         "regions_audit": int((pool.lot == AUDIT).sum()),
         "steered_share": steered / max(sum(q["cost"] for q in bought), 1e-9),
         **summary.summary(metrics.total(tally), lab.source.classes),
-        **intervals.columns(tally, lab.source.classes),
+        **bootstrap.columns(tally, lab.source.classes),
         "temperature": float("nan"),
         **model.calibrator.summary(model.state),
     }
 
 
 def audited(lab: Lab, pool: Pool, model: Model, question: Question) -> dict[str, float]:
-    """What the audit says, in columns: how far to trust the score (`bal.trust`), and the risk and IoU of the model.
+    """What the audit says, in columns: how far to trust the score (`bal.metrics.trust`), and the risk and IoU of the model.
 
     Audited regions are a uniform sample of what was unlabelled when each was drawn. Their labels have fitted the
     calibrator, which makes the risk a little too low.
@@ -249,7 +251,7 @@ def audited(lab: Lab, pool: Pool, model: Model, question: Question) -> dict[str,
     classes = lab.source.classes
     seen = list(look(model, lab.source, lab.regions, pool.bought(AUDIT), question).values())
     verdict = trust.judge(seen, len(classes))
-    return verdict.row(classes) | unbiased.estimates(
+    return verdict.row(classes) | lure.estimates(
         [s.nll for s in seen], [s.confusion for s in seen], np.ones(len(seen)), classes, "audit"
     )
 
@@ -259,14 +261,14 @@ def in_hindsight(
 ) -> dict[str, float]:
     """Risk and IoU on the regions that were unlabelled, `left` of them, from what the model asked about, in columns.
 
-    The model has not been trained on these answers. NaN where no probabilities were reported, see `bal.unbiased`.
+    The model has not been trained on these answers. NaN where no probabilities were reported, see `bal.metrics.lure`.
     """
     index, q = (purchase.index, purchase.probability) if purchase else (np.zeros(0, int), np.zeros(0))
-    weight = unbiased.population_weights(q, left)
+    weight = lure.population_weights(q, left)
     answers = {} if np.isnan(weight).all() else {int(m): pool.answers[int(m)] for m in index}
     seen = look(model, lab.source, lab.regions, answers, question)
     some = [seen[int(m)] for m in index] if seen else []
-    return unbiased.estimates(
+    return lure.estimates(
         [s.nll for s in some], [s.confusion for s in some], weight[: len(some)], lab.source.classes, "lure"
     )
 

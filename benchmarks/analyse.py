@@ -20,8 +20,8 @@ from compare_acquisitions import NAME
 from curve_figure import figure
 from curves import CURVES, ORACLE, REFERENCES, Runs, areas, collect, reaches
 
-from bal import stats
-from bal.stats import Paired
+from bal.metrics import paired
+from bal.metrics.paired import Paired
 
 STEPS = {  # (with, without)
     "calibration": ("entropy", "raw_entropy"),
@@ -46,7 +46,7 @@ class Line(NamedTuple):
     arm: str
     found: Paired
     corrected: float
-    verdict: stats.Verdict
+    verdict: paired.Verdict
 
 
 def against(reference: str, values: Mapping[str, Mapping[Pair, float]], more_is_better: bool) -> list[Line]:
@@ -63,9 +63,9 @@ def compared(
         own, other = values.get(arm, {}), values.get(reference, {})
         shared = [pair for pair in own if pair in other]
         if shared:
-            found[name] = stats.paired([own[pair] for pair in shared], [other[pair] for pair in shared])
-    corrected = stats.holm({name: paired.p for name, paired in found.items()})
-    return [Line(n, f, corrected[n], stats.verdict(f, corrected[n], more_is_better)) for n, f in found.items()]
+            found[name] = paired.paired([own[pair] for pair in shared], [other[pair] for pair in shared])
+    corrected = paired.holm({name: paired.p for name, paired in found.items()})
+    return [Line(n, f, corrected[n], paired.verdict(f, corrected[n], more_is_better)) for n, f in found.items()]
 
 
 def sentence(reference: str, what: str, lines: Sequence[Line]) -> str:
@@ -74,21 +74,21 @@ def sentence(reference: str, what: str, lines: Sequence[Line]) -> str:
         return f"No arm has a seed in common with {reference} yet."
     pairs = max(line.found.pairs for line in lines)
     least = min(line.found.least for line in lines)
-    count, needed = len(lines), stats.pairs_needed(len(lines))
+    count, needed = len(lines), paired.pairs_needed(len(lines))
     parts = []
     for verdict in ("better", "worse", "not shown"):
         arms = [line.arm for line in lines if line.verdict == verdict]
         parts += [f"{verdict}: {', '.join(arms)}"] if arms else []
     text = f"{what} against {reference}: {'; '.join(parts)}."
     seeds = f"{pairs} pair{'s' * (pairs != 1)}"
-    at_best = min(1.0, stats.least_p(pairs) * count)
-    if at_best >= stats.ALPHA:
+    at_best = min(1.0, paired.least_p(pairs) * count)
+    if at_best >= paired.ALPHA:
         return (
-            f"{text} With {seeds} the smallest two-sided p of the exact test is {stats.least_p(pairs):.3g}, and "
+            f"{text} With {seeds} the smallest two-sided p of the exact test is {paired.least_p(pairs):.3g}, and "
             f"{at_best:.3g} once corrected for {count} comparison{'s' * (count != 1)}: **nothing could be shown "
             f"here**, whatever the differences; {needed} pairs could."
         )
-    if least * count >= stats.ALPHA:
+    if least * count >= paired.ALPHA:
         return f"{text} Too many differences are zero for the test to show anything ({seeds})."
     return f"{text} ({seeds}, {count} comparison{'s' * (count != 1)}.)"
 

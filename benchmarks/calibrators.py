@@ -26,10 +26,12 @@ import rows
 import scipy.stats
 import tyro
 
-from bal import Config, devices, intervals, loop
+from bal import Config, devices, loop
 from bal.config import load
 from bal.lab import Lab, open_lab
-from bal.metrics import Tally, tally_batch, total
+from bal.metrics import bootstrap
+from bal.metrics.summary import summary
+from bal.metrics.tally import Tally, tally_batch, total
 from bal.pool.labels import AUDIT, empty
 from bal.posterior.calibrators import CALIBRATORS, Temperature
 from bal.posterior.model import Model
@@ -37,7 +39,6 @@ from bal.posterior.moments import TINY
 from bal.scoring import held_out
 from bal.scoring.score import stride
 from bal.sources.batches import load as load_images
-from bal.summary import summary
 
 NAME = "calibrators"
 ROOT = Path(__file__).parents[1]
@@ -164,9 +165,9 @@ def judge(classes: tuple[str, ...], images: list, calibrator: Any, evidence: Gat
     row: dict[str, Any] = {"images": len(images), "seconds": time.perf_counter() - began}
     tallies = [jax.device_get(compare(calibrator, state, *image)) for image in images]
     each = Tally(*(np.stack(field).astype(np.float64) for field in zip(*tallies, strict=True)))
-    drawn, found = intervals.draw(each, classes).values, summary(total(each), classes)
+    drawn, found = bootstrap.draw(each, classes).values, summary(total(each), classes)
     for metric in SHOWN:
-        low, high = intervals.percentiles(drawn[metric] - drawn[f"{metric}_raw"])
+        low, high = bootstrap.percentiles(drawn[metric] - drawn[f"{metric}_raw"])
         row |= {metric: found[metric], f"{metric}_raw": found[f"{metric}_raw"]}
         row |= {f"{metric}_change_low": float(low), f"{metric}_change_high": float(high)}
     row |= {f"iou_{c}": found[f"iou_{c}"] for c in classes[1:]}

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from plan import FULL
 
-from bal import stats
-from bal.stats import Reach
+from bal.metrics import paired
+from bal.metrics.paired import Reach
 
 REFERENCES = ("random", "foreground_random")
 ORACLE = "oracle_foreground_random"
@@ -70,9 +70,9 @@ def as_curve(own: Sequence[Mapping[str, Any]]) -> Curve:
 
 def areas(runs: Runs, measure: str = "mean") -> dict[str, dict[int, float]]:
     """The area under every curve, by arm and seed, on the costs that all of them cover."""
-    low, high = stats.common_range([curve.cost for arm in runs.arms.values() for curve in arm.values()])
+    low, high = paired.common_range([curve.cost for arm in runs.arms.values() for curve in arm.values()])
     return {
-        arm: {seed: stats.area(curve.cost, curve.iou[measure], low, high) for seed, curve in own.items()}
+        arm: {seed: paired.area(curve.cost, curve.iou[measure], low, high) for seed, curve in own.items()}
         for arm, own in runs.arms.items()
     }
 
@@ -81,7 +81,7 @@ def reaches(runs: Runs) -> dict[str, dict[int, Reach]]:
     """What `SHARE` of the fully supervised IoU of the same seed cost, by arm and seed; only seeds that have it."""
     return {
         arm: {
-            seed: stats.cost_to_reach(curve.cost, curve.iou["mean"], SHARE * float(runs.full[seed].iou["mean"][0]))
+            seed: paired.cost_to_reach(curve.cost, curve.iou["mean"], SHARE * float(runs.full[seed].iou["mean"][0]))
             for seed, curve in own.items()
             if seed in runs.full
         }

@@ -22,8 +22,9 @@ import tyro
 import workers
 from compare_acquisitions import Job
 
-from bal import evaluate, run_loop
+from bal import run_loop
 from bal.lab import Lab, open_lab
+from bal.metrics import evaluate
 from bal.posterior.model import Model
 
 NAME = "first_purchase"

@@ -23,10 +23,11 @@ import numpy as np
 import rows
 import tyro
 
-from bal import Config, devices, evaluate, summary
-from bal.detection import auroc
+from bal import Config, devices
 from bal.lab import Lab, open_lab
 from bal.loop import annotate, start_set, train_on
+from bal.metrics import evaluate, summary
+from bal.metrics.detection import auroc
 from bal.pool.labels import AUDIT, Pool, empty
 from bal.posterior.heads import BatchEnsemble, DeepEnsemble, LastLayerLaplace, LastLayerSVI, MCDropout
 from bal.posterior.heads.base import Head

@@ -17,11 +17,11 @@ import rows
 import tyro
 
 from bal import Config, devices, run_loop
+from bal.metrics.trust import sentence
 from bal.posterior.heads import DeepEnsemble
 from bal.posterior.moments import Moments
 from bal.scoring.acquisitions import BALD
 from bal.selection.selectors import TopK
-from bal.trust import sentence
 from bal.types import Array
 
 NAME = "trust"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from bal.detection import aurc, auroc, bootstrap, capture
+from bal.metrics.detection import aurc, auroc, bootstrap, capture
 from bal.types import BadInput
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from helpers import HEADS_SMALL, Pictures, ask, sample
 
-from bal import evaluate, metrics, summary
-from bal.detection import auroc
+from bal.metrics import evaluate, summary
+from bal.metrics import tally as metrics
+from bal.metrics.detection import auroc
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Identity, Temperature, Vector

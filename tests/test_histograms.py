@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from bal.detection import aurc, auroc
-from bal.histograms import MASS, SCORES, TOP, equal_mass_ece, mass_ece, score_bin
-from bal.histograms import aurc as binned_aurc
-from bal.histograms import auroc as binned_auroc
+from bal.metrics.detection import aurc, auroc
+from bal.metrics.histograms import MASS, SCORES, TOP, equal_mass_ece, mass_ece, score_bin
+from bal.metrics.histograms import aurc as binned_aurc
+from bal.metrics.histograms import auroc as binned_auroc
 
 PIXELS = 40_000
 

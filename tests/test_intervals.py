@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from test_metrics import NAMES, example, scores
 
-from bal import metrics, summary
-from bal.intervals import bands, columns, draw
-from bal.metrics import tally_images
+from bal.metrics import summary
+from bal.metrics import tally as metrics
+from bal.metrics.bootstrap import bands, columns, draw
+from bal.metrics.tally import tally_images
 
 
 @pytest.fixture(scope="module")

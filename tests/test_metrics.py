@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from bal.detection import aurc, auroc
-from bal.histograms import equal_mass_ece
-from bal.metrics import BINS, CHUNK, add, tally_batch, zeros
-from bal.summary import Reliability, columns, decompose, reliability, summary
+from bal.metrics.detection import aurc, auroc
+from bal.metrics.histograms import equal_mass_ece
+from bal.metrics.summary import Reliability, columns, decompose, reliability, summary
+from bal.metrics.tally import BINS, CHUNK, add, tally_batch, zeros
 from bal.types import IGNORE, BadInput
 
 NAMES = ("background", "curve_1", "curve_2")

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bal import intervals, metrics, report, summary
+from bal import report
+from bal.metrics import bootstrap, summary
+from bal.metrics import tally as metrics
 from bal.report import Box, Panel, plots
 from bal.report import reliability as diagrams
 from bal.report.columns import meaning
@@ -207,7 +209,7 @@ def test_calibration_and_errors_found(tmp_path, usual):
 
 def test_every_column_has_a_definition():
     tally = metrics.zeros(len(LOG), 3, scores=3)
-    found = [*summary.summary(metrics.total(tally), LOG), *intervals.columns(tally, LOG)]
+    found = [*summary.summary(metrics.total(tally), LOG), *bootstrap.columns(tally, LOG)]
     assert len(found) == len(set(found))
     nameless = meaning("what is this", LOG)
     assert not [name for name in found if meaning(name, LOG) == nameless]

@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bal import evaluate
 from bal.keeper import draw
 from bal.lab import open_lab
+from bal.metrics import evaluate
 from bal.pool.units.superpixel import Superpixel
 from bal.report import Box, panel
 from bal.report.gallery import gallery

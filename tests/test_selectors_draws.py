@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from offers import KEY, M, bought
 
+from bal.metrics.lure import population_weights
 from bal.selection.selectors import (
     ForegroundPower,
     ForegroundRandom,
@@ -21,7 +22,6 @@ from bal.selection.selectors import (
     TopK,
 )
 from bal.types import BadInput, Offer
-from bal.unbiased import population_weights
 
 
 def deviation(count: np.ndarray, p: np.ndarray) -> float:

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bal.stats import area, common_range, cost_to_reach, holm, least_p, paired, pairs_needed, signed_rank, verdict
+from bal.metrics.paired import (
+    area,
+    common_range,
+    cost_to_reach,
+    holm,
+    least_p,
+    paired,
+    pairs_needed,
+    signed_rank,
+    verdict,
+)
 from bal.types import BadInput
 
 COST = np.array([24.0, 48, 72, 144])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from runs import assert_same_run, quick_report, run, tiny
 
 from bal import BadInput, keeper, loop, run_loop
+from bal.metrics.trust import Estimate, Trust, judge, sentence
 from bal.posterior.heads import DeepEnsemble
 from bal.posterior.nets import UNet
 from bal.posterior.training import Train, fit
@@ -22,7 +23,6 @@ from bal.scoring.acquisitions import BALD, Entropy, Random
 from bal.scoring.held_out import reads_samples
 from bal.selection.selectors import TopK
 from bal.sources import WellLog
-from bal.trust import Estimate, Trust, judge, sentence
 from bal.types import Seen
 
 

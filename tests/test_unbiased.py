@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bal import BadInput
+from bal.metrics.lure import estimates, lure_weights, population_weights
 from bal.types import Query
-from bal.unbiased import estimates, lure_weights, population_weights
 
 POOL, PICKS, TIMES = 300, 40, 200
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from bal.metrics.summary import INTERVAL, SCORES
 from bal.report.columns import Row, count, number, show
 from bal.report.reliability import order
 from bal.report.tables import dot, header, table
-from bal.summary import INTERVAL, SCORES
 
 Intervals = Mapping[str, tuple[float, float]]
 NAMES = {"entropy": "predictive entropy", "bald": "mutual information", "acquisition": "the run's acquisition"}

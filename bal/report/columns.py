@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from bal.metrics import CANDIDATE
+from bal.metrics.tally import CANDIDATE
 
 Row = Mapping[str, float | int | str]
 ABSENT = "–"

@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from bal.metrics.trust import sentence
 from bal.report.columns import ABSENT, Row, count, meaning, number, show
 from bal.report.style import class_index, policy_variable
-from bal.trust import sentence
 
 POLICIES = ("start", "steered", "random", "audit")
 LISTED = 200  # queries of the newest round that are listed one by one

@@ -108,7 +108,7 @@ class Basket:
         """What was bought, padded to the most that could have been.
 
         Args:
-            probability: [K] of each pick given those before it, in the order of buying; see `bal.unbiased`.
+            probability: [K] of each pick given those before it, in the order of buying; see `bal.metrics.lure`.
         """
         taken = self.taken
         pad = (0, max(0, self._size - taken.size))

@@ -22,7 +22,7 @@ class Query(NamedTuple):
     cost: Array  # [K] float32
     valid: Array  # [K] bool; False marks padding: fewer candidates fitted than there was room for
     # [K] float64, q(m-th pick | those before it), in the order of picking; None from a selector that draws nothing.
-    # What it makes possible is in `bal.unbiased`.
+    # What it makes possible is in `bal.metrics.lure`.
     probability: np.ndarray | None = None
 
 

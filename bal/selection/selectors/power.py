@@ -20,7 +20,7 @@ class Power:
 
     β = 0 would be uniform, β → ∞ is top-k. A score below a millionth of the highest, zero and negative ones among
     them, counts as that, so that everything can be drawn and nothing is the logarithm of zero. Where all costs are
-    equal the probabilities are reported, which makes R_LURE possible (`bal.unbiased`).
+    equal the probabilities are reported, which makes R_LURE possible (`bal.metrics.lure`).
 
     Reference:
         Kirsch, Farquhar, Atighehchian, Jesson, Branchaud-Charron & Gal (2021), "Stochastic Batch Acquisition: A Simple

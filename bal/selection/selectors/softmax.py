@@ -19,7 +19,7 @@ class Softmax:
         q ∝ exp(β s / σ);   rank by  β s / σ + ε,   ε ~ Gumbel(0, 1)
 
     σ is the standard deviation of the scores on offer, so that β means the same whatever the unit of the score. Where
-    all costs are equal the probabilities are reported, which makes R_LURE possible (`bal.unbiased`).
+    all costs are equal the probabilities are reported, which makes R_LURE possible (`bal.metrics.lure`).
 
     Reference:
         Kirsch et al. (2021), "Stochastic Batch Acquisition", arXiv:2106.12059 (softmax acquisition). Dividing by σ is

@@ -1,4 +1,4 @@
-"""What a model says about labelled images: metrics on the test set, evidence for the calibrator, maps for people."""
+"""A model compared with the masks of whole images, streamed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from bal import metrics
+from bal.metrics import tally as metrics
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments, posterior
 from bal.scoring.acquisitions import BALD, Entropy

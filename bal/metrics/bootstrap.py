@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bal.detection import LEVEL
-from bal.metrics import BINS, Tally, total
-from bal.summary import INTERVAL, SCORES, VERSIONS, diagrams, reliability, rows
+from bal.metrics.detection import LEVEL
+from bal.metrics.summary import INTERVAL, SCORES, VERSIONS, diagrams, reliability, rows
+from bal.metrics.tally import BINS, Tally, total
 
 DRAWS = 500
 SEED = 0

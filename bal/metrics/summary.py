@@ -1,6 +1,6 @@
 """How good are the predictions, how honest, and what finds their errors: the metrics, from the sums of `bal.metrics`.
 
-One set of sums or many at a time: resampled test sets (`bal.intervals`) are measured by the same lines as the test set.
+One set of sums or many at a time: resampled test sets (`bal.metrics.bootstrap`) are measured by the same lines as the test set.
 
 Expected calibration error (ECE) of a probability p of an event e, over N pixels in K = 15 equal bins of [0, 1]:
 
@@ -25,7 +25,7 @@ The Brier score of one such event splits into `reliability − resolution + unce
 
 A score finds errors if it ranks the wrongly predicted pixels above the others (`auroc_<score>`), or if leaving out the
 pixels that it trusts least leaves few errors (`aurc_<score>`, of which `error_rate` is what chance gives): see
-`bal.histograms`. Scores are the predictive entropy, calibrated, the mutual information and, where it is another one,
+`bal.metrics.histograms`. Scores are the predictive entropy, calibrated, the mutual information and, where it is another one,
 the run's acquisition.
 
 References:
@@ -46,9 +46,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bal import histograms
-from bal.histograms import MASS, ratio
-from bal.metrics import BINS, Tally, zeros
+from bal.metrics import histograms
+from bal.metrics.histograms import MASS, ratio
+from bal.metrics.tally import BINS, Tally, zeros
 from bal.types import BadInput
 
 INTERVAL = ("_low", "_high")  # what the columns of a metric's interval end in

@@ -32,7 +32,7 @@ regions it was 0.2 to 0.9 for an ensemble as it is, rising with the labels, and 
 by 10; a first round may well be four times too sure, and then has to wait.
 
 References:
-    Hanley and McNeil 1982 for AUROC (see `bal.detection`); Guo et al. 2017, "On calibration of modern neural
+    Hanley and McNeil 1982 for AUROC (see `bal.metrics.detection`); Guo et al. 2017, "On calibration of modern neural
     networks", arXiv:1706.04599, for confidence minus accuracy. The rule is this project's own.
 """
 
@@ -44,7 +44,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bal.detection import auroc, bootstrap, capture
+from bal.metrics.detection import auroc, bootstrap, capture
 from bal.types import Seen
 
 TOP = 0.1  # share of pixels that `capture` looks at

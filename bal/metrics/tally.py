@@ -1,6 +1,6 @@
 """What predictions are compared with labels by: sums over pixels, image after image.
 
-Evaluation is a sum. `tally_batch` turns a batch into sums, `add` adds them up on the host in 64 bits, and `bal.summary`
+Evaluation is a sum. `tally_batch` turns a batch into sums, `add` adds them up on the host in 64 bits, and `bal.metrics.summary`
 divides at the end: memory does not grow with the number of images, and neither order nor batch size matters.
 """
 
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bal.histograms import MASS, SCORES, score_bin
+from bal.metrics.histograms import MASS, SCORES, score_bin
 from bal.types import IGNORE, Array
 
 BINS = 15
@@ -26,7 +26,7 @@ class Tally(NamedTuple):
     """Sums over labelled pixels. Device arrays of 32 bits for one batch, NumPy arrays of 64 bits once added.
 
     V = 2 versions of the prediction, calibrated and raw; G = C + 1 events, one a class and then the foreground, which
-    is asked of candidates only; A scores that may find errors; L and M fine bins, see `bal.histograms`.
+    is asked of candidates only; A scores that may find errors; L and M fine bins, see `bal.metrics.histograms`.
     """
 
     confusion: Any  # [C, C] pixels by true class, then predicted class

@@ -1,0 +1,1 @@
+"""How good, how honest, and compared with what."""
