@@ -8,7 +8,8 @@ Whatever the command line does is a function call away, with the same names and 
 """
 
 from bal.api import score_pool, select
-from bal.config import Config, load
+from bal.config.resolve import load
+from bal.config.schema import Config
 from bal.loop import Record, run_loop
 from bal.posterior.heads.function import FunctionHead
 from bal.posterior.model import Model

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from bal import extensions
+from bal.config import extensions
 from bal.pool.regions import Regions, lay_out
 from bal.pool.units.base import Unit
 from bal.pool.units.tile import Tile

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from bal.config import Config
-from bal.extensions import name_of
+from bal.config.extensions import name_of
+from bal.config.schema import Config
 from bal.loop import Event, Record
 from bal.metrics.trust import sentence
 from bal.pool.cost import COUNTED

@@ -11,7 +11,7 @@ import numpy as np
 
 from bal import report
 from bal.checkpoint import Checkpoints, flat, unflat
-from bal.config import to_dict
+from bal.config.dump import to_dict
 from bal.lab import Lab
 from bal.metrics import bootstrap
 from bal.metrics import tally as metrics

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bal.config import Config
+from bal.config.schema import Config
 from bal.metrics import summary
 from bal.pool.cost import COUNTED, price
 from bal.pool.regions import Regions, lay_out

@@ -13,7 +13,8 @@ import numpy as np
 
 from bal import ask
 from bal.ask import Findings
-from bal.config import Config, dump_yaml
+from bal.config.dump import dump_yaml
+from bal.config.schema import Config
 from bal.keeper import Keeper
 from bal.lab import Lab, open_lab
 from bal.metrics import bootstrap, evaluate, lure, summary, trust

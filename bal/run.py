@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     from bal import devices
-    from bal.config import differences, load, parse
+    from bal.config.dump import differences
+    from bal.config.resolve import load, parse
 
     command = parse(argv)
     stored = command.out / "config.yaml"

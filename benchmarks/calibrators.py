@@ -27,7 +27,7 @@ import scipy.stats
 import tyro
 
 from bal import Config, devices, loop
-from bal.config import load
+from bal.config.resolve import load
 from bal.lab import Lab, open_lab
 from bal.metrics import bootstrap
 from bal.metrics.summary import summary

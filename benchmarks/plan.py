@@ -14,7 +14,7 @@ import yaml
 from rows import FOLDER
 
 from bal import Config, load
-from bal.config import to_dict
+from bal.config.dump import to_dict
 from bal.types import BadInput
 
 SETTINGS = FOLDER / "comparison.yaml"

@@ -13,13 +13,15 @@ from typing import Literal
 import pytest
 
 from bal import config as front
-from bal import extensions
-from bal.config import Command, Config, default_out, differences, dump_yaml, to_dict
-from bal.extensions import SLOTS
+from bal.config import extensions
+from bal.config.convert import convert
+from bal.config.dump import differences, dump_yaml, to_dict
+from bal.config.extensions import SLOTS
+from bal.config.form import docs_of, form, leaves
+from bal.config.resolve import Command, default_out
+from bal.config.schema import Config
 from bal.posterior.heads import DeepEnsemble, MCDropout
 from bal.posterior.heads.function import FunctionHead
-from bal.settings.convert import convert
-from bal.settings.tree import docs_of, form, leaves
 from bal.types import BadInput
 
 ENTRIES = [(slot, name) for slot, row in SLOTS.items() for name in row.table]
@@ -531,7 +533,7 @@ def test_convert_refuses(value, hint):
 
 def test_reading_a_command_line_touches_no_device():
     code = (
-        "from bal.config import parse; parse(['--seed', '1']); from jax._src import xla_bridge; "
+        "from bal.config_old import parse; parse(['--seed', '1']); from jax._src import xla_bridge; "
         "assert not xla_bridge.backends_are_initialized()"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}

@@ -8,7 +8,7 @@ import pytest
 from runs import FILES, ROOT, curve, left_behind
 
 from bal import devices
-from bal.config import load, parse
+from bal.config.resolve import load, parse
 from bal.run import main
 
 PRESETS = sorted((ROOT / "configs").glob("*.yaml"))

@@ -35,7 +35,7 @@ def test_the_first_two_commands_of_the_readme_install_and_work():
 
 def test_the_readme_names_every_extension_and_preset():
     text = (ROOT / "README.md").read_text()
-    from bal.extensions import SLOTS
+    from bal.config.extensions import SLOTS
 
     for slot in ("acq", "head", "calibrator", "selector", "unit"):
         assert all(f"`{name}`" in text for name in SLOTS[slot].table)

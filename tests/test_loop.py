@@ -16,7 +16,7 @@ from runs import FILES, curve, ledger, left_behind, metrics_of, pictures, run, t
 
 from bal import BadInput, run_loop
 from bal.annotation.annotators import Oracle
-from bal.config import load
+from bal.config.resolve import load
 from bal.loop import train_on
 from bal.pool.units.tile import Tile
 from bal.posterior.heads import HEADS

@@ -77,7 +77,7 @@ def test_imports_point_downwards(path):
 
 @pytest.mark.parametrize("folder", EXTENSIONS)
 def test_an_extension_imports_no_other(folder):
-    from bal import extensions
+    from bal.config import extensions
 
     table = next(slot.table for slot in extensions.SLOTS.values() if slot.group == f"bal.{folder}")
     files = {cls.__module__ for cls in table.values()}

@@ -17,10 +17,10 @@ from typing import Annotated, Any, get_type_hints
 
 import tyro
 
-from bal import extensions
-from bal.extensions import SLOTS
-from bal.settings.convert import convert, describe
-from bal.settings.layers import Setting, Settings
+from bal.config import extensions
+from bal.config.convert import convert, describe
+from bal.config.extensions import SLOTS
+from bal.config.files import Setting, Settings
 from bal.types import BadInput
 
 

@@ -1,23 +1,18 @@
-"""The whole configuration of a run: one tree of frozen dataclasses, from defaults, then files, then flags."""
+"""The whole configuration of a run: one tree of frozen dataclasses."""
 
 # ruff: noqa: RUF009  (the defaults are frozen, so one instance can be shared by every Config)
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-from collections.abc import Sequence
+# ruff: noqa: RUF009  (the defaults are frozen, so one instance can be shared by every Config)
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
-import yaml
-
-from bal import extensions
 from bal.annotation.annotators import Oracle
 from bal.annotation.annotators.base import Annotator
+from bal.config import extensions
+from bal.config.extensions import SLOTS
 from bal.devices import AUTO, Execution
-from bal.extensions import SLOTS
 from bal.pool.cost import Currency, Effort
 from bal.pool.units.base import Unit
 from bal.pool.units.tile import Tile
@@ -35,9 +30,6 @@ from bal.scoring.class_weights import Route, Routing
 from bal.scoring.objective import check_route
 from bal.selection.selectors import Power
 from bal.selection.selectors.base import Selector
-from bal.settings import flags, layers, tree
-from bal.settings.convert import plain
-from bal.settings.layers import Setting, Settings
 from bal.sources import WellLog
 from bal.sources.base import SourceSettings
 from bal.types import BadInput
@@ -122,97 +114,3 @@ class Config:
             raise BadInput("route: 'gap' reads IoUs on the audited regions, and audit is 0: give --audit 0.1")
         if self.steer == "auto" and not self.audit:
             raise BadInput("steer: 'auto' judges the score on the audited regions, and audit is 0: give --audit 0.1")
-
-
-class Command(NamedTuple):
-    """What a command line asked for."""
-
-    config: Config
-    out: Path
-    resume: bool
-    overwrite: bool
-    quiet: bool
-
-
-def parse(argv: Sequence[str] | None = None, default: Config | None = None) -> Command:
-    """Reads a command line and the files it names: flags over later files over earlier files over `default`.
-
-    With `--resume`, the configuration of the run in `--out` lies above `default` and below everything else.
-
-    Raises:
-        BadInput: anything in it cannot be used.
-        SystemExit: after `--help`.
-    """
-    words = flags.words(sys.argv[1:] if argv is None else argv)
-    options, names = flags.glance(words)
-    if options.resume and options.overwrite:
-        raise BadInput("--resume goes on with a run and --overwrite deletes it: give one of the two")
-    default = Config() if default is None else default
-    out, stored = options.out, []
-    if options.resume:
-        out = out or default_out(_resolve(default, options.files, names, words))
-        stored = [path for path in (out / "config.yaml",) if path.exists()]
-    config = _resolve(default, [*stored, *options.files], names, words)
-    return Command(config, out or default_out(config), options.resume, options.overwrite, options.quiet)
-
-
-def load(*paths: str | Path, default: Config | None = None) -> Config:
-    """The Config of YAML files, later over earlier over `default`.
-
-    Raises:
-        BadInput: a file or anything in it cannot be used.
-    """
-    return _resolve(Config() if default is None else default, paths, {}, [])
-
-
-def default_out(config: Config) -> Path:
-    """Where a run leaves its results unless it is told: `runs/bald-well_log-0`."""
-    acq, source = (extensions.name_of(slot, getattr(config, slot)).rpartition(":")[2] for slot in ("acq", "source"))
-    return Path("runs") / f"{acq}-{source}-{config.seed}"
-
-
-def _resolve(default: Config, paths: Sequence[str | Path], names: Settings, words: Sequence[str]) -> Config:
-    settings = layers.merge([*(layers.read(Path(path)) for path in paths), names], default)
-    form = tree.form(default, settings, layers.choose(settings, default))
-    filled = flags.fill(form, words, settings) if words else form
-    before = dict(tree.leaves(form))
-    given = {key: Setting(value, None) for key, value in tree.leaves(filled) if value is not before[key]}
-    return tree.build(filled, {**settings, **given})
-
-
-def to_dict(config: Config) -> dict[str, Any]:
-    """The whole configuration as YAML can hold it; an extension has its `name` among its fields.
-
-    Raises:
-        BadInput: a field of an extension from outside holds what YAML cannot write.
-    """
-    result = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        result[field.name] = plain(value, field.name)
-        if field.name in SLOTS:
-            result[field.name] = {"name": extensions.name_of(field.name, value)} | result[field.name]
-    return result
-
-
-def dump_yaml(config: Config) -> str:
-    """The text of a file that `--config` reads as this very configuration."""
-    return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
-
-
-def differences(a: Config, b: Config) -> list[str]:
-    """One line for each field in which they differ: `head.rate: 0.2, now 0.3`."""
-    left, right = _flat(to_dict(a)), _flat(to_dict(b))
-    other = tuple(f"{slot}." for slot in SLOTS if left[slot] != right[slot])
-    keys = [key for key in left if key in right and not key.startswith(other)]
-    return [f"{key}: {left[key]}, now {right[key]}" for key in keys if left[key] != right[key]]
-
-
-def _flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for name, value in mapping.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix[:-1] if name == "name" and prefix[:-1] in SLOTS else prefix + name] = value
-    return flat

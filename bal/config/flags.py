@@ -18,10 +18,10 @@ from warnings import catch_warnings
 import tyro
 from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, OmitArgPrefixes, UseAppendAction, arg
 
-from bal import extensions
-from bal.extensions import SLOTS
-from bal.settings.layers import Setting, Settings
-from bal.settings.tree import docs_of, leaves, shown, unknown
+from bal.config import extensions
+from bal.config.extensions import SLOTS
+from bal.config.files import Setting, Settings
+from bal.config.form import docs_of, leaves, shown, unknown
 from bal.types import BadInput
 
 _PROGRAM = "python -m bal.run"

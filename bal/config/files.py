@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from bal import extensions
-from bal.extensions import SLOTS
+from bal.config import extensions
+from bal.config.extensions import SLOTS
 from bal.types import BadInput
 
 

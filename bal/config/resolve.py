@@ -1,0 +1,69 @@
+"""From defaults, then files, then flags to one checked Config."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bal.config import extensions, files, flags, form
+from bal.config.files import Setting, Settings
+from bal.config.schema import Config
+from bal.types import BadInput
+
+
+class Command(NamedTuple):
+    """What a command line asked for."""
+
+    config: Config
+    out: Path
+    resume: bool
+    overwrite: bool
+    quiet: bool
+
+
+def parse(argv: Sequence[str] | None = None, default: Config | None = None) -> Command:
+    """Reads a command line and the files it names: flags over later files over earlier files over `default`.
+
+    With `--resume`, the configuration of the run in `--out` lies above `default` and below everything else.
+
+    Raises:
+        BadInput: anything in it cannot be used.
+        SystemExit: after `--help`.
+    """
+    words = flags.words(sys.argv[1:] if argv is None else argv)
+    options, names = flags.glance(words)
+    if options.resume and options.overwrite:
+        raise BadInput("--resume goes on with a run and --overwrite deletes it: give one of the two")
+    default = Config() if default is None else default
+    out, stored = options.out, []
+    if options.resume:
+        out = out or default_out(_resolve(default, options.files, names, words))
+        stored = [path for path in (out / "config.yaml",) if path.exists()]
+    config = _resolve(default, [*stored, *options.files], names, words)
+    return Command(config, out or default_out(config), options.resume, options.overwrite, options.quiet)
+
+
+def load(*paths: str | Path, default: Config | None = None) -> Config:
+    """The Config of YAML files, later over earlier over `default`.
+
+    Raises:
+        BadInput: a file or anything in it cannot be used.
+    """
+    return _resolve(Config() if default is None else default, paths, {}, [])
+
+
+def default_out(config: Config) -> Path:
+    """Where a run leaves its results unless it is told: `runs/bald-well_log-0`."""
+    acq, source = (extensions.name_of(slot, getattr(config, slot)).rpartition(":")[2] for slot in ("acq", "source"))
+    return Path("runs") / f"{acq}-{source}-{config.seed}"
+
+
+def _resolve(default: Config, paths: Sequence[str | Path], names: Settings, words: Sequence[str]) -> Config:
+    settings = files.merge([*(files.read(Path(path)) for path in paths), names], default)
+    form = form.form(default, settings, files.choose(settings, default))
+    filled = flags.fill(form, words, settings) if words else form
+    before = dict(form.leaves(form))
+    given = {key: Setting(value, None) for key, value in form.leaves(filled) if value is not before[key]}
+    return form.build(filled, {**settings, **given})
