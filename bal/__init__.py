@@ -7,10 +7,11 @@ Whatever the command line does is a function call away, with the same names and 
 - `select(scores, costs, budget)` turns scores into a purchase.
 """
 
-from bal.api import score_pool, select
 from bal.config.resolve import load
 from bal.config.schema import Config
-from bal.loop import Record, run_loop
+from bal.experiment.api import score_pool, select
+from bal.experiment.events import Record
+from bal.loop import run_loop
 from bal.posterior.heads.function import FunctionHead
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments

@@ -17,10 +17,10 @@ from rich.text import Text
 
 from bal.config.extensions import name_of
 from bal.config.schema import Config
-from bal.loop import Event, Record
+from bal.experiment.events import Event, Record
+from bal.experiment.folder import RunFolder
 from bal.metrics.trust import sentence
 from bal.pool.cost import COUNTED
-from bal.rundir import RunFolder
 
 PLAIN = 160  # columns where there is no terminal
 SHARE = {"fit": (0.0, 0.85), "evaluate": (0.85, 0.05), "score": (0.9, 0.1)}  # where a stage lies in a round

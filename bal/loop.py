@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from bal import ask
-from bal.ask import Findings
 from bal.config.dump import dump_yaml
 from bal.config.schema import Config
-from bal.keeper import Keeper
-from bal.lab import Lab, open_lab
+from bal.experiment import query
+from bal.experiment.events import Event, Record, Watch
+from bal.experiment.folder import RunFolder
+from bal.experiment.query import Findings
+from bal.experiment.recorder import Keeper
+from bal.experiment.setup import Lab, open_lab
 from bal.metrics import bootstrap, evaluate, lure, summary, trust
 from bal.metrics import tally as metrics
 from bal.pool.cost import boundary
@@ -24,34 +26,11 @@ from bal.pool.labels import AUDIT, TRAINING, Pool, add, empty, label_map
 from bal.posterior.model import Model
 from bal.posterior.patches import Crop, crop_around
 from bal.posterior.training import Progress, fit
-from bal.rundir import RunFolder
 from bal.scoring import held_out
 from bal.scoring.held_out import look
 from bal.scoring.objective import Question
 from bal.selection.budget import Purchase, allowance, compose
 from bal.types import IGNORE, BadInput, Region
-
-
-class Event(NamedTuple):
-    """What is going on, for whoever watches."""
-
-    round: int
-    stage: str  # fit, evaluate or score
-    done: int
-    total: int
-    loss: float | None = None
-
-
-Watch = Callable[[Event], None]
-
-
-class Record(NamedTuple):
-    """One round: the model trained on everything bought so far, and what was bought next because of it."""
-
-    row: dict[str, Any]  # the line of curve.csv
-    queries: list[dict[str, Any]]  # the new lines of queries.jsonl, bought after this model had been asked
-    model: Model
-    short: float  # of that purchase: allowed, but no region was left to buy
 
 
 def run_loop(
@@ -83,7 +62,7 @@ def run_loop(
         BadInput: the configuration, the data, the folder or the model cannot be used.
     """
     lab = open_lab(config)
-    ask.check(lab)
+    query.check(lab)
     if begun and (begun.head, begun.net) != (config.head, lab.net):
         raise BadInput("the model to begin with has another head or network than this configuration")
     folder = None if out is None else RunFolder(Path(out))
@@ -106,7 +85,7 @@ def _rounds(lab: Lab, folder: RunFolder | None, watch: Watch, begun: Model | Non
             model = held_out.calibrate(model, lab.source, lab.regions, pool.bought(AUDIT))
             fitted = time.perf_counter()
             tally = evaluate_all(lab, model, round, watch)
-            question = ask.pose(lab, pool, model, round)
+            question = query.pose(lab, pool, model, round)
             row = describe(lab, pool, round, bought, model, tally) | audited(lab, pool, model, question)
             row["seconds_fit"], row["seconds_score"] = fitted - began, 0.0
             bought, short, purchase, left = [], 0.0, None, int(pool.eligible.sum())
@@ -114,7 +93,7 @@ def _rounds(lab: Lab, folder: RunFolder | None, watch: Watch, begun: Model | Non
                 began = time.perf_counter()
                 tell = partial(_tell, watch, round, "score")
                 tell(0, len(lab.source.pool))
-                findings = ask.ask_pool(lab, pool, model, question, round, tell)
+                findings = query.ask_pool(lab, pool, model, question, round, tell)
                 row["seconds_score"] = time.perf_counter() - began
                 purchase = select(lab, pool, round + 1, findings, row["trust_share"])
                 pool, bought = annotate(lab, pool, round + 1, purchase, findings, question)
@@ -201,7 +180,7 @@ def annotate(
             "policy": str(policy),
             "cost": float(cost),
             **({"price": float(price)} if lab.config.cost == "effort" else {}),
-            **ask.known(findings, question, int(m), lab.source.classes),
+            **query.known(findings, question, int(m), lab.source.classes),
         }
         for m, region, policy, price, cost in zip(
             purchase.index, asked, purchase.policy, purchase.cost, charged, strict=True

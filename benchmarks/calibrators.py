@@ -28,7 +28,7 @@ import tyro
 
 from bal import Config, devices, loop
 from bal.config.resolve import load
-from bal.lab import Lab, open_lab
+from bal.experiment.setup import Lab, open_lab
 from bal.metrics import bootstrap
 from bal.metrics.summary import summary
 from bal.metrics.tally import Tally, tally_batch, total

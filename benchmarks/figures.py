@@ -13,9 +13,9 @@ import tyro
 from rows import FOLDER
 
 from bal import devices, load, report
-from bal.keeper import Keeper
-from bal.lab import open_lab
-from bal.rundir import RunFolder
+from bal.experiment.folder import RunFolder
+from bal.experiment.recorder import Keeper
+from bal.experiment.setup import open_lab
 
 
 @dataclass(frozen=True)

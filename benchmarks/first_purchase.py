@@ -23,7 +23,7 @@ import workers
 from compare_acquisitions import Job
 
 from bal import run_loop
-from bal.lab import Lab, open_lab
+from bal.experiment.setup import Lab, open_lab
 from bal.metrics import evaluate
 from bal.posterior.model import Model
 

@@ -24,7 +24,7 @@ import rows
 import tyro
 
 from bal import Config, devices
-from bal.lab import Lab, open_lab
+from bal.experiment.setup import Lab, open_lab
 from bal.loop import annotate, start_set, train_on
 from bal.metrics import evaluate, summary
 from bal.metrics.detection import auroc

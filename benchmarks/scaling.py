@@ -29,7 +29,7 @@ import tyro
 from pools import Cycle
 
 from bal import Config, devices, select
-from bal.lab import open_lab
+from bal.experiment.setup import open_lab
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Identity

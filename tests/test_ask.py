@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from runs import TINY, assert_same_run, ledger, quick_report, run, tiny
 
-from bal import Config, ask, run_loop
-from bal.lab import open_lab
+from bal import Config, run_loop
+from bal.experiment import query
+from bal.experiment.setup import open_lab
 from bal.loop import annotate, start_set
 from bal.pool.cost import Effort, boundary
 from bal.pool.labels import AUDIT, TRAINING, empty
@@ -101,7 +102,7 @@ def test_expected_seconds_follow_what_the_audit_took():
     audited = list(pool.bought(AUDIT))
     length = np.random.default_rng(0).uniform(50, 90, lab.costs.size).astype(np.float32)
     length[0] = np.nan  # an image that could not be scored
-    found = ask._price(lab, pool, length)
+    found = query._price(lab, pool, length)
     true = sum((line["cost"] - 2) / 0.1 for line in lines if line["policy"] == "audit")
     scale = (20 + true) / (20 + length[audited].sum(dtype=np.float64))
     assert len(audited) > 1
@@ -109,7 +110,7 @@ def test_expected_seconds_follow_what_the_audit_took():
     assert 0 not in audited
     np.testing.assert_allclose(found[1:], 2 + 0.1 * scale * length[1:], atol=1e-3)
     assert found[0] == pytest.approx(2 + 0.1 * scale * 16, abs=1e-3), "√pixels stands for what is not known"
-    bare = ask._price(lab, empty(lab.costs.size), length)
+    bare = query._price(lab, empty(lab.costs.size), length)
     np.testing.assert_allclose(bare[1:], 2 + 0.1 * length[1:], atol=1e-3, err_msg="no audit, no correction")
 
 
@@ -124,7 +125,7 @@ def test_foreground_baselines_need_no_score():
         lines = steered(ledger(run(tiny(acq=Random(), selector=selector, rounds=1))))
         assert len(lines) == 16
     lab = open_lab(TINY)
-    share = ask._truth(lab)
+    share = query._truth(lab)
     touching = [share[lab.regions.find(line["image"], line["region"]), 1:].sum() > 0 for line in lines]
     assert all(touching[:5]), "those that touch the foreground in truth come first"
     np.testing.assert_allclose(share.sum(-1), 1.0, atol=1e-6)
@@ -166,7 +167,7 @@ def test_question_reaches_audit_and_pool_alike(tmp_path):
     lab = open_lab(config)
     pool = empty(lab.costs.size)
     pool, _ = annotate(lab, pool, 0, start_set(lab, pool))
-    question = ask.pose(lab, pool, None, 0)  # weights that are given need no model
+    question = query.pose(lab, pool, None, 0)  # weights that are given need no model
     np.testing.assert_array_equal(question.weight, [0, 1, 0])
     assert question.splits
     assert (pool.lot == TRAINING).sum() == 8

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from helpers import HEADS_SMALL, TINY
 
-from bal.checkpoint import Checkpoints, flat, unflat
 from bal.devices import replicate
+from bal.experiment.checkpoint import Checkpoints, flat, unflat
 from bal.posterior.calibrators import CALIBRATORS
 from bal.posterior.heads import MCDropout
 from bal.posterior.nets import UNet

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from runs import ROOT
 
-from bal.lab import open_lab
+from bal.experiment.setup import open_lab
 
 sys.path.append(str(ROOT / "benchmarks"))
 

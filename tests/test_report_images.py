@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bal.keeper import draw
-from bal.lab import open_lab
+from bal.experiment.recorder import draw
+from bal.experiment.setup import open_lab
 from bal.metrics import evaluate
 from bal.pool.units.superpixel import Superpixel
 from bal.report import Box, panel

@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 from runs import FLAGS, assert_same_run, curve, ledger, left_behind, quick_report, run, start, tiny
 
-from bal import BadInput, keeper, run_loop
-from bal.checkpoint import Checkpoints
+from bal import BadInput, run_loop
+from bal.experiment import recorder
+from bal.experiment.checkpoint import Checkpoints
 from bal.posterior.heads import MCDropout
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(keeper.report, "write", quick_report)
+    monkeypatch.setattr(recorder.report, "write", quick_report)
 
 
 @pytest.fixture

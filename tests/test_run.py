@@ -22,7 +22,8 @@ import pytest
 from PIL import Image
 from runs import FILES, FLAGS, assert_same_run, environment, left_behind, pictures, quick_report, start, tiny
 
-from bal import checkpoint, devices, display, keeper, rundir
+from bal import devices, display
+from bal.experiment import checkpoint, folder, recorder
 from bal.run import main
 
 SMALL = [*FLAGS, "--source.pool", "6"]
@@ -32,7 +33,7 @@ SMALL = [*FLAGS, "--source.pool", "6"]
 def _platform(monkeypatch):
     """The platform of the tests stays as it is, and nothing is drawn."""
     monkeypatch.setattr(devices, "set_up_platform", lambda: None)
-    monkeypatch.setattr(keeper.report, "write", quick_report)
+    monkeypatch.setattr(recorder.report, "write", quick_report)
 
 
 @pytest.fixture
@@ -225,7 +226,7 @@ def nth(function, number: int, instead):
 def test_a_full_disk_in_a_journal(number, capsys, monkeypatch, tmp_path, whole):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(rundir.os, "fsync", nth(os.fsync, number, full))
+        patch.setattr(folder.os, "fsync", nth(os.fsync, number, full))
         assert "the disk is full (/somewhere); free some space and --resume" in refusal(
             capsys, *FLAGS, "--out", str(out)
         )
@@ -246,7 +247,7 @@ def test_a_full_disk_elsewhere(part, capsys, monkeypatch, tmp_path, whole):
             made = checkpoint.Checkpoints.save
             patch.setattr(checkpoint.Checkpoints, "save", nth(made, 1, lambda self, *rest: broken(self, made, *rest)))
         else:
-            patch.setattr(keeper.report, "write", nth(keeper.report.write, 1, full))
+            patch.setattr(recorder.report, "write", nth(recorder.report.write, 1, full))
         assert "the disk is full" in refusal(capsys, *FLAGS, "--out", str(out))
     assert len((out / "curve.csv").read_text().splitlines()) == (3 if part == "report" else 2)
     assert left_behind(out) == FILES
@@ -261,7 +262,7 @@ def broken(checkpoints, save, *rest):
 
 
 def test_a_full_disk_from_the_start(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(rundir.os, "replace", full)
+    monkeypatch.setattr(folder.os, "replace", full)
     assert "the disk is full" in refusal(capsys, *FLAGS, "--out", str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import assert_same_run, quick_report, run, tiny
 
-from bal import BadInput, keeper, loop, run_loop
+from bal import BadInput, loop, run_loop
+from bal.experiment import recorder
 from bal.metrics.trust import Estimate, Trust, judge, sentence
 from bal.posterior.heads import DeepEnsemble
 from bal.posterior.nets import UNet
@@ -202,7 +203,7 @@ def test_audit_is_needed():
 
 
 def test_auto_survives_resuming(tmp_path, monkeypatch):
-    monkeypatch.setattr(keeper.report, "write", quick_report)
+    monkeypatch.setattr(recorder.report, "write", quick_report)
     config = tiny(steer="auto", acq=Entropy())
     whole, out = tmp_path / "whole", tmp_path / "run"
     records = run(config, whole)

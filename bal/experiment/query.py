@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from bal.lab import Lab
+from bal.experiment.setup import Lab
 from bal.metrics import lure
 from bal.pool.cost import boundary, usual_boundary
 from bal.pool.labels import AUDIT, Pool

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from bal import report
-from bal.checkpoint import Checkpoints, flat, unflat
 from bal.config.dump import to_dict
-from bal.lab import Lab
+from bal.experiment.checkpoint import Checkpoints, flat, unflat
+from bal.experiment.folder import RunFolder, write_whole
+from bal.experiment.setup import Lab
 from bal.metrics import bootstrap
 from bal.metrics import tally as metrics
 from bal.pool.labels import Pool, empty, pack, unpack
 from bal.posterior.model import Model
 from bal.posterior.training import abstract
-from bal.rundir import RunFolder, write_whole
 from bal.scoring import score
 from bal.scoring.objective import Question
 from bal.types import BadInput
