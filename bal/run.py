@@ -51,8 +51,8 @@ def _run(argv: Sequence[str] | None) -> int:
                 f"{command.out} was run with another configuration ({'; '.join(changed)}); choose another --out"
             )
     devices.set_up_platform()
-    from bal.display import Display
     from bal.loop import run_loop
+    from bal.report.terminal import Display
 
     with Display(command.config, command.out, command.quiet, command.resume) as display:
         for record in run_loop(

@@ -22,8 +22,9 @@ import pytest
 from PIL import Image
 from runs import FILES, FLAGS, assert_same_run, environment, left_behind, pictures, quick_report, start, tiny
 
-from bal import devices, display
+from bal import devices
 from bal.experiment import checkpoint, folder, recorder
+from bal.report import terminal
 from bal.run import main
 
 SMALL = [*FLAGS, "--source.pool", "6"]
@@ -272,12 +273,12 @@ def test_a_full_disk_from_the_start(capsys, monkeypatch, tmp_path):
 
 def test_notes():
     lines = [{"policy": "steered", "cost": 1.0}, *[{"policy": "random", "cost": 1.0}] * 9]
-    record = display.Record({}, lines, None, 0.0)
-    (note,) = display.notes(record, tiny(steer=1.0))
+    record = terminal.Record({}, lines, None, 0.0)
+    (note,) = terminal.notes(record, tiny(steer=1.0))
     assert "only 1 of 10 regions could follow the score" in note
-    assert not display.notes(record, tiny(steer=0.1))
-    assert not display.notes(display.Record({}, [], None, 9.0), tiny())
-    assert "5 regions were left over" in display.notes(display.Record({}, lines, None, 5.0), tiny(steer=0.1))[0]
+    assert not terminal.notes(record, tiny(steer=0.1))
+    assert not terminal.notes(terminal.Record({}, [], None, 9.0), tiny())
+    assert "5 regions were left over" in terminal.notes(terminal.Record({}, lines, None, 5.0), tiny(steer=0.1))[0]
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -287,8 +288,8 @@ def test_the_table_fits(width, classes):
     row = {"round": 0, "regions": 24, "cost": 24, "ece_foreground_raw": 0.1, "ece_foreground": float("nan")}
     row |= {"temperature": 1.5, "iou_all_background": 0.9}
     row |= {f"{metric}_{name}": 0.5 for metric in ("f1", "iou", "iou_image") for name in names}
-    console = display.Console(width=width, file=open(os.devnull, "w"), record=True)  # noqa: SIM115
-    console.print(display.summary_table([row], width))
+    console = terminal.Console(width=width, file=open(os.devnull, "w"), record=True)  # noqa: SIM115
+    console.print(terminal.summary_table([row], width))
     text = console.export_text()
     console.file.close()
     assert "…" not in text
