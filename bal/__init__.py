@@ -15,7 +15,8 @@ from bal.loop import run_loop
 from bal.posterior.heads.function import FunctionHead
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments
-from bal.types import IGNORE, BadInput, Batch, Query
+from bal.selection.selectors.base import Query
+from bal.types import IGNORE, BadInput, Batch
 
 __all__ = [
     "IGNORE",

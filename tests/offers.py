@@ -7,8 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from bal.selection.selectors import SELECTORS, BatchBALD
-from bal.selection.selectors.base import Selector
-from bal.types import Offer, Query
+from bal.selection.selectors.base import Offer, Query, Selector
 
 M, C = 24, 3  # candidates and classes, always as many, so that nothing is compiled twice
 KEY = jax.random.key(0)

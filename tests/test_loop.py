@@ -23,8 +23,8 @@ from bal.posterior.heads import HEADS
 from bal.posterior.losses import Loss
 from bal.scoring.acquisitions import ACQUISITIONS
 from bal.selection.selectors import Power, Softmax, TopK
+from bal.selection.selectors.base import NOTHING
 from bal.sources import Folder
-from bal.types import NOTHING
 
 ISSUE = {"round", "regions", "pixels", "cost", "steered_share", "ece_foreground", "nll", "brier", "temperature"}
 ISSUE |= {"ece_mass_foreground", "ece_classes", "auroc_bald", "auroc_entropy", "aurc_bald", "aurc_entropy"}

@@ -22,8 +22,8 @@ from bal.selection.selectors import (
     OracleForegroundRandom,
     Stratified,
 )
-from bal.selection.selectors.base import Selector
-from bal.types import BadInput, Offer
+from bal.selection.selectors.base import Offer, Selector
+from bal.types import BadInput
 
 everyone = pytest.mark.parametrize("name", SELECTORS)
 seeds = st.integers(0, 2**32 - 1)

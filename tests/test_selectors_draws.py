@@ -21,7 +21,8 @@ from bal.selection.selectors import (
     Stratified,
     TopK,
 )
-from bal.types import BadInput, Offer
+from bal.selection.selectors.base import Offer
+from bal.types import BadInput
 
 
 def deviation(count: np.ndarray, p: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from offers import KEY, M, bought, pools
 
 from bal.selection.selectors import Knapsack, TopK
 from bal.selection.selectors._basket import affordable
-from bal.types import Offer
+from bal.selection.selectors.base import Offer
 
 thousand = settings(max_examples=1000)
 

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from offers import KEY, M, bought
 
 from bal.selection.selectors import Badge, BatchBALD, KCenter, KMeans, TopK
+from bal.selection.selectors.base import Offer
 from bal.selection.selectors.batch_bald import information, learn, prior
 from bal.selection.selectors.k_means import lloyd
 from bal.selection.selectors.k_means import seed as starts
-from bal.types import BadInput, Offer
+from bal.types import BadInput
 
 seeds = st.integers(0, 2**32 - 1)
 

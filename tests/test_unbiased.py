@@ -7,7 +7,7 @@ import pytest
 
 from bal import BadInput
 from bal.metrics.lure import estimates, lure_weights, population_weights
-from bal.types import Query
+from bal.selection.selectors.base import Query
 
 POOL, PICKS, TIMES = 300, 40, 200
 

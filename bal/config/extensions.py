@@ -16,16 +16,22 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
 
-from bal import units
-from bal.annotation.annotators import ANNOTATORS, base
-from bal.pool import units
-from bal.pool.units import base
-from bal.posterior.calibrators import CALIBRATORS, base
-from bal.posterior.heads import HEADS, base
-from bal.posterior.nets import NETS, base
-from bal.scoring.acquisitions import ACQUISITIONS, base
-from bal.selection.selectors import SELECTORS, base
-from bal.sources import SOURCES, base
+from bal.annotation.annotators import ANNOTATORS
+from bal.annotation.annotators.base import Annotator
+from bal.pool.units import UNITS
+from bal.pool.units.base import Unit
+from bal.posterior.calibrators import CALIBRATORS
+from bal.posterior.calibrators.base import Calibrator
+from bal.posterior.heads import HEADS
+from bal.posterior.heads.base import Head
+from bal.posterior.nets import NETS
+from bal.posterior.nets.base import NetSettings
+from bal.scoring.acquisitions import ACQUISITIONS
+from bal.scoring.acquisitions.base import Acquisition
+from bal.selection.selectors import SELECTORS
+from bal.selection.selectors.base import Selector
+from bal.sources import SOURCES
+from bal.sources.base import SourceSettings
 from bal.types import BadInput
 
 
@@ -39,14 +45,14 @@ class Slot(NamedTuple):
 
 
 SLOTS: dict[str, Slot] = {
-    "acq": Slot("acquisition", ACQUISITIONS, base.Acquisition, "bal.acquisitions"),
-    "head": Slot("head", HEADS, base.Head, "bal.heads"),
-    "source": Slot("source", SOURCES, base.SourceSettings, "bal.sources"),
-    "net": Slot("net", NETS, base.NetSettings, "bal.nets"),
-    "unit": Slot("unit", units.UNITS, base.Unit, "bal.regions"),
-    "selector": Slot("selector", SELECTORS, base.Selector, "bal.selectors"),
-    "calibrator": Slot("calibrator", CALIBRATORS, base.Calibrator, "bal.calibrators"),
-    "annotator": Slot("annotator", ANNOTATORS, base.Annotator, "bal.annotators"),
+    "acq": Slot("acquisition", ACQUISITIONS, Acquisition, "bal.acquisitions"),
+    "head": Slot("head", HEADS, Head, "bal.heads"),
+    "source": Slot("source", SOURCES, SourceSettings, "bal.sources"),
+    "net": Slot("net", NETS, NetSettings, "bal.nets"),
+    "unit": Slot("unit", UNITS, Unit, "bal.regions"),
+    "selector": Slot("selector", SELECTORS, Selector, "bal.selectors"),
+    "calibrator": Slot("calibrator", CALIBRATORS, Calibrator, "bal.calibrators"),
+    "annotator": Slot("annotator", ANNOTATORS, Annotator, "bal.annotators"),
 }
 
 

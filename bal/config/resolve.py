@@ -62,8 +62,8 @@ def default_out(config: Config) -> Path:
 
 def _resolve(default: Config, paths: Sequence[str | Path], names: Settings, words: Sequence[str]) -> Config:
     settings = files.merge([*(files.read(Path(path)) for path in paths), names], default)
-    form = form.form(default, settings, files.choose(settings, default))
-    filled = flags.fill(form, words, settings) if words else form
-    before = dict(form.leaves(form))
+    blank = form.form(default, settings, files.choose(settings, default))
+    filled = flags.fill(blank, words, settings) if words else blank
+    before = dict(form.leaves(blank))
     given = {key: Setting(value, None) for key, value in form.leaves(filled) if value is not before[key]}
     return form.build(filled, {**settings, **given})

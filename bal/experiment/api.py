@@ -20,10 +20,10 @@ from bal.posterior.nets.base import Net
 from bal.scoring.acquisitions.base import Acquisition
 from bal.scoring.objective import Question
 from bal.scoring.score import score_regions
-from bal.selection.selectors.base import Selector
+from bal.selection.selectors.base import NOTHING, Offer, Query, Selector
 from bal.sources.base import Source
 from bal.sources.batches import Watch
-from bal.types import NOTHING, BadInput, Key, Offer, Params, Query
+from bal.types import BadInput, Key, Params
 
 
 class Bare(NamedTuple):

@@ -19,7 +19,7 @@ from bal.metrics import tally as metrics
 from bal.pool.labels import Pool, empty, pack, unpack
 from bal.posterior.model import Model
 from bal.posterior.training import abstract
-from bal.scoring import score
+from bal.scoring.score import inspect
 from bal.scoring.objective import Question
 from bal.types import BadInput
 
@@ -35,7 +35,7 @@ def draw(lab: Lab, model: Model, question: Question, bought: list[dict[str, Any]
     most = sorted(by_image.items(), key=lambda item: -sum(q["policy"] == "steered" for q in item[1]))[:PANELS]
     drawn = []
     for id, asked in most:
-        prediction, score = score.inspect(model, lab.source, question, id)
+        prediction, score = inspect(model, lab.source, question, id)
         regions = [lab.regions.describe(lab.regions.find(id, q["region"])) for q in asked]
         boxes = [report.Box(*r.box, q["policy"], q["score"], r.mask) for r, q in zip(regions, asked, strict=True)]
         drawn.append(report.Panel(id, lab.source.image(id), prediction, truth(lab, id), score, boxes))

@@ -10,8 +10,8 @@ import numpy as np
 
 from bal.pool.labels import AUDIT, TRAINING, Pool
 from bal.selection.selectors import TopK
-from bal.selection.selectors.base import Selector
-from bal.types import NOTHING, Key, Offer
+from bal.selection.selectors.base import NOTHING, Offer, Selector
+from bal.types import Key
 
 
 class Purchase(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from bal.sources.base import Source
 from bal.types import Region
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from bal.posterior.moments import Moments
 from bal.types import Array
 
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bal.scoring.ranking import highest
-from bal.types import Key, Offer, Query
+from bal.selection.selectors.base import Offer, Query
+from bal.types import Key
 
 
 def affordable(costs: np.ndarray, budget: float, spent: float = 0.0) -> np.ndarray:

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bal.selection.selectors._basket import Basket, gumbel
-from bal.types import Array, Key, Offer
+from bal.selection.selectors.base import Offer
+from bal.types import Array, Key
 
 
 @jax.jit

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from bal.selection.selectors._basket import Basket, gumbel
-from bal.selection.selectors.base import Offer
-from bal.types import Key, Query
+from bal.selection.selectors.base import Offer, Query
+from bal.types import Key
 
 FLOOR = 1e-6  # of the highest value; whatever is lower, zero or negative counts as this much
 

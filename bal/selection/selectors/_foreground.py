@@ -6,7 +6,8 @@ import numpy as np
 
 from bal.selection.selectors._basket import Basket, noise
 from bal.selection.selectors._draw import probabilities
-from bal.types import Key, Query
+from bal.selection.selectors.base import Query
+from bal.types import Key
 
 
 def foreground_first(

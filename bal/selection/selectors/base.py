@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from jax import Array
 
 from bal.types import Array, Key
 
@@ -46,7 +45,7 @@ class Selector(Protocol):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What it reads in `about`: of `bal.scoring.descriptors`, or `labelled` [M], or `truth` [M, C] (shares from the masks)."""
+        """What it reads in `about`: `bal.scoring.descriptors`, `labelled` [M], or `truth` [M, C] (shares from the masks)."""
         ...
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:

@@ -12,7 +12,8 @@ import numpy as np
 from jax.scipy.special import xlogy
 
 from bal.selection.selectors._basket import Basket, best_first, reading, shortlist
-from bal.types import NOTHING, Array, BadInput, Key, Offer, Query
+from bal.selection.selectors.base import NOTHING, Offer, Query
+from bal.types import Array, BadInput, Key
 
 NOISE = 1e-5  # nats; float32 entropies differ by as much for no reason
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from bal.selection.selectors._basket import Basket, best_first, reading
 from bal.selection.selectors._distances import spread
-from bal.types import NOTHING, Key, Offer, Query
+from bal.selection.selectors.base import NOTHING, Offer, Query
+from bal.types import Key
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import numpy as np
 from bal.selection.selectors._basket import Basket, best_first, reading, shortlist
 from bal.selection.selectors._distances import drawn, nearer
 from bal.selection.selectors._draw import share_of_top
-from bal.types import NOTHING, Array, BadInput, Key, Offer, Query
+from bal.selection.selectors.base import NOTHING, Offer, Query
+from bal.types import Array, BadInput, Key
 
 MULTIPLE = 64  # shortlists and clusters are padded to this, so that few shapes are compiled
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bal.selection.selectors._basket import Basket, best_first, per_cost
-from bal.types import NOTHING, Key, Offer, Query
+from bal.selection.selectors.base import NOTHING, Offer, Query
+from bal.types import Key
 
 
 @dataclass(frozen=True)

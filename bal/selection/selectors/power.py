@@ -9,7 +9,8 @@ import numpy as np
 
 from bal.selection.selectors._basket import Basket
 from bal.selection.selectors._draw import between, draw, share_of_top
-from bal.types import NOTHING, BadInput, Key, Offer, Query
+from bal.selection.selectors.base import NOTHING, Offer, Query
+from bal.types import BadInput, Key
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import numpy as np
 
 from bal.selection.selectors._basket import Basket, reading
 from bal.selection.selectors._draw import between, order, share_of_top
-from bal.types import NOTHING, BadInput, Key, Offer, Query
+from bal.selection.selectors.base import NOTHING, Offer, Query
+from bal.types import BadInput, Key
 
 
 @dataclass(frozen=True)
