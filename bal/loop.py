@@ -16,9 +16,9 @@ from bal.config.schema import Config
 from bal.experiment import query
 from bal.experiment.events import Event, Record, Watch
 from bal.experiment.folder import RunFolder
-from bal.experiment.query import Findings
-from bal.experiment.recorder import Keeper
-from bal.experiment.setup import Lab, open_lab
+from bal.experiment.query import PoolScores
+from bal.experiment.recorder import Recorder
+from bal.experiment.setup import Setup, set_up
 from bal.metrics import bootstrap, evaluate, lure, summary, trust
 from bal.metrics import tally as metrics
 from bal.pool.cost import boundary
@@ -27,8 +27,8 @@ from bal.posterior.model import Model
 from bal.posterior.patches import Crop, crop_around
 from bal.posterior.training import Progress, fit
 from bal.scoring import held_out
-from bal.scoring.held_out import look
-from bal.scoring.objective import Question
+from bal.scoring.held_out import predict_regions
+from bal.scoring.objective import Objective
 from bal.selection.budget import Purchase, allowance, compose
 from bal.types import IGNORE, BadInput, Region
 
@@ -40,7 +40,7 @@ def run_loop(
     resume: bool = False,
     overwrite: bool = False,
     watch: Watch | None = None,
-    begun: Model | None = None,
+    warm_start: Model | None = None,
 ) -> Iterator[Record]:
     """Runs an experiment, one record a round.
 
@@ -61,116 +61,116 @@ def run_loop(
     Raises:
         BadInput: the configuration, the data, the folder or the model cannot be used.
     """
-    lab = open_lab(config)
-    query.check(lab)
-    if begun and (begun.head, begun.net) != (config.head, lab.net):
+    setup = set_up(config)
+    query.check(setup)
+    if warm_start and (warm_start.head, warm_start.net) != (config.head, setup.net):
         raise BadInput("the model to begin with has another head or network than this configuration")
     folder = None if out is None else RunFolder(Path(out))
     if folder:
         folder.begin(dump_yaml(config), resume, overwrite)
-    return _rounds(lab, folder, watch or (lambda event: None), begun)
+    return _rounds(setup, folder, watch or (lambda event: None), warm_start)
 
 
-def _rounds(lab: Lab, folder: RunFolder | None, watch: Watch, begun: Model | None) -> Iterator[Record]:
+def _rounds(setup: Setup, folder: RunFolder | None, watch: Watch, warm_start: Model | None) -> Iterator[Record]:
     """The method, one round after the other."""
-    with Keeper(lab, folder) if folder else nullcontext() as keeper:
-        first, pool, bought = keeper.restore() if keeper else (0, empty(lab.costs.size), [])
+    with Recorder(setup, folder) if folder else nullcontext() as recorder:
+        first, pool, bought = recorder.restore() if recorder else (0, empty(setup.costs.size), [])
         if first == 0:
-            pool, bought = annotate(lab, pool, 0, start_set(lab, pool))
-            if keeper:
-                keeper.log(bought)
-        for round in range(first, lab.config.rounds + 1):
+            pool, bought = annotate(setup, pool, 0, start_set(setup, pool))
+            if recorder:
+                recorder.log(bought)
+        for round in range(first, setup.config.rounds + 1):
             began = time.perf_counter()
-            model = lab.model(begun.params) if begun and round == 0 else train_on(lab, pool, round, watch)
-            model = held_out.calibrate(model, lab.source, lab.regions, pool.bought(AUDIT))
+            model = setup.model(warm_start.params) if warm_start and round == 0 else train_on(setup, pool, round, watch)
+            model = held_out.calibrate(model, setup.source, setup.regions, pool.bought(AUDIT))
             fitted = time.perf_counter()
-            tally = evaluate_all(lab, model, round, watch)
-            question = query.pose(lab, pool, model, round)
-            row = describe(lab, pool, round, bought, model, tally) | audited(lab, pool, model, question)
+            tally = evaluate_all(setup, model, round, watch)
+            objective = query.pose(setup, pool, model, round)
+            row = describe(setup, pool, round, bought, model, tally) | audited(setup, pool, model, objective)
             row["seconds_fit"], row["seconds_score"] = fitted - began, 0.0
-            bought, short, purchase, left = [], 0.0, None, int(pool.eligible.sum())
-            if round < lab.config.rounds:
+            bought, unspent, purchase, left = [], 0.0, None, int(pool.eligible.sum())
+            if round < setup.config.rounds:
                 began = time.perf_counter()
                 tell = partial(_tell, watch, round, "score")
-                tell(0, len(lab.source.pool))
-                findings = query.ask_pool(lab, pool, model, question, round, tell)
+                tell(0, len(setup.source.pool))
+                findings = query.ask_pool(setup, pool, model, objective, round, tell)
                 row["seconds_score"] = time.perf_counter() - began
-                purchase = select(lab, pool, round + 1, findings, row["trust_share"])
-                pool, bought = annotate(lab, pool, round + 1, purchase, findings, question)
-                short = purchase.short
-            row |= in_hindsight(lab, pool, model, purchase, left, question)
-            if keeper:
-                keeper.save(round, row, bought, pool, model, tally, question)
-            yield Record(row, bought, model, short)
+                purchase = select(setup, pool, round + 1, findings, row["trust_share"])
+                pool, bought = annotate(setup, pool, round + 1, purchase, findings, objective)
+                unspent = purchase.unspent
+            row |= in_hindsight(setup, pool, model, purchase, left, objective)
+            if recorder:
+                recorder.save(round, row, bought, pool, model, tally, objective)
+            yield Record(row, bought, model, unspent)
 
 
-def train_on(lab: Lab, pool: Pool, round: int, watch: Watch) -> Model:
+def train_on(setup: Setup, pool: Pool, round: int, watch: Watch) -> Model:
     """Fits the head to the training lot, from random weights; not calibrated yet."""
-    config = lab.config
+    config = setup.config
 
     def heard(progress: Progress) -> None:
         watch(Event(round, "fit", progress.step, progress.steps, progress.loss))
 
     watch(Event(round, "fit", 0, config.train.steps))
-    crops = list(crops_of(lab, pool))
-    return lab.model(fit(config.head, lab.net, config.loss, config.train, crops, lab.key(round, 0), heard))
+    crops = list(crops_of(setup, pool))
+    return setup.model(fit(config.head, setup.net, config.loss, config.train, crops, setup.key(round, 0), heard))
 
 
-def crops_of(lab: Lab, pool: Pool) -> Iterator[Crop]:
+def crops_of(setup: Setup, pool: Pool) -> Iterator[Crop]:
     """Every training region with its surroundings; labels of the audit lot are never among them."""
-    mine = np.flatnonzero(pool.lot == TRAINING)
-    for n in np.unique(lab.regions.image[mine]):
-        image = lab.source.image(lab.regions.ids[n])
-        label = label_map(pool, lab.regions, n, image.shape[:2], TRAINING)
-        for m in mine[lab.regions.image[mine] == n]:
-            yield crop_around(image, label, lab.regions.box[m], lab.config.train.patch)
+    mine = np.flatnonzero(pool.split == TRAINING)
+    for n in np.unique(setup.regions.image[mine]):
+        image = setup.source.image(setup.regions.ids[n])
+        label = label_map(pool, setup.regions, n, image.shape[:2], TRAINING)
+        for m in mine[setup.regions.image[mine] == n]:
+            yield crop_around(image, label, setup.regions.box[m], setup.config.train.patch)
 
 
-def evaluate_all(lab: Lab, model: Model, round: int, watch: Watch) -> metrics.Tally:
+def evaluate_all(setup: Setup, model: Model, round: int, watch: Watch) -> metrics.Tally:
     """Compares the model with the masks of the test images: a tally of each, [N, …]."""
     tell = partial(_tell, watch, round, "evaluate")
-    tell(0, len(lab.source.test))
-    return evaluate.tally_each(model, lab.source, lab.source.test, tell, lab.config.acq)
+    tell(0, len(setup.source.test))
+    return evaluate.tally_each(model, setup.source, setup.source.test, tell, setup.config.acq)
 
 
-def start_set(lab: Lab, pool: Pool) -> Purchase:
+def start_set(setup: Setup, pool: Pool) -> Purchase:
     """Before anything is known: all at random."""
-    config = lab.config
-    return compose(lab.key(0, 2), pool, lab.costs, config.start, config.audit, rest="start")
+    config = setup.config
+    return compose(setup.key(0, 2), pool, setup.costs, config.start, config.audit, rest="start")
 
 
-def select(lab: Lab, pool: Pool, round: int, found: Findings, earned: float) -> Purchase:
+def select(setup: Setup, pool: Pool, round: int, found: PoolScores, earned: float) -> Purchase:
     """What round `round` buys: its share of the budget, of which `steer`, or what was earned, follows the scores."""
-    config = lab.config
+    config = setup.config
     allowed = allowance(config.start, config.budget, config.rounds, round)
     steer = (earned if config.steer == "auto" else config.steer) if config.acq.needs or config.selector.needs else 0.0
-    offer = {"progress": (round - 1) / max(1, config.rounds - 1), "image": lab.regions.image, "cap": config.cap}
-    about, key = {name: found.table[name] for name in config.selector.needs}, lab.key(round, 2)
+    offer = {"progress": (round - 1) / max(1, config.rounds - 1), "image": setup.regions.image, "cap": config.cap}
+    about, key = {name: found.table[name] for name in config.selector.needs}, setup.key(round, 2)
     return compose(
         key, pool, found.price, allowed, config.audit, steer, config.selector, found.score, about=about, offer=offer
     )
 
 
 def annotate(
-    lab: Lab,
+    setup: Setup,
     pool: Pool,
     round: int,
     purchase: Purchase,
-    findings: Findings | None = None,
-    question: Question | None = None,
+    findings: PoolScores | None = None,
+    objective: Objective | None = None,
 ) -> tuple[Pool, list[dict[str, Any]]]:
     """Asks the annotator: the pool with the answers in it, and the purchase's lines for the ledger.
 
     In `effort` a region is charged what its true boundary took; by as much as that is more than was expected, less is
     bought the next time.
     """
-    asked = [lab.regions.describe(m) for m in purchase.index]
-    answers = lab.config.annotator.annotate(lab.source, asked)
-    check(asked, answers, len(lab.source.classes))
+    asked = [setup.regions.describe(m) for m in purchase.index]
+    answers = setup.config.annotator.annotate(setup.source, asked)
+    check(asked, answers, len(setup.source.classes))
     answers = [a if r.mask is None else np.where(r.mask, a, IGNORE) for r, a in zip(asked, answers, strict=True)]
     charged = purchase.cost
-    if lab.config.cost == "effort":
-        charged = lab.config.effort.seconds(np.array([boundary(answer) for answer in answers]))
+    if setup.config.cost == "effort":
+        charged = setup.config.effort.seconds(np.array([boundary(answer) for answer in answers]))
     lines = [
         {
             "round": round,
@@ -179,14 +179,14 @@ def annotate(
             "box": list(region.box),
             "policy": str(policy),
             "cost": float(cost),
-            **({"price": float(price)} if lab.config.cost == "effort" else {}),
-            **query.known(findings, question, int(m), lab.source.classes),
+            **({"price": float(price)} if setup.config.cost == "effort" else {}),
+            **query.known(findings, objective, int(m), setup.source.classes),
         }
         for m, region, policy, price, cost in zip(
             purchase.index, asked, purchase.policy, purchase.cost, charged, strict=True
         )
     ]
-    return add(pool, purchase.index, charged, purchase.lots, answers), lines
+    return add(pool, purchase.index, charged, purchase.splits, answers), lines
 
 
 def check(asked: list[Region], answers: list[np.ndarray], classes: int) -> None:
@@ -203,33 +203,33 @@ def check(asked: list[Region], answers: list[np.ndarray], classes: int) -> None:
 
 
 def describe(
-    lab: Lab, pool: Pool, round: int, bought: list[dict[str, Any]], model: Model, tally: metrics.Tally
+    setup: Setup, pool: Pool, round: int, bought: list[dict[str, Any]], model: Model, tally: metrics.Tally
 ) -> dict[str, Any]:
     """The line of curve.csv: what has been bought until now, and what the model trained on it can do."""
-    labelled = pool.lot > 0
+    labelled = pool.split > 0
     steered = sum(q["cost"] for q in bought if q["policy"] == "steered")
     return {
         "round": round,
         "regions": int(labelled.sum()),
-        "pixels": int(lab.regions.pixels[labelled].sum()),
+        "pixels": int(setup.regions.pixels[labelled].sum()),
         "cost": pool.spent,
-        "regions_audit": int((pool.lot == AUDIT).sum()),
+        "regions_audit": int((pool.split == AUDIT).sum()),
         "steered_share": steered / max(sum(q["cost"] for q in bought), 1e-9),
-        **summary.summary(metrics.total(tally), lab.source.classes),
-        **bootstrap.columns(tally, lab.source.classes),
+        **summary.summary(metrics.total(tally), setup.source.classes),
+        **bootstrap.columns(tally, setup.source.classes),
         "temperature": float("nan"),
         **model.calibrator.summary(model.state),
     }
 
 
-def audited(lab: Lab, pool: Pool, model: Model, question: Question) -> dict[str, float]:
-    """What the audit says, in columns: how far to trust the score (`bal.metrics.trust`), and the risk and IoU of the model.
+def audited(setup: Setup, pool: Pool, model: Model, objective: Objective) -> dict[str, float]:
+    """What the audit says, in columns: how far to trust the score, and the risk and IoU of the model.
 
     Audited regions are a uniform sample of what was unlabelled when each was drawn. Their labels have fitted the
     calibrator, which makes the risk a little too low.
     """
-    classes = lab.source.classes
-    seen = list(look(model, lab.source, lab.regions, pool.bought(AUDIT), question).values())
+    classes = setup.source.classes
+    seen = list(predict_regions(model, setup.source, setup.regions, pool.bought(AUDIT), objective).values())
     verdict = trust.judge(seen, len(classes))
     return verdict.row(classes) | lure.estimates(
         [s.nll for s in seen], [s.confusion for s in seen], np.ones(len(seen)), classes, "audit"
@@ -237,7 +237,7 @@ def audited(lab: Lab, pool: Pool, model: Model, question: Question) -> dict[str,
 
 
 def in_hindsight(
-    lab: Lab, pool: Pool, model: Model, purchase: Purchase | None, left: int, question: Question
+    setup: Setup, pool: Pool, model: Model, purchase: Purchase | None, left: int, objective: Objective
 ) -> dict[str, float]:
     """Risk and IoU on the regions that were unlabelled, `left` of them, from what the model asked about, in columns.
 
@@ -246,10 +246,10 @@ def in_hindsight(
     index, q = (purchase.index, purchase.probability) if purchase else (np.zeros(0, int), np.zeros(0))
     weight = lure.population_weights(q, left)
     answers = {} if np.isnan(weight).all() else {int(m): pool.answers[int(m)] for m in index}
-    seen = look(model, lab.source, lab.regions, answers, question)
+    seen = predict_regions(model, setup.source, setup.regions, answers, objective)
     some = [seen[int(m)] for m in index] if seen else []
     return lure.estimates(
-        [s.nll for s in some], [s.confusion for s in some], weight[: len(some)], lab.source.classes, "lure"
+        [s.nll for s in some], [s.confusion for s in some], weight[: len(some)], setup.source.classes, "lure"
     )
 
 

@@ -21,7 +21,7 @@ import numpy as np
 TINY = np.finfo(np.float32).tiny
 
 
-class Seen(NamedTuple):
+class RegionPrediction(NamedTuple):
     """The P labelled pixels of one region, as a model saw them (`bal.scoring.held_out`)."""
 
     label: np.ndarray  # [P] true class

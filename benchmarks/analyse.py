@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import rows
 import tyro
 from compare_acquisitions import NAME
-from curve_figure import figure
-from curves import CURVES, ORACLE, REFERENCES, Runs, areas, collect, reaches
+from support import rows
+from support.curve_figure import figure
+from support.curves import CURVES, ORACLE, REFERENCES, Runs, areas, collect, reaches
 
 from bal.metrics import paired
 from bal.metrics.paired import Paired

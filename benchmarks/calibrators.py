@@ -22,13 +22,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import rows
 import scipy.stats
 import tyro
+from support import rows
 
 from bal import Config, devices, loop
 from bal.config.resolve import load
-from bal.experiment.setup import Lab, open_lab
+from bal.experiment.setup import Setup, set_up
 from bal.metrics import bootstrap
 from bal.metrics.summary import summary
 from bal.metrics.tally import Tally, tally_batch, total
@@ -95,17 +95,17 @@ def measure(settings: Settings) -> None:
             config = configure(source, settings, seed) if missing else None
             if config is None:
                 continue
-            lab = open_lab(config)
-            pool = empty(lab.costs.size)
-            pool, _ = loop.annotate(lab, pool, 0, loop.start_set(lab, pool), None)
-            model = loop.train_on(lab, pool, 0, lambda event: None)
-            evidence = {on: gather(lab, model, on, pool.bought(AUDIT)) for on in ("pooled", "members")}
-            images = list(look(lab, model))
+            setup = set_up(config)
+            pool = empty(setup.costs.size)
+            pool, _ = loop.annotate(setup, pool, 0, loop.start_set(setup, pool), None)
+            model = loop.train_on(setup, pool, 0, lambda event: None)
+            evidence = {on: gather(setup, model, on, pool.bought(AUDIT)) for on in ("pooled", "members")}
+            images = list(look(setup, model))
             for name, on in missing:
-                row = judge(lab.source.classes, images, CALIBRATORS[name](on=on), evidence[on])
+                row = judge(setup.source.classes, images, CALIBRATORS[name](on=on), evidence[on])
                 what = {"source": source, "seed": seed, "calibrator": name, "on": on, "labels": settings.labels}
                 what["pixels_per_observation"] = STRENGTH
-                rows.append(NAME, {**what, "tiles": int((pool.lot == AUDIT).sum()), **row})
+                rows.append(NAME, {**what, "tiles": int((pool.split == AUDIT).sum()), **row})
                 print(what, {k: row[k] for k in SHOWN}, flush=True)
 
 
@@ -133,15 +133,15 @@ class Gather:
         return jax.nn.log_softmax(logits)
 
 
-def gather(lab: Lab, model: Model, on: str, answers: Mapping[int, np.ndarray]) -> Gathered:
+def gather(setup: Setup, model: Model, on: str, answers: Mapping[int, np.ndarray]) -> Gathered:
     """The audited pixels as `held_out.calibrate` gives them to a calibrator."""
     model = dataclasses.replace(model, calibrator=Gather(on), state=Gathered())
-    return held_out.calibrate(model, lab.source, lab.regions, answers).state
+    return held_out.calibrate(model, setup.source, setup.regions, answers).state
 
 
-def look(lab: Lab, model: Model) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def look(setup: Setup, model: Model) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Log-probabilities of every sample [S, H, W, C] and label [H, W] of every test image, padding labelled IGNORE."""
-    for loaded in load_images(lab.source, lab.source.test, stride(model), labels=True):
+    for loaded in load_images(setup.source, setup.source.test, stride(model), labels=True):
         samples = [held_out._member(model, *loaded[1:3], jnp.int32(s)) for s in range(model.head.samples)]
         logp = np.stack([devices.fetch(x) for x in samples], 1)  # [B, S, H, W, C]
         yield from zip(logp[: len(loaded.rows)], devices.fetch(loaded.label), strict=False)

@@ -17,11 +17,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import plan
-import rows
 import tyro
-import workers
-from plan import FULL, Plan
+from support import plan, rows, workers
+from support.plan import FULL, Plan
 
 from bal import run_loop
 from bal.posterior.model import Model
@@ -55,15 +53,15 @@ class Job(NamedTuple):
 
 def run(job: Job) -> Iterator[dict[str, Any]]:
     """The rows of a job, one a round."""
-    begun: Model | None = None
+    warm_start: Model | None = None
     recipe = plan.fingerprint(job.plan.base_config(job.dataset, job.seed))
     for arm in job.arms:
         config = job.plan.config(job.dataset, arm, job.seed)
         what = {"dataset": job.dataset, "arm": arm, "seed": job.seed}
         hashes = {"settings": plan.fingerprint(config), "recipe": recipe}
-        for record in run_loop(config, begun=None if arm == FULL else begun):
+        for record in run_loop(config, warm_start=None if arm == FULL else warm_start):
             if arm != FULL:
-                begun = begun or record.model
+                warm_start = warm_start or record.model
             yield {**what, "round": record.row["round"], **hashes, **record.row}
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rows import FOLDER
+from support.rows import FOLDER
 
 from bal import devices, load, report
 from bal.experiment.folder import RunFolder
-from bal.experiment.recorder import Keeper
-from bal.experiment.setup import open_lab
+from bal.experiment.recorder import Recorder
+from bal.experiment.setup import set_up
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class Settings:
 def main(settings: Settings) -> None:
     """Writes figures/curve.png and figures/purchase.png."""
     folder = RunFolder(settings.run)
-    lab = open_lab(load(folder.config))
-    with Keeper(lab, folder) as keeper:
-        keeper.restore()
-        panels = keeper.panels
+    setup = set_up(load(folder.config))
+    with Recorder(setup, folder) as recorder:
+        recorder.restore()
+        panels = recorder.panels
     target = FOLDER / "figures"
     target.mkdir(exist_ok=True)
-    curve = report.acquisition_curve(folder.rows(), lab.source.classes)
+    curve = report.acquisition_curve(folder.rows(), setup.source.classes)
     curve.savefig(target / "curve.png", dpi=110)
-    report.panel(panels[0], lab.source.classes).savefig(target / "purchase.png", dpi=110)
+    report.panel(panels[0], setup.source.classes).savefig(target / "purchase.png", dpi=110)
 
 
 if __name__ == "__main__":

@@ -16,14 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plan
-import rows
 import tyro
-import workers
 from compare_acquisitions import Job
+from support import plan, rows, workers
 
 from bal import run_loop
-from bal.experiment.setup import Lab, open_lab
+from bal.experiment.setup import Setup, set_up
 from bal.metrics import evaluate
 from bal.posterior.model import Model
 
@@ -56,26 +54,26 @@ class Settings:
 
 def run(job: Job) -> Iterator[dict[str, Any]]:
     """A row an arm."""
-    begun: Model | None = None
+    warm_start: Model | None = None
     for arm in job.arms:
         config = job.plan.config(job.dataset, arm, job.seed)
-        lab, records = open_lab(config), run_loop(config, begun=begun)
+        setup, records = set_up(config), run_loop(config, warm_start=warm_start)
         first, second = next(records), next(records)
         records.close()
-        begun = begun or first.model
+        warm_start = warm_start or first.model
         what = {"dataset": job.dataset, "arm": arm, "seed": job.seed, "settings": plan.fingerprint(config)}
-        yield what | composition(lab, first.queries) | outcome(lab, second.model, second.row)
+        yield what | composition(setup, first.queries) | outcome(setup, second.model, second.row)
 
 
-def composition(lab: Lab, queries: list[dict[str, Any]]) -> dict[str, Any]:
+def composition(setup: Setup, queries: list[dict[str, Any]]) -> dict[str, Any]:
     """What was bought besides the audit: shares and counts by the truth."""
     shares, images, border = [], set(), 0
     for query in queries:
         if query["policy"] != "audit":
             top, left, height, width = query["box"]
-            whole = lab.source.mask(query["image"])
+            whole = setup.source.mask(query["image"])
             mask = whole[top : top + height, left : left + width]
-            shares.append([(mask == c).mean() for c in range(1, len(lab.source.classes))])
+            shares.append([(mask == c).mean() for c in range(1, len(setup.source.classes))])
             images.add(query["image"])
             border += min(top, left, whole.shape[0] - top - height, whole.shape[1] - left - width) == 0
     share = np.array(shares)  # [K, C − 1]
@@ -90,9 +88,9 @@ def composition(lab: Lab, queries: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def outcome(lab: Lab, model: Model, row: dict[str, Any]) -> dict[str, float]:
+def outcome(setup: Setup, model: Model, row: dict[str, Any]) -> dict[str, float]:
     """Means over the curves, on the pixels of all test images, of the fit that has seen the purchase."""
-    confusion = np.asarray(evaluate.tally(model, lab.source, lab.source.test).confusion, np.float64)
+    confusion = np.asarray(evaluate.tally(model, setup.source, setup.source.test).confusion, np.float64)
     hit, ious = np.diag(confusion)[1:], [row[key] for key in row if plan.is_curve(key)]
     return {
         "precision": float((hit / np.maximum(confusion[:, 1:].sum(0), 1)).mean()),

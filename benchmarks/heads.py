@@ -20,11 +20,11 @@ from typing import Any
 
 import jax
 import numpy as np
-import rows
 import tyro
+from support import rows
 
 from bal import Config, devices
-from bal.experiment.setup import Lab, open_lab
+from bal.experiment.setup import Setup, set_up
 from bal.loop import annotate, start_set, train_on
 from bal.metrics import evaluate, summary
 from bal.metrics.detection import auroc
@@ -32,7 +32,7 @@ from bal.pool.labels import AUDIT, Pool, empty
 from bal.posterior.heads import BatchEnsemble, DeepEnsemble, LastLayerLaplace, LastLayerSVI, MCDropout
 from bal.posterior.heads.base import Head
 from bal.posterior.model import Model
-from bal.posterior.moments import Moments, posterior
+from bal.posterior.moments import Moments, predict_moments
 from bal.scoring import held_out
 from bal.scoring.acquisitions import BALD, Entropy
 from bal.scoring.score import score_regions
@@ -87,9 +87,9 @@ def measure(settings: Settings) -> None:
         config = dataclasses.replace(
             default, train=train, seed=seed, rounds=0, start=settings.labels, budget=settings.labels
         )
-        lab = open_lab(config)
-        pool = empty(lab.costs.size)
-        pool, _ = annotate(lab, pool, 0, start_set(lab, pool), None)
+        setup = set_up(config)
+        pool = empty(setup.costs.size)
+        pool, _ = annotate(setup, pool, 0, start_set(setup, pool), None)
         for name in settings.heads:
             what = {"head": name, "labels": settings.labels, "steps": train.steps, "seed": seed}
             versions = [
@@ -98,7 +98,7 @@ def measure(settings: Settings) -> None:
                 if (name, head.samples, settings.labels, train.steps, seed) not in done
             ]
             for row in judge(
-                dataclasses.replace(lab, config=dataclasses.replace(config, head=CASES[name])), pool, versions
+                dataclasses.replace(setup, config=dataclasses.replace(config, head=CASES[name])), pool, versions
             ):
                 rows.append(NAME, {**what, **row})
                 print({**what, **row}, flush=True)
@@ -110,29 +110,31 @@ def asked_with(head: Head, samples: tuple[int, ...]) -> list[Head]:
     return [dataclasses.replace(head, samples=s) for s in samples] if free else [head]  # pyright: ignore
 
 
-def judge(lab: Lab, pool: Pool, versions: list[Head]) -> Iterator[dict[str, Any]]:
+def judge(setup: Setup, pool: Pool, versions: list[Head]) -> Iterator[dict[str, Any]]:
     """One fit, and a row for each version of its head."""
     if not versions:
         return
     began = time.perf_counter()
-    fitted = jax.block_until_ready(train_on(lab, pool, 0, lambda event: None))
+    fitted = jax.block_until_ready(train_on(setup, pool, 0, lambda event: None))
     seconds = time.perf_counter() - began
     for head in versions:
-        model = held_out.calibrate(dataclasses.replace(fitted, head=head), lab.source, lab.regions, pool.bought(AUDIT))
-        found = summary.summary(evaluate.tally(model, lab.source, lab.source.test), lab.source.classes)
+        model = held_out.calibrate(
+            dataclasses.replace(fitted, head=head), setup.source, setup.regions, pool.bought(AUDIT)
+        )
+        found = summary.summary(evaluate.tally(model, setup.source, setup.source.test), setup.source.classes)
         yield {
             "samples": head.samples,
             **{name: float(found[name]) for name in KEPT},
             **model.calibrator.summary(model.state),
-            **detection(model, lab),
+            **detection(model, setup),
             "seconds_fit": seconds,
-            "seconds_score": scoring_seconds(model, lab),
+            "seconds_score": scoring_seconds(model, setup),
         }
 
 
-def scoring_seconds(model: Model, lab: Lab) -> float:
+def scoring_seconds(model: Model, setup: Setup) -> float:
     """To score the pool by BALD, compiled already; the faster of two."""
-    score = partial(score_regions, model, lab.source, lab.regions, lab.config.unit, BALD(), jax.random.key(0))
+    score = partial(score_regions, model, setup.source, setup.regions, setup.config.unit, BALD(), jax.random.key(0))
     took = []
     for _ in range(3):
         began = time.perf_counter()
@@ -148,13 +150,13 @@ def _maps(model: Model, x: Array, size: Array) -> tuple[Array, Array, Array]:
     def wanted(moments: Moments) -> tuple[Array, Array, Array]:
         return moments.predictive.argmax(-1), BALD()(moments), Entropy()(moments)
 
-    return posterior(model, x, size, ("mean_plogp",), then=wanted)
+    return predict_moments(model, x, size, ("mean_plogp",), then=wanted)
 
 
-def detection(model: Model, lab: Lab) -> dict[str, float]:
+def detection(model: Model, setup: Setup) -> dict[str, float]:
     """How well the scores tell wrong pixels from right ones, over all labelled pixels of the test images."""
     wrong, bald, entropy = [], [], []
-    for loaded in load(lab.source, lab.source.test, model.net.stride, labels=True):
+    for loaded in load(setup.source, setup.source.test, model.net.stride, labels=True):
         label = np.asarray(loaded.label)
         known = label != IGNORE
         prediction, *scores = (np.asarray(m)[known] for m in _maps(model, loaded.image, loaded.size))

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fresh
 import jax
-import rows
 import tyro
-from pools import Cycle
+from support import fresh, rows
+from support.pools import Cycle
 
 from bal import devices
 from bal.pool.regions import lay_out

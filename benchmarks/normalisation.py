@@ -15,8 +15,8 @@ import time
 from dataclasses import dataclass
 from typing import get_args
 
-import rows
 import tyro
+from support import rows
 
 from bal import Config, devices, run_loop
 from bal.posterior.heads import DeepEnsemble

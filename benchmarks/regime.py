@@ -16,10 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import plan
-import rows
 import tyro
-import workers
+from support import plan, rows, workers
 
 from bal import Config, run_loop
 from bal.scoring.acquisitions import Random

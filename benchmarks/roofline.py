@@ -20,11 +20,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import rows
-import timing
 import tyro
 from jax.extend.core import jaxprs_in_params
-from pools import Cycle
+from support import rows, timing
+from support.pools import Cycle
 
 from bal import Config, devices
 from bal.pool.units.tile import Tile
@@ -36,7 +35,7 @@ from bal.posterior.nets import UNet
 from bal.posterior.patches import crop_around
 from bal.posterior.training import Train, start, step
 from bal.scoring.acquisitions import BALD
-from bal.scoring.objective import Question
+from bal.scoring.objective import Objective
 from bal.scoring.score import score_batch
 from bal.sources.batches import load
 
@@ -133,7 +132,7 @@ def scoring(head: Head) -> tuple[Work, float]:
     params = devices.replicate(head.init(net, jax.random.key(0)))
     model = Model(head, net, params, Identity(), Identity().init(net.classes))
     batch = next(load(pool, pool.pool, math.lcm(net.stride, Tile().multiple)))
-    score = partial(score_batch, model, Question(BALD()), Tile(), batch.image, batch.size)
+    score = partial(score_batch, model, Objective(BALD()), Tile(), batch.image, batch.size)
 
     def sample(params: Any, x: jax.Array, size: jax.Array) -> jax.Array:
         return head.logits(net, params, head.prepare(net, params, x, size), 0)

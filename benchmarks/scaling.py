@@ -20,16 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fresh
 import jax
 import numpy as np
-import rows
-import timing
 import tyro
-from pools import Cycle
+from support import fresh, rows, timing
+from support.pools import Cycle
 
 from bal import Config, devices, select
-from bal.experiment.setup import open_lab
+from bal.experiment.setup import set_up
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Identity
@@ -123,9 +121,9 @@ def by_devices(settings: Settings) -> dict[int, list[float]]:
 def first_query(cache: Path) -> float:
     """The clock when the first purchase out of 64 images is made, by the default head of an untrained network."""
     devices.set_up_platform(cache)
-    lab = open_lab(Config(source=WellLog(pool=64, test=1), start=24, budget=144))
-    score = scorer(lab.config.head, lab.net, lab.source)
-    query = select(score(), lab.costs, 24)
+    setup = set_up(Config(source=WellLog(pool=64, test=1), start=24, budget=144))
+    score = scorer(setup.config.head, setup.net, setup.source)
+    query = select(score(), setup.costs, 24)
     jax.block_until_ready(query)
     return time.time()
 

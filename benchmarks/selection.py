@@ -13,11 +13,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import fresh
 import numpy as np
-import rows
-import timing
 import tyro
+from support import fresh, rows, timing
 
 from bal import devices
 from bal.scoring import ranking
@@ -112,7 +110,7 @@ def table(measured: list[dict[str, Any]]) -> str:
     ]
     heading = (
         f"## Selection\n\n`python benchmarks/selection.py`: the best {measured[0]['k']:,} of float32 scores in memory, "
-        "by `bal.scoring.ranking.top` and by `numpy.argpartition` with a sort of the winners. Memory is the peak above the "
+        "by `ranking.top` and by `numpy.argpartition` with a sort of the winners. Memory is the peak above the "
         "scores themselves.\n\n"
     )
     header = ["scores", "bal, s", "numpy, s", "numpy / bal", "bal, extra bytes a score", "numpy, extra bytes a score"]

@@ -22,17 +22,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, get_args
 
-import baal_scorer
 import jax
 import jax.numpy as jnp
 import numpy as np
-import rows
-import timing
 import torch
-import torch_scorer
 import tyro
-from pools import Cycle
-from torch_net import TorchUNet, fused
+from support import baal_scorer, rows, timing, torch_scorer
+from support.pools import Cycle
+from support.torch_net import TorchUNet, fused
 
 import bal
 from bal import devices

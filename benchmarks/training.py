@@ -3,9 +3,9 @@
     python -m pip install -e '.[peers]' && python benchmarks/training.py
 
 The same network, weights, batches, loss and AdamW on both sides, batches ready before the clock starts. bal takes its
-steps as `bal.posterior.training.fit` does, one `Descent` for every member, wherever `bal.devices.places` puts it. PyTorch trains one
-network with all threads on each step, in both memory formats; several one after the other like that, or side by side,
-each on a Python thread that computes alone.
+steps as `bal.posterior.training.fit` does, one `Descent` for every member, wherever `bal.devices.places` puts it.
+PyTorch trains one network with all threads on each step, in both memory formats; several one after the other like that,
+or side by side, each on a Python thread that computes alone.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-import rows
-import timing
 import torch
 import tyro
-from pools import Cycle
+from support import rows, timing
+from support.pools import Cycle
+from support.torch_net import TorchUNet, converted
 from torch.nn import functional as F
-from torch_net import TorchUNet, converted
 
 from bal import Config, devices
 from bal.pool.labels import IGNORE

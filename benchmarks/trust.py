@@ -13,8 +13,8 @@ import dataclasses
 from dataclasses import dataclass
 
 import jax
-import rows
 import tyro
+from support import rows
 
 from bal import Config, devices, run_loop
 from bal.metrics.trust import sentence

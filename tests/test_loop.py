@@ -149,14 +149,14 @@ def test_pixels_as_the_currency():
     for record, most in zip(records, allowed, strict=True):
         assert most - 100 < record.row["cost"] <= most
         assert record.row["cost"] == record.row["pixels"]
-        assert 0 <= record.short < 100
+        assert 0 <= record.unspent < 100
     assert {line["cost"] for line in ledger(records)} == {100.0, 80.0, 64.0}
 
 
 def test_all_of_the_pool_can_be_bought():
     records = run(tiny(start=20, budget=54))
     assert records[-1].row["regions"] == 54
-    assert [record.short for record in records] == [0, 0, 0]
+    assert [record.unspent for record in records] == [0, 0, 0]
 
 
 def test_rounds_0_is_the_start_set_alone():
@@ -168,7 +168,7 @@ def test_rounds_0_is_the_start_set_alone():
 def test_money_for_part_of_a_region_is_kept_for_the_next_round():
     records = run(tiny(start=10.5, budget=14.5, rounds=3))
     assert [record.row["regions"] for record in records] == [10, 11, 13, 14]
-    assert all(0 <= record.short < 1 for record in records)
+    assert all(0 <= record.unspent < 1 for record in records)
 
 
 @pytest.mark.parametrize(
@@ -196,12 +196,12 @@ def test_a_run_may_begin_with_the_start_of_another(monkeypatch):
     whole = run(tiny())
     fitted = []
     monkeypatch.setattr("bal.loop.train_on", lambda *args: fitted.append(args[2]) or train_on(*args))
-    shared = list(run_loop(tiny(), begun=other.model))
+    shared = list(run_loop(tiny(), warm_start=other.model))
     assert fitted == [1, 2]
     assert ledger(shared) == ledger(whole)
     assert metrics_of([r.row for r in shared]) == metrics_of([r.row for r in whole])
     with pytest.raises(BadInput, match="another head"):
-        run_loop(tiny(head=HEADS["mc_dropout"](samples=3)), begun=other.model)
+        run_loop(tiny(head=HEADS["mc_dropout"](samples=3)), warm_start=other.model)
 
 
 def test_random_never_looks_at_the_pool(tmp_path):

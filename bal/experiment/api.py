@@ -18,7 +18,7 @@ from bal.posterior.heads.base import Head
 from bal.posterior.model import Model
 from bal.posterior.nets.base import Net
 from bal.scoring.acquisitions.base import Acquisition
-from bal.scoring.objective import Question
+from bal.scoring.objective import Objective
 from bal.scoring.score import score_regions
 from bal.selection.selectors.base import NOTHING, Offer, Query, Selector
 from bal.sources.base import Source
@@ -82,8 +82,8 @@ def score_pool(
     model = Model(head, bound, params, calibrator, state)
     key = jax.random.key(0) if key is None else key
     learn = getattr(asked, "learn", None)
-    question = Question(asked, learn(key, model, source, tuple(ids), ()) if learn else None)
-    return regions, score_regions(model, source, regions, unit, question, key, watch)
+    objective = Objective(asked, learn(key, model, source, tuple(ids), ()) if learn else None)
+    return regions, score_regions(model, source, regions, unit, objective, key, watch)
 
 
 def select(

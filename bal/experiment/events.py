@@ -27,4 +27,4 @@ class Record(NamedTuple):
     row: dict[str, Any]  # the line of curve.csv
     queries: list[dict[str, Any]]  # the new lines of queries.jsonl, bought after this model had been asked
     model: Model
-    short: float  # of that purchase: allowed, but no region was left to buy
+    unspent: float  # of that purchase: allowed, but no region was left to buy

@@ -20,7 +20,7 @@ GLANCE = 16  # images whose brightness sets the scale of the network's input
 
 
 @dataclass(frozen=True)
-class Lab:
+class Setup:
     """An experiment that is ready to run."""
 
     config: Config
@@ -39,7 +39,7 @@ class Lab:
         return Model(c.head, self.net, params, c.calibrator, c.calibrator.init(self.net.classes), c.execution)
 
 
-def open_lab(config: Config) -> Lab:
+def set_up(config: Config) -> Setup:
     """Opens the source and lays out the pool. Raises BadInput for what cannot be used."""
     source = config.source.open()
     config.loss.check(len(source.classes))
@@ -60,4 +60,4 @@ def open_lab(config: Config) -> Lab:
     mean = tuple(round(float(v), 6) for v in seen.mean(0, dtype=np.float64))
     std = tuple(max(round(float(v), 6), 1e-3) for v in seen.std(0, dtype=np.float64))
     net = config.net.bind(source.channels, len(source.classes), mean, std)
-    return Lab(config, source, regions, costs, net)
+    return Setup(config, source, regions, costs, net)

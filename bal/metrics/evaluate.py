@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from bal.metrics import tally as metrics
 from bal.posterior.model import Model
-from bal.posterior.moments import Moments, posterior
+from bal.posterior.moments import Moments, predict_moments
 from bal.scoring.acquisitions import BALD, Entropy
 from bal.scoring.acquisitions.base import Acquisition
 from bal.scoring.held_out import _uncalibrated
@@ -28,9 +28,9 @@ def _tally(model: Model, scores: tuple[Acquisition, ...], x: Array, size: Array,
         return moments.predictive, moments.mean_p, jnp.stack([score(moments) for score in scores], -1)
 
     needs = tuple({name for score in scores for name in score.needs})
-    calibrated, raw, found = posterior(model, x, size, needs, then=wanted)
+    calibrated, raw, found = predict_moments(model, x, size, needs, then=wanted)
     if model.calibrator.on == "members":
-        raw = posterior(_uncalibrated(model), x, size).mean_p
+        raw = predict_moments(_uncalibrated(model), x, size).mean_p
     return metrics.tally_images(calibrated, raw, label, found)
 
 

@@ -1,6 +1,7 @@
 """How good are the predictions, how honest, and what finds their errors: the metrics, from the sums of `bal.metrics`.
 
-One set of sums or many at a time: resampled test sets (`bal.metrics.bootstrap`) are measured by the same lines as the test set.
+One set of sums or many at a time: resampled test sets (`bal.metrics.bootstrap`) are measured by the same lines as the
+test set.
 
 Expected calibration error (ECE) of a probability p of an event e, over N pixels in K = 15 equal bins of [0, 1]:
 
@@ -25,8 +26,8 @@ The Brier score of one such event splits into `reliability − resolution + unce
 
 A score finds errors if it ranks the wrongly predicted pixels above the others (`auroc_<score>`), or if leaving out the
 pixels that it trusts least leaves few errors (`aurc_<score>`, of which `error_rate` is what chance gives): see
-`bal.metrics.histograms`. Scores are the predictive entropy, calibrated, the mutual information and, where it is another one,
-the run's acquisition.
+`bal.metrics.histograms`. Scores are the predictive entropy, calibrated, the mutual information and, where it is another
+one, the run's acquisition.
 
 References:
     Naeini et al. 2015, "Obtaining well calibrated probabilities using Bayesian binning", AAAI: the binned estimate.

@@ -1,7 +1,8 @@
 """What predictions are compared with labels by: sums over pixels, image after image.
 
-Evaluation is a sum. `tally_batch` turns a batch into sums, `add` adds them up on the host in 64 bits, and `bal.metrics.summary`
-divides at the end: memory does not grow with the number of images, and neither order nor batch size matters.
+Evaluation is a sum. `tally_batch` turns a batch into sums, `add` adds them up on the host in 64 bits, and
+`bal.metrics.summary` divides at the end: memory does not grow with the number of images, and neither order nor batch
+size matters.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bal.metrics.detection import auroc, bootstrap, capture
-from bal.types import Seen
+from bal.types import RegionPrediction
 
 TOP = 0.1  # share of pixels that `capture` looks at
 MOST = 2**15  # pixels at most, every k-th of more
@@ -102,10 +102,10 @@ def ramp(x: float, none: float, full: float) -> float:
     return min(1.0, max(0.0, (x - none) / (full - none)))
 
 
-def judge(seen: Sequence[Seen], classes: int) -> Trust:
+def judge(seen: Sequence[RegionPrediction], classes: int) -> Trust:
     """What the regions seen by a model, none of which it was trained on, say about its score."""
     step = -(-sum(len(s.label) for s in seen) // MOST) or 1
-    some = [Seen(*(field[::step] for field in s)) for s in seen if len(s.label)]
+    some = [RegionPrediction(*(field[::step] for field in s)) for s in seen if len(s.label)]
     return Trust(
         auroc=_estimate(some, lambda g: auroc(_all(g, "score"), _wrong(g))),
         capture=_estimate(some, lambda g: capture(_all(g, "score"), _wrong(g), TOP)),
@@ -140,24 +140,24 @@ def _one_in(promise: float) -> str:
     return f", {but} {promise:.2f} errors are promised for each that is made"
 
 
-def _estimate(seen: Sequence[Seen], statistic: Callable[[list[Seen]], float]) -> Estimate:
+def _estimate(seen: Sequence[RegionPrediction], statistic: Callable[[list[RegionPrediction]], float]) -> Estimate:
     """A statistic of all regions with its interval over regions; NaN without any."""
     if not seen:
         return Estimate(NAN, NAN, NAN)
     return Estimate(statistic(list(seen)), *bootstrap(statistic, seen))
 
 
-def _all(group: Sequence[Seen], name: str) -> np.ndarray:
+def _all(group: Sequence[RegionPrediction], name: str) -> np.ndarray:
     """One field of all pixels of some regions."""
     return np.concatenate([getattr(s, name) for s in group])
 
 
-def _wrong(group: Sequence[Seen]) -> np.ndarray:
+def _wrong(group: Sequence[RegionPrediction]) -> np.ndarray:
     """[P] whether each pixel is predicted wrongly."""
     return _all(group, "predicted") != _all(group, "label")
 
 
-def _promise(group: Sequence[Seen]) -> float:
+def _promise(group: Sequence[RegionPrediction]) -> float:
     """Errors promised over errors made; NaN where none was made."""
     promised = float((1 - _all(group, "promised").astype(np.float64)).sum())
     right = np.concatenate([s.believed[np.arange(len(s.label)), s.label] for s in group])
@@ -165,7 +165,7 @@ def _promise(group: Sequence[Seen]) -> float:
     return promised / made if made > 0 else NAN
 
 
-def _gap(group: Sequence[Seen], c: int) -> float:
+def _gap(group: Sequence[RegionPrediction], c: int) -> float:
     """Mean confidence minus accuracy over the pixels predicted as class c; NaN where there are none."""
     chosen = _all(group, "predicted") == c
     if not chosen.any():

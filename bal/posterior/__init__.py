@@ -1,1 +1,1 @@
-"""Pixels to probabilities: heads over networks, trained, folded into moments and calibrated. Knows no files, no regions."""
+"""Pixels to probabilities: heads over networks, trained, folded into moments, calibrated. Knows no files or regions."""

@@ -90,7 +90,7 @@ def in_blocks(f: Callable[[Any, Array], Any], running: Any, x: Array) -> Any:
     return jax.lax.fori_loop(0, columns // width, block, running)
 
 
-def posterior(
+def predict_moments(
     model: Model,
     x: Array,
     size: Array | None = None,

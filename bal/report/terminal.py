@@ -163,8 +163,8 @@ def notes(record: Record, config: Config) -> list[str]:
             f"only {spent['steered']:g} of {asked:g} {counted} could follow the score, for the selector chose no "
             "more; the rest was spread at random"
         )
-    if record.short >= 2 * dearest:
-        found.append(f"{record.short:g} {counted} were left over, for the pool had nothing more to buy")
+    if record.unspent >= 2 * dearest:
+        found.append(f"{record.unspent:g} {counted} were left over, for the pool had nothing more to buy")
     return found
 
 

@@ -30,13 +30,13 @@ import jax.numpy as jnp
 
 from bal.pool.units.base import Unit
 from bal.posterior.model import Model
-from bal.posterior.moments import Moments, posterior
+from bal.posterior.moments import Moments, predict_moments
 from bal.posterior.nets.base import Drop, Net
-from bal.scoring.objective import Question
+from bal.scoring.objective import Objective
 from bal.types import Array, BadInput, Params
 
 
-class Seen(NamedTuple):
+class ScoredBatch(NamedTuple):
     """A batch as a reading sees it."""
 
     model: Model
@@ -63,52 +63,52 @@ class Trunk:
         return self.net.features(features)
 
 
-def features(seen: Seen) -> Array:
+def features(batch: ScoredBatch) -> Array:
     """[B, H, W, F] of posterior sample 0, at the resolution of the image."""
-    head, net = seen.model.head, cast(Net, Trunk(seen.model.net))
-    return head.logits(net, seen.model.params, head.prepare(net, seen.model.params, seen.x, seen.size), 0)
+    head, net = batch.model.head, cast(Net, Trunk(batch.model.net))
+    return head.logits(net, batch.model.params, head.prepare(net, batch.model.params, batch.x, batch.size), 0)
 
 
-def _gradient(seen: Seen) -> Array:
-    inputs = features(seen)
+def _gradient(batch: ScoredBatch) -> Array:
+    inputs = features(batch)
     inputs = jnp.concatenate([inputs, jnp.ones_like(inputs[..., :1])], -1)  # [B, H, W, F + 1]
-    residual = seen.p - jax.nn.one_hot(seen.p.argmax(-1), seen.p.shape[-1])
+    residual = batch.p - jax.nn.one_hot(batch.p.argmax(-1), batch.p.shape[-1])
     product = residual[..., :, None] * inputs[..., None, :]
-    return seen.mean(product.reshape(*product.shape[:3], -1))
+    return batch.mean(product.reshape(*product.shape[:3], -1))
 
 
-def _joint(seen: Seen) -> Array:
+def _joint(batch: ScoredBatch) -> Array:
     """[B, rows, columns, S, C]: the mean of p_s weighted by the score; unweighted where no pixel's is positive."""
-    head, model = seen.model.head, seen.model
-    cache = head.prepare(model.net, model.params, seen.x, seen.size)
-    weight = jnp.maximum(seen.score, 0.0)
+    head, model = batch.model.head, batch.model
+    cache = head.prepare(model.net, model.params, batch.x, batch.size)
+    weight = jnp.maximum(batch.score, 0.0)
     weight = jnp.where(weight > 0, weight, jnp.finfo(jnp.float32).tiny * 1e6)[..., None]  # [B, H, W, 1]
-    whole = seen.total(weight)
+    whole = batch.total(weight)
 
     def sample(s: Array) -> Array:
         logits = head.logits(model.net, model.params, cache, s).astype(jnp.float32)
         logp = jax.nn.log_softmax(logits)
         if model.calibrator.on == "members":
             logp = model.calibrator.log_probs(model.state, logp)
-        weighted = seen.total(weight * jnp.exp(logp))
+        weighted = batch.total(weight * jnp.exp(logp))
         return weighted / jnp.broadcast_to(whole, weighted.shape)
 
     return jnp.moveaxis(jax.lax.map(sample, jnp.arange(head.samples)), 0, -2)
 
 
-def _boundary(seen: Seen) -> Array:
-    down = jnp.abs(seen.p[:, 1:] - seen.p[:, :-1]).sum(-1) * seen.neighbours[0] / 2
-    across = jnp.abs(seen.p[:, :, 1:] - seen.p[:, :, :-1]).sum(-1) * seen.neighbours[1] / 2
-    return seen.total(jnp.pad(down, ((0, 0), (0, 1), (0, 0))) + jnp.pad(across, ((0, 0), (0, 0), (0, 1))))
+def _boundary(batch: ScoredBatch) -> Array:
+    down = jnp.abs(batch.p[:, 1:] - batch.p[:, :-1]).sum(-1) * batch.neighbours[0] / 2
+    across = jnp.abs(batch.p[:, :, 1:] - batch.p[:, :, :-1]).sum(-1) * batch.neighbours[1] / 2
+    return batch.total(jnp.pad(down, ((0, 0), (0, 1), (0, 0))) + jnp.pad(across, ((0, 0), (0, 0), (0, 1))))
 
 
-READINGS: dict[str, Callable[[Seen], Array]] = {
-    "by_class": lambda seen: seen.mean(seen.by_class),
-    "by_predicted": lambda seen: seen.mean(seen.score[..., None] * seen.p),
-    "predicted": lambda seen: seen.mean(jax.nn.one_hot(seen.p.argmax(-1), seen.p.shape[-1])),
-    "frequency": lambda seen: seen.mean(seen.p),
+DESCRIPTORS: dict[str, Callable[[ScoredBatch], Array]] = {
+    "by_class": lambda batch: batch.mean(batch.by_class),
+    "by_predicted": lambda batch: batch.mean(batch.score[..., None] * batch.p),
+    "predicted": lambda batch: batch.mean(jax.nn.one_hot(batch.p.argmax(-1), batch.p.shape[-1])),
+    "frequency": lambda batch: batch.mean(batch.p),
     "boundary": _boundary,
-    "embedding": lambda seen: seen.mean(features(seen)),
+    "embedding": lambda batch: batch.mean(features(batch)),
     "gradient": _gradient,
     "joint": _joint,
 }
@@ -116,8 +116,8 @@ READINGS: dict[str, Callable[[Seen], Array]] = {
 
 def check(names: tuple[str, ...], net: Any) -> None:
     """Raises BadInput for a reading that there is not, or that this network cannot give."""
-    if unknown := [name for name in names if name not in READINGS]:
-        raise BadInput(f"nothing called {unknown[0]!r} can be read of a region; choices: {', '.join(READINGS)}")
+    if unknown := [name for name in names if name not in DESCRIPTORS]:
+        raise BadInput(f"nothing called {unknown[0]!r} can be read of a region; choices: {', '.join(DESCRIPTORS)}")
     if {"embedding", "gradient"} & set(names) and not hasattr(net, "features"):
         raise BadInput(f"{type(net).__name__} has no `features`, which the selector needs; see bal.nets.UNet")
 
@@ -125,7 +125,7 @@ def check(names: tuple[str, ...], net: Any) -> None:
 @functools.partial(jax.jit, static_argnames=("unit", "names", "room"))
 def read(
     model: Model,
-    question: Question,
+    objective: Objective,
     unit: Unit,
     names: tuple[str, ...],
     room: int,
@@ -147,10 +147,10 @@ def read(
     """
 
     def then(moments: Moments) -> tuple[Array, ...]:
-        more = (moments.predictive, question.per_class(moments)) if names else ()
-        return question(moments), *more
+        more = (moments.predictive, objective.per_class(moments)) if names else ()
+        return objective(moments), *more
 
-    score, *more = posterior(model, x, size, question.needs, then, question.targets)
+    score, *more = predict_moments(model, x, size, objective.needs, then, objective.targets)
     found = {"score": unit.reduce(score, valid, cut, room)}
     if not names:
         return found
@@ -163,9 +163,9 @@ def read(
     number = jnp.asarray(unit.cut((x.shape[1], x.shape[2])))[None] if cut is None else cut
     inside = number[:, 1:] == number[:, :-1], number[:, :, 1:] == number[:, :, :-1]
     on = valid[:, 1:] * valid[:, :-1], valid[:, :, 1:] * valid[:, :, :-1]
-    seen = Seen(
+    batch = ScoredBatch(
         model, x, size, score, *more,
         neighbours=(jnp.where(inside[0], on[0], 0.0), jnp.where(inside[1], on[1], 0.0)),
         mean=lambda y: reduced(y, "mean"), total=lambda y: reduced(y, "sum"),
     )  # fmt: skip
-    return found | {name: READINGS[name](seen) for name in names}
+    return found | {name: DESCRIPTORS[name](batch) for name in names}

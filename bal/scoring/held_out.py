@@ -13,24 +13,24 @@ import numpy as np
 from bal import devices
 from bal.pool.regions import Regions
 from bal.posterior.model import Model
-from bal.posterior.moments import TINY, Moments, posterior
+from bal.posterior.moments import TINY, Moments, predict_moments
 from bal.scoring.acquisitions.base import Acquisition
-from bal.scoring.objective import Question, asking
+from bal.scoring.objective import Objective, as_objective
 from bal.scoring.score import stride
 from bal.sources.base import Source
 from bal.sources.batches import load
-from bal.types import IGNORE, Array, Seen
+from bal.types import IGNORE, Array, RegionPrediction
 
 
-def reads_samples(acquisition: Acquisition | Question) -> bool:
+def reads_samples(acquisition: Acquisition | Objective) -> bool:
     """Whether an acquisition looks at the posterior samples, rather than at the calibrated prediction alone."""
     return bool(acquisition.needs) and "predictive" not in acquisition.needs
 
 
 @jax.jit
-def _look(model: Model, question: Question, x: Array, size: Array) -> tuple[Array, ...]:
+def _predict(model: Model, objective: Objective, x: Array, size: Array) -> tuple[Array, ...]:
     """Predictive, believed, promised and score of a batch, [B, H, W, C] or [B, H, W]."""
-    samples = reads_samples(question)
+    samples = reads_samples(objective)
 
     def then(moments: Moments) -> tuple[Array, ...]:
         believed, spread = moments.predictive, jnp.zeros_like(moments.predictive)
@@ -38,20 +38,20 @@ def _look(model: Model, question: Question, x: Array, size: Array) -> tuple[Arra
             assert moments.var_p is not None
             believed, spread = moments.mean_p, moments.var_p
         promised = (believed * believed + spread).sum(-1)
-        score = question(moments) if question.needs else jnp.zeros_like(promised)
+        score = objective(moments) if objective.needs else jnp.zeros_like(promised)
         return moments.predictive, believed, promised, score
 
-    needs = tuple(dict.fromkeys((*question.needs, *(("var_p",) if samples else ()))))
-    return posterior(model, x, size, needs, then, question.targets)
+    needs = tuple(dict.fromkeys((*objective.needs, *(("var_p",) if samples else ()))))
+    return predict_moments(model, x, size, needs, then, objective.targets)
 
 
-def look(
+def predict_regions(
     model: Model,
     source: Source,
     regions: Regions,
     answers: Mapping[int, np.ndarray],
-    question: Acquisition | Question,
-) -> dict[int, Seen]:
+    objective: Acquisition | Objective,
+) -> dict[int, RegionPrediction]:
     """Runs a model over the images of some regions, once each.
 
     Args:
@@ -66,15 +66,15 @@ def look(
     images = sorted({int(regions.image[m]) for m in answers})
     length = 1 << (len(images) - 1).bit_length() if images else 0  # the last one again: few lengths, few programs
     ids = [regions.ids[n] for n in images + images[-1:] * (length - len(images))]
-    seen: dict[int, Seen] = {}
+    seen: dict[int, RegionPrediction] = {}
     for loaded in load(source, ids, stride(model)):
-        maps = [devices.fetch(y) for y in _look(model, asking(question), loaded.image, loaded.size)]
+        maps = [devices.fetch(y) for y in _predict(model, as_objective(objective), loaded.image, loaded.size)]
         for b, row in enumerate(loaded.rows):
             for m in (m for m in answers if row < len(images) and regions.image[m] == images[row]):
                 top, left, height, width = regions.box[m]
                 known = answers[m] != IGNORE
                 cut = (y[b, top : top + height, left : left + width][known] for y in maps)
-                seen[m] = Seen(answers[m][known], *cut)
+                seen[m] = RegionPrediction(answers[m][known], *cut)
     return {m: seen[m] for m in sorted(seen)}
 
 
@@ -89,7 +89,7 @@ def _uncalibrated(model: Model) -> Model:
 @jax.jit
 def _pooled(model: Model, x: Array, size: Array) -> Array:
     """[B, H, W, C] log of the uncalibrated pooled mean."""
-    return jnp.log(jnp.maximum(posterior(_uncalibrated(model), x, size).mean_p, TINY))
+    return jnp.log(jnp.maximum(predict_moments(_uncalibrated(model), x, size).mean_p, TINY))
 
 
 @jax.jit

@@ -15,7 +15,7 @@ from bal.types import Array, BadInput
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["state", "weight"], meta_fields=["acquisition"])
 @dataclass(frozen=True)
-class Question:
+class Objective:
     """An acquisition of one round. It is asked like an acquisition, and travels through `jax.jit` as a pytree.
 
     score = Σ_c w_c · score_c,   where classes are weighted: exact, since the score is a sum over classes
@@ -37,7 +37,7 @@ class Question:
 
     @property
     def targets(self) -> Array | None:
-        """[S, T, C] for `bal.posterior.moments.posterior`, where the acquisition compares pixels with targets that it learnt."""
+        """[S, T, C] for `predict_moments`, where the acquisition compares pixels with targets that it learnt."""
         return self.state if "joint" in self.needs else None
 
     @property
@@ -61,9 +61,9 @@ class Question:
         return parts if self.weight is None else parts * jnp.broadcast_to(self.weight, parts.shape)
 
 
-def asking(acquisition: Acquisition | Question) -> Question:
+def as_objective(acquisition: Acquisition | Objective) -> Objective:
     """The question of an acquisition as it is; a question stays itself."""
-    return acquisition if isinstance(acquisition, Question) else Question(acquisition)
+    return acquisition if isinstance(acquisition, Objective) else Objective(acquisition)
 
 
 def check_route(acquisition: Acquisition) -> None:

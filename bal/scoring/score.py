@@ -1,9 +1,9 @@
 """Asks a model about many images, streamed: source → moments → acquisition → region scores.
 
 Images are padded to a few common shapes and scored in batches by one jitted function a shape; one number a region
-leaves the device, and what else is wanted of it (`bal.scoring.descriptors`). The next batch is read and decoded while the last one
-is computed, and nothing grows with the pool but the table of regions; `best_regions` keeps only the K highest of them,
-on the device.
+leaves the device, and what else is wanted of it (`bal.scoring.descriptors`). The next batch is read and decoded while
+the last one is computed, and nothing grows with the pool but the table of regions; `best_regions` keeps only the K
+highest of them, on the device.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from bal import devices
 from bal.pool.regions import Regions
 from bal.pool.units.base import Unit
 from bal.posterior.model import Model
-from bal.posterior.moments import Moments, posterior
+from bal.posterior.moments import Moments, predict_moments
 from bal.scoring.acquisitions.base import Acquisition
 from bal.scoring.descriptors import read
-from bal.scoring.objective import Question, asking
+from bal.scoring.objective import Objective, as_objective
 from bal.scoring.ranking import Best, merge, nothing, top
 from bal.sources.base import Source
 from bal.sources.batches import Loaded, Watch, load, one_behind
@@ -45,9 +45,9 @@ def _valid(x: Array, size: Array) -> Array:
 
 
 @functools.partial(jax.jit, static_argnames="unit")
-def score_batch(model: Model, question: Question, unit: Unit, x: Array, size: Array) -> Array:
+def score_batch(model: Model, objective: Objective, unit: Unit, x: Array, size: Array) -> Array:
     """[B, H, W, Cin] → region scores [B, rows, columns] of a unit that does not look, NaN outside the image."""
-    return read(model, question, unit, (), 0, x, size, _valid(x, size), None)["score"]
+    return read(model, objective, unit, (), 0, x, size, _valid(x, size), None)["score"]
 
 
 def survey(
@@ -55,7 +55,7 @@ def survey(
     source: Source,
     regions: Regions,
     unit: Unit,
-    question: Acquisition | Question,
+    objective: Acquisition | Objective,
     names: tuple[str, ...] = (),
     watch: Watch | None = None,
 ) -> dict[str, np.ndarray]:
@@ -65,14 +65,14 @@ def survey(
         model: the posterior to ask.
         source, regions, unit: the pool, laid out by `bal.pool.regions.lay_out` with this unit.
         question: what is asked of every pixel.
-        names: of `bal.scoring.descriptors.READINGS`.
+        names: of `bal.scoring.descriptors.DESCRIPTORS`.
         watch: called with the images done and in all.
 
     Returns:
         `score` [M] and each name [M, …], float32.
     """
     table: dict[str, np.ndarray] = {}
-    for batch in _read_all(model, source, regions, unit, asking(question), names, watch):
+    for batch in _read_all(model, source, regions, unit, as_objective(objective), names, watch):
         inside = batch.index >= 0
         for name, values in batch.found.items():
             if name not in table:
@@ -86,7 +86,7 @@ def score_regions(
     source: Source,
     regions: Regions,
     unit: Unit,
-    question: Acquisition | Question,
+    objective: Acquisition | Objective,
     key: Key,
     watch: Watch | None = None,
 ) -> np.ndarray:
@@ -97,9 +97,9 @@ def score_regions(
             by uniform random numbers, unseen.
         key: of those random numbers.
     """
-    if not question.needs:
+    if not objective.needs:
         return np.array(jax.random.uniform(key, regions.image.shape))
-    return survey(model, source, regions, unit, question, (), watch)["score"]
+    return survey(model, source, regions, unit, objective, (), watch)["score"]
 
 
 def best_regions(
@@ -107,7 +107,7 @@ def best_regions(
     source: Source,
     regions: Regions,
     unit: Unit,
-    question: Acquisition | Question,
+    objective: Acquisition | Objective,
     k: int,
     key: Key,
     eligible: np.ndarray | None = None,
@@ -123,10 +123,10 @@ def best_regions(
     Returns:
         The k best; equal scores in the order of the regions.
     """
-    if not question.needs:
-        return top(score_regions(model, source, regions, unit, question, key), eligible, k)
+    if not objective.needs:
+        return top(score_regions(model, source, regions, unit, objective, key), eligible, k)
     best = devices.replicate(nothing(k))
-    for batch in _read_all(model, source, regions, unit, asking(question), (), watch):
+    for batch in _read_all(model, source, regions, unit, as_objective(objective), (), watch):
         wanted = batch.index >= 0 if eligible is None else (batch.index >= 0) & eligible[batch.index]
         best = merge(best, batch.found["score"], wanted, batch.index)
     return best
@@ -144,7 +144,7 @@ def _read_all(
     source: Source,
     regions: Regions,
     unit: Unit,
-    question: Question,
+    objective: Objective,
     names: tuple[str, ...],
     watch: Watch | None,
 ) -> Iterator[Read]:
@@ -154,7 +154,7 @@ def _read_all(
 
     def ask(loaded: Loaded) -> dict[str, Array]:
         valid, cut = _valid(loaded.image, loaded.size), _cuts(regions, loaded) if unit.looks else None
-        return read(model, question, unit, names, room, loaded.image, loaded.size, valid, cut)
+        return read(model, objective, unit, names, room, loaded.image, loaded.size, valid, cut)
 
     batches = ((loaded, ask(loaded)) for loaded in load(source, regions.ids, math.lcm(stride(model), unit.multiple)))
     done = 0
@@ -180,16 +180,18 @@ def _cuts(regions: Regions, loaded: Loaded) -> Array:
 
 
 @jax.jit
-def _maps(model: Model, question: Question, x: Array, size: Array) -> tuple[Array, Array]:
+def _maps(model: Model, objective: Objective, x: Array, size: Array) -> tuple[Array, Array]:
     def then(moments: Moments) -> tuple[Array, Array]:
-        return moments.predictive.argmax(-1), question(moments)
+        return moments.predictive.argmax(-1), objective(moments)
 
-    return posterior(model, x, size, question.needs, then, question.targets)
+    return predict_moments(model, x, size, objective.needs, then, objective.targets)
 
 
-def inspect(model: Model, source: Source, question: Acquisition | Question, id: str) -> tuple[np.ndarray, np.ndarray]:
+def inspect(model: Model, source: Source, objective: Acquisition | Objective, id: str) -> tuple[np.ndarray, np.ndarray]:
     """The most likely class [H, W] and the score map [H, W] of one image."""
     (loaded,) = load(source, [id], stride(model))
     height, width = source.shape(id)
-    prediction, score = (devices.fetch(a)[0, :height, :width] for a in _maps(model, asking(question), *loaded[1:3]))
+    prediction, score = (
+        devices.fetch(a)[0, :height, :width] for a in _maps(model, as_objective(objective), *loaded[1:3])
+    )
     return prediction, score

@@ -20,11 +20,11 @@ class Purchase(NamedTuple):
     index: np.ndarray  # [K] candidates
     policy: np.ndarray  # [K] str: start, steered, random or audit
     cost: np.ndarray  # [K]
-    short: float  # what was allowed but found no region to buy; carried over to the next round
+    unspent: float  # what was allowed but found no region to buy; carried over to the next round
     probability: np.ndarray  # [K] q(m-th pick | those before it), NaN where the selector gives none
 
     @property
-    def lots(self) -> np.ndarray:
+    def splits(self) -> np.ndarray:
         """[K] what each region may be used for."""
         return np.where(self.policy == "audit", AUDIT, TRAINING).astype(np.uint8)
 
@@ -92,14 +92,14 @@ def compose(
         bought.append((index, policy, odds))
         return float(costs[index].sum(dtype=np.float64))
 
-    def lots(key: Key) -> np.ndarray:
+    def splits(key: Key) -> np.ndarray:
         return np.asarray(jax.random.uniform(key, costs.shape))
 
     left = allowed - pool.spent
-    left -= buy("audit", min(left, audit * allowed - pool.audited), draws, lots(keys[0]), keys[0])
+    left -= buy("audit", min(left, audit * allowed - pool.audited), draws, splits(keys[0]), keys[0])
     if steer > 0 and selector is not None and scores is not None:
         left -= buy("steered", steer * left, selector, scores, keys[1])
-    left -= buy(rest, left, draws, lots(keys[2]), keys[2])
+    left -= buy(rest, left, draws, splits(keys[2]), keys[2])
     index = np.concatenate([i for i, _, _ in bought]).astype(np.int64)
     policy = np.concatenate([np.full(i.shape, p) for i, p, _ in bought])
     return Purchase(index, policy, costs[index], left, np.concatenate([q for _, _, q in bought]))

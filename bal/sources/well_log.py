@@ -14,7 +14,7 @@ from bal.types import BadInput
 from bal.well_logs.curves import Window, cut, generate, starts
 from bal.well_logs.damage import scan
 from bal.well_logs.render import draw, lay_out
-from bal.well_logs.style import Look, resolve
+from bal.well_logs.style import Style, resolve
 from bal.well_logs.warp import draw_warp
 from bal.well_logs.wells import read_wells, split
 
@@ -112,7 +112,7 @@ class WellLogSource:
     classes = ("background", "curve_1", "curve_2")
     channels = 1
 
-    def __init__(self, settings: WellLog, look: Look):
+    def __init__(self, settings: WellLog, look: Style):
         self.pool = tuple(f"pool-{i:05d}" for i in range(settings.pool))
         self.test = tuple(f"test-{i:05d}" for i in range(settings.test))
         self._settings, self._look = settings, look

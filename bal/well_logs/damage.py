@@ -6,11 +6,11 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from bal.well_logs.style import Look
+from bal.well_logs.style import Style
 from bal.well_logs.warp import Warp
 
 
-def scan(rng: np.random.Generator, ink: np.ndarray, warp: Warp, look: Look) -> np.ndarray:
+def scan(rng: np.random.Generator, ink: np.ndarray, warp: Warp, style: Style) -> np.ndarray:
     """The page as the scanner saw it.
 
     image = paper · stains · (1 - contrast · bleed(ink · wear)) + grain
@@ -25,20 +25,20 @@ def scan(rng: np.random.Generator, ink: np.ndarray, warp: Warp, look: Look) -> n
         uint8 [U, V].
     """
     shape = ink.shape
-    if look.stroke_variance:
-        ink = ink * np.clip(1 + 0.9 * look.stroke_variance * smooth(rng, shape, 10), 0.3, 1.15)
-    if look.bleed:
-        sigma = look.bleed * rng.uniform(0.75, 1.25)
+    if style.stroke_variance:
+        ink = ink * np.clip(1 + 0.9 * style.stroke_variance * smooth(rng, shape, 10), 0.3, 1.15)
+    if style.bleed:
+        sigma = style.bleed * rng.uniform(0.75, 1.25)
         spread = gaussian_filter(ink, sigma)
-        ink = np.maximum(spread * (1 + 0.35 * look.bleed), 0.35 * ink)
-    ink = np.clip(ink, 0, 1) * np.float32(rng.uniform(look.contrast, 1.0))
-    paper = _paper(rng, shape, look)
-    _stains(paper, rng, look)
+        ink = np.maximum(spread * (1 + 0.35 * style.bleed), 0.35 * ink)
+    ink = np.clip(ink, 0, 1) * np.float32(rng.uniform(style.contrast, 1.0))
+    paper = _paper(rng, shape, style)
+    _stains(paper, rng, style)
     _seams(paper, rng, warp)
     image = paper * (1 - ink)
-    if look.grain:
+    if style.grain:
         grain = rng.standard_normal(shape, dtype=np.float32)
-        image += look.grain * (0.6 * grain + 0.9 * gaussian_filter(grain, 0.8))
+        image += style.grain * (0.6 * grain + 0.9 * gaussian_filter(grain, 0.8))
     return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
@@ -59,24 +59,24 @@ def smooth(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> np.
     return 1.3 * np.asarray(fine)[: shape[0], : shape[1]]
 
 
-def _paper(rng: np.random.Generator, shape: tuple[int, int], look: Look) -> np.ndarray:
+def _paper(rng: np.random.Generator, shape: tuple[int, int], style: Style) -> np.ndarray:
     width = shape[1]
-    paper = np.full(shape, rng.uniform(0.9 - 0.6 * look.brightness, 0.98), np.float32)
-    if look.brightness:
+    paper = np.full(shape, rng.uniform(0.9 - 0.6 * style.brightness, 0.98), np.float32)
+    if style.brightness:
         direction = rng.uniform(0, 2 * np.pi)
         down = np.linspace(-1, 1, shape[0], dtype=np.float32)[:, None] * np.float32(np.sin(direction))
         across = np.linspace(-1, 1, width, dtype=np.float32)[None] * np.float32(np.cos(direction))
-        paper -= np.float32(look.brightness) * np.maximum(0.6 * (down + across), -0.2)
-        paper += 0.3 * look.brightness * smooth(rng, shape, width / 2)
-        paper += 0.12 * look.brightness * smooth(rng, shape, 5)  # fibres
+        paper -= np.float32(style.brightness) * np.maximum(0.6 * (down + across), -0.2)
+        paper += 0.3 * style.brightness * smooth(rng, shape, width / 2)
+        paper += 0.12 * style.brightness * smooth(rng, shape, 5)  # fibres
     return paper
 
 
-def _stains(paper: np.ndarray, rng: np.random.Generator, look: Look) -> None:
+def _stains(paper: np.ndarray, rng: np.random.Generator, style: Style) -> None:
     """Blots with a dark rim, and coffee rings; each works on its own window of the page."""
     length, width = paper.shape
     frames = length / width
-    for ring, rate in ((False, look.stains), (True, look.rings)):
+    for ring, rate in ((False, style.stains), (True, style.rings)):
         for _ in range(rng.poisson(rate * frames)):
             radius = rng.uniform(0.2, 0.45) * width if ring else rng.uniform(0.06, 0.3) * width
             u, v = rng.uniform(0, length), rng.uniform(0, width)

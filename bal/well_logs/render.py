@@ -8,7 +8,7 @@ import numpy as np
 
 from bal.well_logs.curves import Window
 from bal.well_logs.pen import stamp, walk, write
-from bal.well_logs.style import Look
+from bal.well_logs.style import Style
 from bal.well_logs.warp import Warp
 
 HALF, FINE = 0.7, 0.4  # pixels between stamps of a straight line and of a curve
@@ -27,7 +27,7 @@ class Page(NamedTuple):
     scale: float  # how much wider strokes are than on a page 128 pixels across
 
 
-def lay_out(rng: np.random.Generator, size: tuple[int, int], look: Look, pace: float) -> Page:
+def lay_out(rng: np.random.Generator, size: tuple[int, int], style: Style, pace: float) -> Page:
     """Chooses where the header, the depth numbers and the track stand.
 
     Args:
@@ -48,14 +48,14 @@ def lay_out(rng: np.random.Generator, size: tuple[int, int], look: Look, pace: f
         column, left = (left, left + gutter), left + gutter
     elif where < 0.75:
         column, right = (width - right - gutter, width - right), right + gutter
-    header = 3.4 * kind if rng.random() < look.header else 0.0
+    header = 3.4 * kind if rng.random() < style.header else 0.0
     top = rng.uniform(2, 6) + header if header else -0.1 * length
     scale = float(np.clip(np.sqrt(width / 128), 0.8, 2.2))
     return Page(size, (left, width - 1 - right), column, top, header, kind, pace, scale)
 
 
 def draw(
-    rng: np.random.Generator, page: Page, warp: Warp, window: Window, look: Look, dashed: tuple[bool, bool]
+    rng: np.random.Generator, page: Page, warp: Warp, window: Window, style: Style, dashed: tuple[bool, bool]
 ) -> tuple[np.ndarray, np.ndarray]:
     """All the ink on the page, and whose it is.
 
@@ -72,21 +72,21 @@ def draw(
         label: uint8 [U, V], 1 or 2 where the pen of that curve covers half of the pixel, the later one on top.
     """
     printed = np.zeros(page.size, np.float32)
-    _grid(printed, rng, page, warp, window, look)
-    _print(printed, rng, page, warp, window, look)
+    _grid(printed, rng, page, warp, window, style)
+    _print(printed, rng, page, warp, window, style)
     light = 1 - printed
     label = np.zeros(page.size, np.uint8)
     tone = rng.uniform(0.62, 0.95)
-    thick = rng.uniform(*look.stroke) * page.scale
+    thick = rng.uniform(*style.stroke) * page.scale
     for c in range(2):
         radius = 0.5 * thick * (1.0, rng.uniform(1.05, 1.45))[c]
         cover = np.zeros(page.size, np.float32)
-        _curve(cover, rng, page, warp, window.value[c], radius, look, dashed[c])
+        _curve(cover, rng, page, warp, window.value[c], radius, style, dashed[c])
         label[cover >= 0.5] = c + 1
         light *= 1 - cover * np.float32(np.clip(tone + rng.normal(0, 0.06), 0.45, 0.98))
-    if look.handwriting:
+    if style.handwriting:
         hand = np.zeros(page.size, np.float32)
-        _handwriting(hand, rng, page, warp, look)
+        _handwriting(hand, rng, page, warp, style)
         light *= 1 - hand
     return 1 - light, label
 
@@ -98,7 +98,7 @@ def _curve(
     warp: Warp,
     value: np.ndarray,
     radius: float,
-    look: Look,
+    style: Style,
     dashed: bool,
 ) -> None:
     left, right = page.track
@@ -108,18 +108,18 @@ def _curve(
     row, column = warp(path[:, 0], left + np.mod(path[:, 1], right - left))  # off scale = back from the other edge
     s = FINE * np.arange(row.size)  # arc length
     pen = np.full(row.size, radius)
-    if look.stroke_variance:
+    if style.stroke_variance:
         knots = np.arange(0, s.size * FINE + 24, 12.0)
-        pen *= np.exp(look.stroke_variance * np.interp(s, knots, rng.normal(size=knots.size)))
+        pen *= np.exp(style.stroke_variance * np.interp(s, knots, rng.normal(size=knots.size)))
         pen = np.clip(pen, 0.5, None)
     if dashed:
-        dash, gap = (d * page.scale * rng.uniform(0.85, 1.2) for d in look.dash)
+        dash, gap = (d * page.scale * rng.uniform(0.85, 1.2) for d in style.dash)
         down = np.mod(s + rng.uniform(0, dash + gap), dash + gap) < max(dash - 2 * radius, FINE)
         row, column, pen = row[down], column[down], pen[down]
     stamp(cover, row, column, pen)
 
 
-def _grid(canvas: np.ndarray, rng: np.random.Generator, page: Page, warp: Warp, window: Window, look: Look) -> None:
+def _grid(canvas: np.ndarray, rng: np.random.Generator, page: Page, warp: Warp, window: Window, style: Style) -> None:
     left, right = page.track
     length = page.size[0]
     start, end = (page.top if page.header else -0.1 * length), 1.1 * length
@@ -144,12 +144,12 @@ def _grid(canvas: np.ndarray, rng: np.random.Generator, page: Page, warp: Warp, 
         lines.append((start, v, end, v, 0.35 + 0.3 * page.scale, edge))
     paths, pens = [], []
     for u0, v0, u1, v1, r, ink in lines:
-        u0, v0, u1, v1 = np.array([u0, v0, u1, v1]) + look.grid_jitter * rng.normal(0, 0.5, size=4)
+        u0, v0, u1, v1 = np.array([u0, v0, u1, v1]) + style.grid_jitter * rng.normal(0, 0.5, size=4)
         path = walk(np.array([[u0, v0], [u1, v1]]), HALF)
-        if look.grid_jitter:
+        if style.grid_jitter:
             along = np.arange(path.shape[0]) * HALF
             wave = np.sin(2 * np.pi * (along / rng.uniform(30, 120) + rng.random()))
-            path += 0.5 * look.grid_jitter * wave[:, None]
+            path += 0.5 * style.grid_jitter * wave[:, None]
         paths.append(path)
         pens.append(np.broadcast_to((r * page.scale**0.5, ink), path.shape))
     path, pen = np.concatenate(paths), np.concatenate(pens)  # [m, 2] both
@@ -205,7 +205,7 @@ def track_lines(width: float, window: Window, rng: np.random.Generator) -> list[
     return found
 
 
-def _print(canvas: np.ndarray, rng: np.random.Generator, page: Page, warp: Warp, window: Window, look: Look) -> None:
+def _print(canvas: np.ndarray, rng: np.random.Generator, page: Page, warp: Warp, window: Window, style: Style) -> None:
     ink, length = rng.uniform(0.6, 0.9), page.size[0]
     left, right = page.track
     start = page.top if page.header else -0.1 * length
@@ -219,7 +219,7 @@ def _print(canvas: np.ndarray, rng: np.random.Generator, page: Page, warp: Warp,
                 last = u
     if page.header:
         _header(canvas, page, warp, window, ink)
-    for _ in range(rng.poisson(look.labels * length / page.size[1])):
+    for _ in range(rng.poisson(style.labels * length / page.size[1])):
         text = window.names[rng.integers(2)]
         u, v = rng.uniform(start, length), rng.uniform(left, right)
         write(canvas, warp, text, u, v, page.type, ink)
@@ -244,10 +244,10 @@ def _header(canvas: np.ndarray, page: Page, warp: Warp, window: Window, ink: flo
         stamp(canvas, *warp(side[:, 0], side[:, 1]), 0.35 + 0.3 * page.scale, ink)
 
 
-def _handwriting(canvas: np.ndarray, rng: np.random.Generator, page: Page, warp: Warp, look: Look) -> None:
+def _handwriting(canvas: np.ndarray, rng: np.random.Generator, page: Page, warp: Warp, style: Style) -> None:
     """Scribbles (loops that travel), underlinings and rings around something."""
     length, width = page.size
-    for _ in range(rng.poisson(look.handwriting * length / width)):
+    for _ in range(rng.poisson(style.handwriting * length / width)):
         size = rng.uniform(0.04, 0.08) * width + 2
         u, v = rng.uniform(0, length), rng.uniform(0.1, 0.9) * width
         kind = rng.random()

@@ -9,7 +9,7 @@ from bal.types import BadInput
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
+class Style:
     """The resolved knobs of one source; `WellLog` has a field of the same name for each and says what it is."""
 
     stroke: tuple[float, float]
@@ -33,7 +33,7 @@ class Look:
 
 
 PRESETS = {
-    "clean": Look(
+    "clean": Style(
         stroke=(1.2, 1.8),
         dash=(8.0, 4.0),
         contrast=0.9,
@@ -53,7 +53,7 @@ PRESETS = {
         rings=0.0,
         handwriting=0.0,
     ),
-    "scanned": Look(
+    "scanned": Style(
         stroke=(1.2, 1.8),
         dash=(8.0, 4.0),
         contrast=0.75,
@@ -73,7 +73,7 @@ PRESETS = {
         rings=0.08,
         handwriting=0.3,
     ),
-    "harsh": Look(
+    "harsh": Style(
         stroke=(1.1, 2.0),
         dash=(7.0, 4.0),
         contrast=0.5,
@@ -117,12 +117,12 @@ LIMITS = {
 }
 
 
-def resolve(preset: str, settings: object) -> Look:
+def resolve(preset: str, settings: object) -> Style:
     """The preset's knobs, overridden by every knob of `settings` that is not None.
 
     Args:
         preset: a name of `PRESETS`.
-        settings: anything with one attribute for each field of `Look`.
+        settings: anything with one attribute for each field of `Style`.
 
     Returns:
         The resolved knobs.
@@ -132,13 +132,13 @@ def resolve(preset: str, settings: object) -> Look:
     """
     if preset not in PRESETS:
         raise BadInput(f"well_log: preset is {preset!r}; choose one of {', '.join(PRESETS)}")
-    own = {f.name: getattr(settings, f.name) for f in dataclasses.fields(Look)}
-    look = dataclasses.replace(PRESETS[preset], **{k: v for k, v in own.items() if v is not None})
+    own = {f.name: getattr(settings, f.name) for f in dataclasses.fields(Style)}
+    style = dataclasses.replace(PRESETS[preset], **{k: v for k, v in own.items() if v is not None})
     for name, (low, high) in LIMITS.items():
-        value = getattr(look, name)
+        value = getattr(style, name)
         for v in value if isinstance(value, tuple) else (value,):
             if not math.isfinite(v) or not low <= v <= high:
                 raise BadInput(f"well_log: {name} is {value}; it must lie between {low:g} and {high:g}")
-    if look.stroke[0] > look.stroke[1]:
-        raise BadInput(f"well_log: stroke is {look.stroke}; give the thinnest first, such as (1.2, 1.8)")
-    return look
+    if style.stroke[0] > style.stroke[1]:
+        raise BadInput(f"well_log: stroke is {style.stroke}; give the thinnest first, such as (1.2, 1.8)")
+    return style

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bal.well_logs.style import Look
+from bal.well_logs.style import Style
 
 
 class Warp(NamedTuple):
@@ -51,7 +51,7 @@ class Warp(NamedTuple):
         return float(np.arctan2(row[1] - row[0], column[1] - column[0]))
 
 
-def draw_warp(rng: np.random.Generator, size: tuple[int, int], look: Look) -> Warp:
+def draw_warp(rng: np.random.Generator, size: tuple[int, int], style: Style) -> Warp:
     """A random page geometry.
 
     Args:
@@ -65,19 +65,19 @@ def draw_warp(rng: np.random.Generator, size: tuple[int, int], look: Look) -> Wa
     """
     length, width = size
     cap = np.arcsin(min(1.0, 0.16 * width / length))
-    angle = float(np.clip(np.radians(look.skew) * rng.uniform(-1, 1), -cap, cap))
-    tilt = rng.uniform(-look.tilt, look.tilt, size=2) * (1.0, min(1.0, width / length))
+    angle = float(np.clip(np.radians(style.skew) * rng.uniform(-1, 1), -cap, cap))
+    tilt = rng.uniform(-style.tilt, style.tilt, size=2) * (1.0, min(1.0, width / length))
     waves = 3
     feed = np.stack(
         [
-            look.feed * width * rng.normal(size=waves) * 0.8,
-            look.feed * width * rng.normal(size=waves) * 0.4,
+            style.feed * width * rng.normal(size=waves) * 0.8,
+            style.feed * width * rng.normal(size=waves) * 0.4,
             width * rng.uniform(0.6, 3.0, size=waves),
             rng.uniform(0, 2 * np.pi, size=waves),
         ],
         axis=1,
     )
-    count = rng.poisson(look.seams * length / width)
+    count = rng.poisson(style.seams * length / width)
     seams = np.stack(
         [
             rng.uniform(0.1, 0.9, size=count) * length,

@@ -4,10 +4,10 @@ A map f_u from log-probabilities to better logits has n parameters u, all 0 wher
 
     u = argmin_u  (1/m) Σ_i w_i · −log softmax(f_u(z_i))_{y_i}  +  Σ_j u_j² / 2σ_j²
 
-m is the number of labelled pixels that are worth one observation (`bal.posterior.calibrators.temperature` says why). Of members
-that are calibrated each by themselves, the likelihood is that of their mean, mean_s softmax(f_u(z_is)), since that is
-what is read in the end: members that are made honest one by one are under-confident together (Rahaman and Thiery 2021,
-"Uncertainty quantification and deep ensembles", arXiv:2007.08792).
+m is the number of labelled pixels that are worth one observation (`bal.posterior.calibrators.temperature` says why). Of
+members that are calibrated each by themselves, the likelihood is that of their mean, mean_s softmax(f_u(z_is)), since
+that is what is read in the end: members that are made honest one by one are under-confident together (Rahaman and
+Thiery 2021, "Uncertainty quantification and deep ensembles", arXiv:2007.08792).
 
 Nothing can diverge: the prior keeps u finite on any labels, `within` keeps what u stands for inside stated bounds, and
 a step is taken only if the objective does not rise, so that the result is never worse than no calibration on the labels

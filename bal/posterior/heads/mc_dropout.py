@@ -76,7 +76,7 @@ class MCDropout:
 
 
 class Masks(NamedTuple):
-    """The channel masks of one sample, for so many examples, or one for all of them: a `bal.posterior.nets.base.Drop`."""
+    """The channel masks of one sample, for so many examples, or one for all of them: a `bal.Drop`."""
 
     head: MCDropout
     key: Key

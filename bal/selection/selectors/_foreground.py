@@ -16,8 +16,8 @@ def foreground_first(
     """Fills a basket by draws by weight from what touches the foreground, then by such draws from the others.
 
     As long as the foreground lasts, the others have no chance at all: picks from it cannot stand for the pool
-    (`bal.metrics.lure`), and have no probability in that sense. Once all of it is bought, it is known and stands for itself
-    alone, and draws from the others stand for all that is left, each with q = w/(the weight of others left). So
+    (`bal.metrics.lure`), and have no probability in that sense. Once all of it is bought, it is known and stands for
+    itself alone, and draws from the others stand for all that is left, each with q = w/(the weight of others left). So
 
         others drawn from:  NaN for the foreground, w/Σ, w'/(Σ − w), … after it
         no others at all:   w/Σ, w'/(Σ − w), …

@@ -45,7 +45,7 @@ class Selector(Protocol):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What it reads in `about`: `bal.scoring.descriptors`, `labelled` [M], or `truth` [M, C] (shares from the masks)."""
+        """What it reads in `about`: `scoring.descriptors`, `labelled` [M], `truth` [M, C] (shares from the masks)."""
         ...
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:

@@ -536,5 +536,5 @@ def test_reading_a_command_line_touches_no_device():
         "from bal.config_old import parse; parse(['--seed', '1']); from jax._src import xla_bridge; "
         "assert not xla_bridge.backends_are_initialized()"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)

@@ -70,8 +70,8 @@ def naive(calibrated: np.ndarray, raw: np.ndarray, label: np.ndarray, names: tup
     candidates = 1 - raw[some][:, 0] >= np.float32(0.05)
     for c, name in enumerate(names):
         counts = []
-        for lab, p in [(label, calibrated), *zip(label, calibrated, strict=True)]:
-            true, predicted = (lab == c)[lab != IGNORE], (p.argmax(-1) == c)[lab != IGNORE]
+        for setup, p in [(label, calibrated), *zip(label, calibrated, strict=True)]:
+            true, predicted = (setup == c)[setup != IGNORE], (p.argmax(-1) == c)[setup != IGNORE]
             counts.append(((true & predicted).sum(), (true | predicted).sum()))
         hit, union = counts[0]
         out[f"iou_{name}"] = hit / union

@@ -16,16 +16,16 @@ from test_acquisitions import entropy
 
 from bal.posterior.moments import Moments
 from bal.scoring.acquisitions import ConformalSetSize
-from bal.types import BadInput, Seen
+from bal.types import BadInput, RegionPrediction
 
 SOURCE = SimpleNamespace(classes=Pictures.classes)
 
 
-def seen(label: np.ndarray, p: np.ndarray) -> Seen:
-    return Seen(label, p, p, np.ones(len(p), np.float32), np.zeros(len(p), np.float32))
+def seen(label: np.ndarray, p: np.ndarray) -> RegionPrediction:
+    return RegionPrediction(label, p, p, np.ones(len(p), np.float32), np.zeros(len(p), np.float32))
 
 
-def learn(regions: list[Seen], **how) -> np.ndarray:
+def learn(regions: list[RegionPrediction], **how) -> np.ndarray:
     return np.asarray(ConformalSetSize(**how).learn(jax.random.key(0), None, SOURCE, (), regions))
 
 

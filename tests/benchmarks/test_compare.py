@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 from runs import ROOT
 
-from bal.experiment.setup import open_lab
+from bal.experiment.setup import set_up
 
 sys.path.append(str(ROOT / "benchmarks"))
 
 import analyse
 import compare_acquisitions
 import first_purchase
-import plan
-import workers
+from support import plan, workers
 
 SMALL = {"source": {"pool": 6, "test": 2, "height": 64, "width": 64}, "rounds": 2, "start": 10, "budget": 30}
 PLAN = plan.Plan(
@@ -84,16 +83,16 @@ def test_what_is_missing():
 
 
 def test_a_first_purchase_is_told_by_the_truth(monkeypatch):
-    lab = open_lab(PLAN.config("logs", "capped", 0))
-    assert lab.config.cap == 1
+    setup = set_up(PLAN.config("logs", "capped", 0))
+    assert setup.config.cap == 1
     queries, shares = [], []
-    for m in range(lab.regions.image.size):
-        region = lab.regions.describe(m)
+    for m in range(setup.regions.image.size):
+        region = setup.regions.describe(m)
         queries.append({"image": region.image, "box": region.box, "policy": "audit" if m % 5 == 0 else "steered"})
         top, left, height, width = region.box
-        here = lab.source.mask(region.image)[top : top + height, left : left + width]
+        here = setup.source.mask(region.image)[top : top + height, left : left + width]
         shares += [] if m % 5 == 0 else [[(here == 1).mean(), (here == 2).mean()]]
-    found, shares = first_purchase.composition(lab, queries), np.array(shares)
+    found, shares = first_purchase.composition(setup, queries), np.array(shares)
     assert found["regions"] == len(shares)
     assert found["images"] == 6
     assert found["foreground"] == pytest.approx(100 * shares.sum(1).mean())

@@ -13,15 +13,15 @@ from bal.pool.regions import lay_out
 from bal.pool.units.superpixel import Superpixel
 from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Temperature
-from bal.posterior.moments import posterior
+from bal.posterior.moments import predict_moments
 from bal.scoring import descriptors
 from bal.scoring.acquisitions import BALD, Entropy, Margin, Random
-from bal.scoring.descriptors import READINGS
-from bal.scoring.objective import Question, asking
+from bal.scoring.descriptors import DESCRIPTORS
+from bal.scoring.objective import Objective, as_objective
 from bal.scoring.score import score_regions, survey
 from bal.types import BadInput
 
-NAMES = tuple(READINGS)
+NAMES = tuple(DESCRIPTORS)
 UNITS = [Tile(6), Superpixel(6)]
 KEY = jax.random.key(0)
 
@@ -41,7 +41,7 @@ def found(request, model, pictures):
 def by_pixel(model, image) -> dict[str, np.ndarray]:
     """Maps of one image, float64: calibrated p [H, W, C], its entropy [H, W], features, and every sample."""
     x = jnp.asarray(image)[None]
-    p = np.asarray(jax.jit(posterior)(model, x).predictive, np.float64)[0]
+    p = np.asarray(jax.jit(predict_moments)(model, x).predictive, np.float64)[0]
     samples = [sample(model.head, model.net, model.params, x, None, s) for s in range(model.head.samples)]
     return {
         "p": p,
@@ -111,7 +111,7 @@ def test_every_head_shows_its_features(name, net, pictures):
 def test_features_are_what_the_readout_reads(model, pictures):
     """A linear map of features at full resolution, one for each place in a cell, is the logits."""
     net, x = model.net, jnp.asarray(pictures.image(pictures.pool[0]))[None]
-    seen = descriptors.Seen(*[None] * len(descriptors.Seen._fields))._replace(model=model, x=x)
+    seen = descriptors.RegionPrediction(*[None] * len(descriptors.RegionPrediction._fields))._replace(model=model, x=x)
     f, z = np.asarray(descriptors.features(seen))[0], np.asarray(sample(model.head, net, model.params, x, None, 0))[0]
     corner = f[::2, ::2].reshape(-1, f.shape[-1]), z[::2, ::2].reshape(-1, z.shape[-1])
     inputs = np.concatenate([corner[0], np.ones((len(corner[0]), 1))], 1)
@@ -137,16 +137,16 @@ def test_weighted_classes_add_up_to_the_score(model, pictures):
     regions = lay_out(Tile(6), pictures.pool, [pictures.shape(id) for id in pictures.pool])
     plain = survey(model, pictures, regions, Tile(6), Entropy(), ("by_class",))
     weight = jnp.array([0.0, 2.0, 0.5])
-    routed = survey(model, pictures, regions, Tile(6), Question(Entropy(), weight=weight), ("by_class",))
+    routed = survey(model, pictures, regions, Tile(6), Objective(Entropy(), weight=weight), ("by_class",))
     np.testing.assert_allclose(routed["by_class"], plain["by_class"] * np.asarray(weight), rtol=1e-5)
     np.testing.assert_allclose(routed["score"], routed["by_class"].sum(-1), rtol=1e-4)
 
 
 def test_a_score_that_is_no_sum_is_split_by_probability(model):
-    moments = jax.jit(posterior)(model, ones((1, 8, 8, 1)))
-    question = asking(Margin())
-    assert asking(question) is question
-    np.testing.assert_allclose(question.per_class(moments).sum(-1), Margin()(moments), rtol=1e-5)
+    moments = jax.jit(predict_moments)(model, ones((1, 8, 8, 1)))
+    objective = as_objective(Margin())
+    assert as_objective(objective) is objective
+    np.testing.assert_allclose(objective.per_class(moments).sum(-1), Margin()(moments), rtol=1e-5)
 
 
 def test_members_are_read_as_they_are_calibrated(net, pictures):

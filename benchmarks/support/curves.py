@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from plan import FULL
+from support.plan import FULL
 
 from bal.metrics import paired
 from bal.metrics.paired import Reach

@@ -8,7 +8,7 @@ from runs import TINY, assert_same_run, ledger, quick_report, run, tiny
 
 from bal import Config, run_loop
 from bal.experiment import query
-from bal.experiment.setup import open_lab
+from bal.experiment.setup import set_up
 from bal.loop import annotate, start_set
 from bal.pool.cost import Effort, boundary
 from bal.pool.labels import AUDIT, TRAINING, empty
@@ -57,20 +57,20 @@ def test_other_units_run_and_overlap_nothing(unit, tmp_path):
     config = tiny(unit=unit, cost="pixels", start=3000, budget=9000, rounds=1, audit=0.2)
     run(config, tmp_path / "run")
     lines = ledger([], tmp_path / "run")
-    lab = open_lab(config)
-    bought = [lab.regions.find(line["image"], line["region"]) for line in lines]
+    setup = set_up(config)
+    bought = [setup.regions.find(line["image"], line["region"]) for line in lines]
     assert len(set(bought)) == len(lines) > 2
-    assert [line["cost"] for line in lines] == lab.regions.pixels[bought].tolist()
+    assert [line["cost"] for line in lines] == setup.regions.pixels[bought].tolist()
     assert sum(line["cost"] for line in lines) <= 9000
 
 
 def test_answers_about_a_superpixel_end_at_its_edge():
     config = tiny(unit=Superpixel(8), cost="pixels", start=1500, budget=2000)
-    lab = open_lab(config)
-    pool, lines = annotate(lab, empty(lab.costs.size), 0, start_set(lab, empty(lab.costs.size)))
+    setup = set_up(config)
+    pool, lines = annotate(setup, empty(setup.costs.size), 0, start_set(setup, empty(setup.costs.size)))
     for line in lines:
-        m = lab.regions.find(line["image"], line["region"])
-        assert (pool.answers[m] < 3).sum() == lab.regions.pixels[m], "nothing beyond the region is labelled"
+        m = setup.regions.find(line["image"], line["region"])
+        assert (pool.answers[m] < 3).sum() == setup.regions.pixels[m], "nothing beyond the region is labelled"
 
 
 def test_pixels_can_be_bought_one_by_one():
@@ -81,10 +81,10 @@ def test_pixels_can_be_bought_one_by_one():
 def test_effort_is_expected_before_and_charged_after(tmp_path):
     config = tiny(cost="effort", effort=Effort(open=2.0, edge=0.02), start=40, budget=100, rounds=2)
     records = run(config, tmp_path / "run")
-    lab, lines = open_lab(config), ledger([], tmp_path / "run")
+    setup, lines = set_up(config), ledger([], tmp_path / "run")
     for line in lines:
         top, left, height, width = line["box"]
-        mask = lab.source.mask(line["image"])[top : top + height, left : left + width]
+        mask = setup.source.mask(line["image"])[top : top + height, left : left + width]
         assert line["cost"] == pytest.approx(2 + 0.02 * boundary(mask), abs=1e-3)
     for round, allowed in enumerate((40, 70, 100)):
         before = sum(line["cost"] for line in lines if line["round"] < round)
@@ -97,12 +97,12 @@ def test_effort_is_expected_before_and_charged_after(tmp_path):
 
 def test_expected_seconds_follow_what_the_audit_took():
     config = tiny(cost="effort", effort=Effort(open=2.0, edge=0.1), start=60, budget=100, audit=0.3)
-    lab = open_lab(config)
-    pool, lines = annotate(lab, empty(lab.costs.size), 0, start_set(lab, empty(lab.costs.size)))
+    setup = set_up(config)
+    pool, lines = annotate(setup, empty(setup.costs.size), 0, start_set(setup, empty(setup.costs.size)))
     audited = list(pool.bought(AUDIT))
-    length = np.random.default_rng(0).uniform(50, 90, lab.costs.size).astype(np.float32)
+    length = np.random.default_rng(0).uniform(50, 90, setup.costs.size).astype(np.float32)
     length[0] = np.nan  # an image that could not be scored
-    found = query._price(lab, pool, length)
+    found = query._price(setup, pool, length)
     true = sum((line["cost"] - 2) / 0.1 for line in lines if line["policy"] == "audit")
     scale = (20 + true) / (20 + length[audited].sum(dtype=np.float64))
     assert len(audited) > 1
@@ -110,12 +110,12 @@ def test_expected_seconds_follow_what_the_audit_took():
     assert 0 not in audited
     np.testing.assert_allclose(found[1:], 2 + 0.1 * scale * length[1:], atol=1e-3)
     assert found[0] == pytest.approx(2 + 0.1 * scale * 16, abs=1e-3), "√pixels stands for what is not known"
-    bare = query._price(lab, empty(lab.costs.size), length)
+    bare = query._price(setup, empty(setup.costs.size), length)
     np.testing.assert_allclose(bare[1:], 2 + 0.1 * length[1:], atol=1e-3, err_msg="no audit, no correction")
 
 
 def test_random_never_looks_at_the_pool(monkeypatch):
-    monkeypatch.setattr(ask, "survey", lambda *args: pytest.fail("a forward pass over the pool"))
+    monkeypatch.setattr(query, "survey", lambda *args: pytest.fail("a forward pass over the pool"))
     for cost in ("regions", "effort"):
         run(tiny(acq=Random(), cost=cost, rounds=1))
 
@@ -124,9 +124,9 @@ def test_foreground_baselines_need_no_score():
     for selector in (ForegroundRandom(), OracleForegroundRandom()):
         lines = steered(ledger(run(tiny(acq=Random(), selector=selector, rounds=1))))
         assert len(lines) == 16
-    lab = open_lab(TINY)
-    share = query._truth(lab)
-    touching = [share[lab.regions.find(line["image"], line["region"]), 1:].sum() > 0 for line in lines]
+    setup = set_up(TINY)
+    share = query._truth(setup)
+    touching = [share[setup.regions.find(line["image"], line["region"]), 1:].sum() > 0 for line in lines]
     assert all(touching[:5]), "those that touch the foreground in truth come first"
     np.testing.assert_allclose(share.sum(-1), 1.0, atol=1e-6)
 
@@ -164,13 +164,13 @@ def test_rarity_follows_how_seldom_a_class_is_predicted():
 def test_question_reaches_audit_and_pool_alike(tmp_path):
     """The gate judges the score that steers: with all weight on a class, what is not that class scores nothing."""
     config = tiny(rounds=1, route="weights", routing=Routing(weights=(0.0, 1.0, 0.0)))
-    lab = open_lab(config)
-    pool = empty(lab.costs.size)
-    pool, _ = annotate(lab, pool, 0, start_set(lab, pool))
-    question = query.pose(lab, pool, None, 0)  # weights that are given need no model
-    np.testing.assert_array_equal(question.weight, [0, 1, 0])
-    assert question.splits
-    assert (pool.lot == TRAINING).sum() == 8
+    setup = set_up(config)
+    pool = empty(setup.costs.size)
+    pool, _ = annotate(setup, pool, 0, start_set(setup, pool))
+    objective = query.pose(setup, pool, None, 0)  # weights that are given need no model
+    np.testing.assert_array_equal(objective.weight, [0, 1, 0])
+    assert objective.splits
+    assert (pool.split == TRAINING).sum() == 8
     run(config, tmp_path / "run")
     assert "weights:\n  - 0.0\n  - 1.0\n  - 0.0" in (tmp_path / "run" / "config.yaml").read_text()
 

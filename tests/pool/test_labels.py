@@ -36,9 +36,9 @@ def histories(draw):
         if not open_.size:
             break
         index = np.array(draw(st.lists(st.sampled_from(open_.tolist()), unique=True, max_size=6)), np.int64)
-        lots = np.array([draw(st.sampled_from([TRAINING, AUDIT])) for _ in index], np.uint8)
-        pool = add(pool, index, COSTS[index], lots, [answer(m) for m in index])
-        made.append((index, lots))
+        splits = np.array([draw(st.sampled_from([TRAINING, AUDIT])) for _ in index], np.uint8)
+        pool = add(pool, index, COSTS[index], splits, [answer(m) for m in index])
+        made.append((index, splits))
     return pool, made
 
 
@@ -47,12 +47,12 @@ def histories(draw):
 def test_a_pool_remembers_its_purchases(history):
     pool, made = history
     index = np.concatenate([np.zeros(0, int), *(i for i, _ in made)])
-    lots = np.concatenate([np.zeros(0, np.uint8), *(l for _, l in made)])
+    splits = np.concatenate([np.zeros(0, np.uint8), *(l for _, l in made)])
     assert sorted(np.flatnonzero(~pool.eligible)) == sorted(index)
     assert pool.spent == COSTS[index].sum(dtype=np.float64)
-    assert pool.audited == COSTS[index[lots == AUDIT]].sum(dtype=np.float64)
-    for lot in (TRAINING, AUDIT):
-        assert list(pool.bought(lot)) == sorted(index[lots == lot])
+    assert pool.audited == COSTS[index[splits == AUDIT]].sum(dtype=np.float64)
+    for split in (TRAINING, AUDIT):
+        assert list(pool.bought(split)) == sorted(index[splits == split])
     assert set(pool.answers) == set(index.tolist())
 
 
@@ -61,8 +61,8 @@ def test_a_pool_remembers_its_purchases(history):
 def test_packing_loses_nothing(history):
     pool, _ = history
     back = unpack(pack(pool), REGIONS)
-    np.testing.assert_array_equal(back.lot, pool.lot)
-    assert back.lot.dtype == pool.lot.dtype
+    np.testing.assert_array_equal(back.split, pool.split)
+    assert back.split.dtype == pool.split.dtype
     assert (back.spent, back.audited) == (pool.spent, pool.audited)
     assert set(back.answers) == set(pool.answers)
     for m, label in pool.answers.items():
@@ -75,32 +75,32 @@ def test_packing_loses_nothing(history):
 def test_what_is_known_of_one_lot_stays_in_it(history):
     pool, _ = history
     for n, shape in enumerate(SHAPES):
-        maps = {lot: label_map(pool, REGIONS, n, shape, lot) for lot in (TRAINING, AUDIT)}
-        for lot, other in ((TRAINING, AUDIT), (AUDIT, TRAINING)):
+        maps = {split: label_map(pool, REGIONS, n, shape, split) for split in (TRAINING, AUDIT)}
+        for split, other in ((TRAINING, AUDIT), (AUDIT, TRAINING)):
             expected = np.full(shape, IGNORE, np.int32)
-            for m, label in pool.bought(lot).items():
+            for m, label in pool.bought(split).items():
                 if REGIONS.image[m] == n:
                     top, left, height, width = REGIONS.box[m]
                     expected[top : top + height, left : left + width] = label
-            np.testing.assert_array_equal(maps[lot], expected)
-            assert not ((maps[lot] != IGNORE) & (maps[other] != IGNORE)).any()
+            np.testing.assert_array_equal(maps[split], expected)
+            assert not ((maps[split] != IGNORE) & (maps[other] != IGNORE)).any()
 
 
 def test_audit_labels_never_reach_training():
-    index, lots = np.arange(M), np.where(np.arange(M) % 2, AUDIT, TRAINING).astype(np.uint8)
-    pool = add(empty(M), index, COSTS, lots, [answer(m, 1 if lots[m] == TRAINING else 2) for m in index])
+    index, splits = np.arange(M), np.where(np.arange(M) % 2, AUDIT, TRAINING).astype(np.uint8)
+    pool = add(empty(M), index, COSTS, splits, [answer(m, 1 if splits[m] == TRAINING else 2) for m in index])
     for n, shape in enumerate(SHAPES):
         assert set(np.unique(label_map(pool, REGIONS, n, shape, TRAINING))) <= {1, IGNORE}
         assert set(np.unique(label_map(pool, REGIONS, n, shape, AUDIT))) <= {2, IGNORE}
 
 
 def test_buying_twice_is_refused():
-    index, lots = np.array([3, 4]), np.array([TRAINING, AUDIT], np.uint8)
-    pool = add(empty(M), index, COSTS[index], lots, [answer(3), answer(4)])
+    index, splits = np.array([3, 4]), np.array([TRAINING, AUDIT], np.uint8)
+    pool = add(empty(M), index, COSTS[index], splits, [answer(3), answer(4)])
     for again in ([4, 5], [5, 5]):
         i = np.array(again)
         with pytest.raises(ValueError, match="bought twice"):
-            add(pool, i, COSTS[i], lots, [answer(m) for m in again])
+            add(pool, i, COSTS[i], splits, [answer(m) for m in again])
 
 
 @pytest.mark.parametrize("wrong", [-1, M])
@@ -120,4 +120,4 @@ def test_a_pool_is_never_changed_in_place():
     after = add(before, np.array([0]), COSTS[:1], np.array([TRAINING], np.uint8), [answer(0)])
     assert before.eligible.all()
     assert not before.answers
-    assert (before.lot[0], after.lot[0]) == (UNLABELLED, TRAINING)
+    assert (before.split[0], after.split[0]) == (UNLABELLED, TRAINING)

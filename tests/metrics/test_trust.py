@@ -24,7 +24,7 @@ from bal.scoring.acquisitions import BALD, Entropy, Random
 from bal.scoring.held_out import reads_samples
 from bal.selection.selectors import TopK
 from bal.sources import WellLog
-from bal.types import Seen
+from bal.types import RegionPrediction
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def regions(rng, count, quality, boldness=1.0, pixels=100, wrong=0.1):
         made = 1 - probs[np.arange(pixels), label]
         promised = 1 - boldness * made.mean()
         score = quality * error + rng.normal(0, 1, pixels)
-        seen.append(Seen(label, probs, probs, np.full(pixels, promised), score.astype(np.float32)))
+        seen.append(RegionPrediction(label, probs, probs, np.full(pixels, promised), score.astype(np.float32)))
     return seen
 
 

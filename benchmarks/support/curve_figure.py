@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from curves import ORACLE, SHOWN, Runs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from support.curves import ORACLE, SHOWN, Runs
 
 from bal.report.plots import direct_labels
 from bal.report.style import GRID, INK, MUTED, class_colour, drawing

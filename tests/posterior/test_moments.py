@@ -19,12 +19,12 @@ from bal.posterior.calibrators.temperature import TemperatureState
 from bal.posterior.heads import DeepEnsemble, MCDropout
 from bal.posterior.heads.function import FunctionHead
 from bal.posterior.model import Model
-from bal.posterior.moments import OPTIONAL, Moments, in_blocks, posterior
+from bal.posterior.moments import OPTIONAL, Moments, in_blocks, predict_moments
 from bal.types import BadInput
 
 SHAPE = (1, 2, 3)  # B, H, W
 WARM = TemperatureState(jnp.float32(2.5))
-ask_posterior = jax.jit(posterior, static_argnames="needs")
+ask_posterior = jax.jit(predict_moments, static_argnames="needs")
 
 
 @functools.cache
@@ -120,7 +120,7 @@ def test_nothing_is_folded_that_nobody_needs():
 def test_a_joint_moment_needs_targets_of_every_sample(targets):
     model = Model(pick(3), None, jnp.zeros((3, *SHAPE, 2)), Identity(), Identity().init(2))
     with pytest.raises(BadInput, match=r"needs targets \[3, T, C\]"):
-        posterior(model, jnp.zeros((*SHAPE, 1)), needs=("joint",), targets=targets)
+        predict_moments(model, jnp.zeros((*SHAPE, 1)), needs=("joint",), targets=targets)
 
 
 def test_half_precision_logits_are_folded_in_single_precision():

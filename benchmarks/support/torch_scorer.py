@@ -14,9 +14,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from support.torch_net import TorchUNet
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_net import TorchUNet
 
 Masks = Mapping[str, np.ndarray]  # [F] by site
 Starts = Literal["image", "code", "features"]  # the last thing that all samples have in common

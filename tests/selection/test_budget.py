@@ -22,7 +22,7 @@ M = REGIONS.image.size
 
 def pay(pool: Pool, purchase: Purchase) -> Pool:
     answers = [np.zeros(REGIONS.box[m, 2:], np.int32) for m in purchase.index]
-    return add(pool, purchase.index, purchase.cost, purchase.lots, answers)
+    return add(pool, purchase.index, purchase.cost, purchase.splits, answers)
 
 
 def whole_run(currency: str, seed: int, start: float, budget: float, rounds: int, audit: float, steer: float):
@@ -61,9 +61,9 @@ def test_a_whole_run_keeps_to_its_allowances(currency, seed, start, budget, roun
     assert len(set(bought.tolist())) == bought.size
     for allowed, purchase, pool in history:
         assert pool.spent <= allowed
-        assert pool.spent + purchase.short == pytest.approx(allowed)
+        assert pool.spent + purchase.unspent == pytest.approx(allowed)
         assert pool.audited <= audit * allowed + 1e-9
-        assert purchase.short < float(costs.max()) or pool.eligible.sum() == 0
+        assert purchase.unspent < float(costs.max()) or pool.eligible.sum() == 0
         if audit:
             assert pool.audited > audit * allowed - float(costs.max()) - 1e-9, "the audit keeps up with the spending"
     assert history[-1][0] == pytest.approx(budget * whole)
@@ -76,7 +76,7 @@ def test_shares_of_the_money():
         assert (purchase.policy == "steered").sum() == 8
         assert (purchase.policy == "random").sum() == 8
         assert purchase.steered_share == pytest.approx(0.4)
-        assert (pool.spent, pool.audited, purchase.short) == (allowed, 0.2 * allowed, 0.0)
+        assert (pool.spent, pool.audited, purchase.unspent) == (allowed, 0.2 * allowed, 0.0)
     first = history[0][1]
     assert set(first.policy) == {"audit", "start"}
     assert first.steered_share == 0.0
@@ -87,7 +87,7 @@ def test_fractions_are_carried_over():
     history = whole_run("regions", 0, 3, 13, 4, audit=1 / 3, steer=1.0)
     assert [pool.spent for *_, pool in history] == [3, 5, 8, 10, 13]
     assert [pool.audited for *_, pool in history] == [1, 1, 2, 3, 4]
-    assert [purchase.short for _, purchase, _ in history] == [0, 0.5, 0, 0.5, 0]
+    assert [purchase.unspent for _, purchase, _ in history] == [0, 0.5, 0, 0.5, 0]
 
 
 def test_a_region_a_round_is_a_region_a_round():
@@ -101,9 +101,9 @@ def test_a_run_without_rounds_spends_its_start():
 
 def test_lots_follow_policies():
     for _, purchase, pool in whole_run("pixels", 1, 3000, 12000, 3, audit=0.3, steer=0.6):
-        np.testing.assert_array_equal(purchase.lots == AUDIT, purchase.policy == "audit")
-        np.testing.assert_array_equal(purchase.lots == TRAINING, purchase.policy != "audit")
-        np.testing.assert_array_equal(pool.lot[purchase.index], purchase.lots)
+        np.testing.assert_array_equal(purchase.splits == AUDIT, purchase.policy == "audit")
+        np.testing.assert_array_equal(purchase.splits == TRAINING, purchase.policy != "audit")
+        np.testing.assert_array_equal(pool.split[purchase.index], purchase.splits)
         np.testing.assert_array_equal(purchase.cost, PRICES["pixels"][purchase.index])
 
 
@@ -159,11 +159,11 @@ def test_scores_that_are_not_finite_leave_the_money_to_chance():
 def test_a_pool_that_runs_out():
     purchase = compose(jax.random.key(0), empty(M), PRICES["regions"], M + 7, 0.1)
     assert purchase.index.size == M
-    assert purchase.short == 7
+    assert purchase.unspent == 7
     after = compose(jax.random.key(1), pay(empty(M), purchase), PRICES["regions"], M + 7, 0.1)
     assert after.index.size == 0
     assert after.steered_share == 0.0
-    assert after.lots.shape == (0,)
+    assert after.splits.shape == (0,)
 
 
 def test_a_purchase_follows_from_the_key():

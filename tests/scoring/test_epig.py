@@ -19,7 +19,7 @@ from bal.posterior.calibrators import Identity, Temperature
 from bal.posterior.calibrators.temperature import TemperatureState
 from bal.posterior.heads.function import FunctionHead
 from bal.posterior.model import Model
-from bal.posterior.moments import posterior
+from bal.posterior.moments import predict_moments
 from bal.scoring.acquisitions import EPIG
 from bal.scoring.acquisitions.epig import divergence
 from bal.types import BadInput
@@ -94,7 +94,7 @@ def test_targets_are_what_is_scored(model, pictures):
     """Some pixel of the pool has each target's mean probability when whole images are scored."""
     q = np.asarray(EPIG(images=8).learn(KEY, model, pictures, pictures.pool, [])).mean(0)
     x, size = bucketed([pictures.images[id] for id in pictures.pool], (48, 48), fill=0.0)
-    mean = np.asarray(jax.jit(posterior)(model, x, size).mean_p).reshape(-1, 3)
+    mean = np.asarray(jax.jit(predict_moments)(model, x, size).mean_p).reshape(-1, 3)
     assert (abs(mean[:, None] - q[None]).max(-1).min(0) < 1e-5).all()
     assert np.ptp(q) > 0
 
@@ -182,13 +182,13 @@ def test_the_terms_of_the_divergence_are_finite_and_sum_to_it(seed, zeros):
 @functools.partial(jax.jit, static_argnames="acquisition")
 def fused(model, acquisition, state, x, size):
     then = functools.partial(lambda state, moments: acquisition(moments, state), state)
-    return posterior(model, x, size, acquisition.needs, then=then, targets=state)
+    return predict_moments(model, x, size, acquisition.needs, then=then, targets=state)
 
 
 def test_it_is_scored_inside_one_program_on_every_device(model):
     x, size = bucketed([np.full((n, 15, 1), 0.3 * n, np.float32) for n in (9, 16)], (16, 16), fill=0.0)
     q = jnp.asarray(aims(4, 3))
-    moments = jax.jit(posterior, static_argnames="needs")(model, x, size, needs=("joint",), targets=q)
+    moments = jax.jit(predict_moments, static_argnames="needs")(model, x, size, needs=("joint",), targets=q)
     whole = np.asarray(EPIG()(moments, q))
     np.testing.assert_allclose(fused(model, EPIG(), q, x, size), whole, atol=1e-6)
     assert whole.max() > 1e-3

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1]
 RESULTS = FOLDER / "results"
 PAGE = FOLDER / "README.md"
 

@@ -44,8 +44,8 @@ class TorchUNet(nn.Module):
         Args:
             net: the network.
             params: of it, as `net.init` gives them.
-            dropped: sites that get an `nn.Dropout2d`, by the first letters of their names, as in `bal.posterior.heads.MCDropout`.
-            rate: of that dropout.
+            dropped: sites that get an `nn.Dropout2d`, by the first letters of their names, as in
+            `bal.posterior.heads.MCDropout`. rate: of that dropout.
         """
         super().__init__()
         settings = net.settings

@@ -16,10 +16,10 @@ from bal.sources._cache import Cache
 from bal.types import BadInput
 from bal.well_logs.curves import Well, generate, starts
 from bal.well_logs.pen import stamp, walk
-from bal.well_logs.style import LIMITS, PRESETS, Look
+from bal.well_logs.style import LIMITS, PRESETS, Style
 from bal.well_logs.warp import draw_warp
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "force2020_curves.npz"
+REAL = Path(__file__).parents[3] / "shared" / "data" / "force2020_curves.npz"
 needs_real = pytest.mark.skipif(not REAL.exists(), reason="force2020_curves.npz is not in ../shared/data")
 
 
@@ -159,7 +159,7 @@ def test_dashes_follow_the_setting():
 
 
 def test_every_knob_can_be_set_over_the_preset():
-    names = {f.name for f in dataclasses.fields(Look)}
+    names = {f.name for f in dataclasses.fields(Style)}
     fields = {f.name: f for f in dataclasses.fields(WellLog)}
     assert names == set(LIMITS)
     assert names <= set(fields)

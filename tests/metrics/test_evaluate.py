@@ -17,12 +17,13 @@ from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Identity, Temperature, Vector
 from bal.posterior.calibrators.temperature import TemperatureState
-from bal.posterior.moments import posterior
+from bal.posterior.moments import predict_moments
 from bal.scoring import held_out, score
 from bal.scoring.acquisitions import BALD, Entropy, MeanStd, Random
+from bal.sources import batches
 from bal.types import IGNORE
 
-ONCE = jax.jit(posterior, static_argnames="needs")
+ONCE = jax.jit(predict_moments, static_argnames="needs")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_a_tally_does_not_depend_on_batches_or_order(model, monkeypatch):
     pictures = Pictures([(18, 22), (13, 13), (18, 22), (18, 22), (13, 13)])
     ids = pictures.pool + pictures.test
     one = evaluate.tally(model, pictures, ids)
-    monkeypatch.setattr(score, "PIXELS", 1)
+    monkeypatch.setattr(batches, "PIXELS", 1)
     close(evaluate.tally(model, pictures, ids[::-1]), one)
     parts = [evaluate.tally(model, pictures, part) for part in (pictures.pool, pictures.test)]
     close(metrics.add(*parts), one)
@@ -179,7 +180,7 @@ def test_a_fit_to_a_subsample_is_near_the_full_fit(net, calibrator, monkeypatch)
     model = ask(HEADS_SMALL["mc_dropout"], net, calibrator)
     fits = []
     for cap in (2**14, 2**17):
-        monkeypatch.setattr(evaluate, "CAP", cap)
+        monkeypatch.setattr(held_out, "CAP", cap)
         fits.append(np.concatenate([np.ravel(x) for x in jax.tree.leaves(held_out._fit(model, wrong, label))]))
     np.testing.assert_allclose(*fits, rtol=0.05, atol=0.1)
     if isinstance(calibrator, Vector):

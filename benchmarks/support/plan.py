@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
-from rows import FOLDER
+from support.rows import FOLDER
 
 from bal import Config, load
 from bal.config.dump import to_dict

@@ -13,7 +13,7 @@ from PIL import Image
 from bal.sources import Folder
 from bal.types import IGNORE, BadInput
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def save(path: Path, array: np.ndarray, mode: str | None = None) -> None:

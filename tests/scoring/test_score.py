@@ -17,18 +17,18 @@ from jax.sharding import Mesh
 from bal import devices
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
-from bal.posterior.moments import posterior
-from bal.scoring import score
+from bal.posterior.moments import predict_moments
 from bal.scoring.acquisitions import BALD, Entropy, Random
-from bal.scoring.objective import Question
+from bal.scoring.objective import Objective
 from bal.scoring.ranking import merge, top
 from bal.scoring.score import best_regions, score_batch, score_regions
+from bal.sources import batches
 from bal.sources.batches import bucket, load, one_behind
 from bal.types import IGNORE
 
 KEY = jax.random.key(0)
 UNIT = Tile(6)
-ONCE = jax.jit(posterior, static_argnames="needs")
+ONCE = jax.jit(predict_moments, static_argnames="needs")
 
 
 def laid_out(source, unit=UNIT, ids=None):
@@ -63,7 +63,7 @@ def test_scores_are_those_of_a_loop_over_images(model, pictures, expected):
 
 def test_scores_do_not_depend_on_batches(model, pictures, expected, monkeypatch):
     for pixels in (1, 3 * 24 * 36, 2**22):  # two images at a time; three, of which the last batch is partial; all
-        monkeypatch.setattr(score, "PIXELS", pixels)
+        monkeypatch.setattr(batches, "PIXELS", pixels)
         np.testing.assert_allclose(scored(model, pictures), expected, atol=1e-5)
 
 
@@ -109,7 +109,7 @@ def test_eight_devices_buy_what_two_buy(model, pictures, expected):
 
 @pytest.mark.parametrize("acquisition", [BALD(), Random()], ids=["bald", "random"])
 def test_the_best_regions_are_the_top_of_all_scores(model, pictures, monkeypatch, acquisition):
-    monkeypatch.setattr(score, "PIXELS", 2 * 24 * 36)  # batches of two images, some of them half empty
+    monkeypatch.setattr(batches, "PIXELS", 2 * 24 * 36)  # batches of two images, some of them half empty
     scores, regions, told = scored(model, pictures, acquisition), laid_out(pictures), []
     eligible = np.random.default_rng(0).random(scores.size) < 0.5
     for k, able in ((10, None), (10, eligible), (scores.size + 3, eligible)):
@@ -119,7 +119,7 @@ def test_the_best_regions_are_the_top_of_all_scores(model, pictures, monkeypatch
 
 
 def test_ranking_a_pool_is_compiled_once_a_shape(model, monkeypatch):
-    monkeypatch.setattr(score, "PIXELS", 2 * 24 * 24)  # three batches, the last of them half empty
+    monkeypatch.setattr(batches, "PIXELS", 2 * 24 * 24)  # three batches, the last of them half empty
     source, before = Pictures([(24, 24)] * 7), merge._cache_size()
     best_regions(model, source, laid_out(source), UNIT, BALD(), 7, KEY)
     assert merge._cache_size() == before + 1
@@ -195,7 +195,7 @@ def test_reading_is_one_ahead_of_handing_over():
 
 def test_padding_scores_nothing(model):
     x = jnp.zeros((2, 24, 24, 1))
-    grid = np.asarray(score_batch(model, Question(BALD()), UNIT, x, np.array([[7, 24], [1, 1]], np.int32)))
+    grid = np.asarray(score_batch(model, Objective(BALD()), UNIT, x, np.array([[7, 24], [1, 1]], np.int32)))
     assert grid.shape == (2, 4, 4)
     np.testing.assert_array_equal(np.isfinite(grid[0]), np.arange(4)[:, None].repeat(4, 1) < 2)
     assert np.isfinite(grid[1]).sum() == 1

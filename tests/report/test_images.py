@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bal.experiment import recorder
 from bal.experiment.recorder import draw
-from bal.experiment.setup import open_lab
-from bal.metrics import evaluate
+from bal.experiment.setup import set_up
 from bal.pool.units.superpixel import Superpixel
 from bal.report import Box, panel
 from bal.report.gallery import gallery
@@ -48,19 +48,19 @@ def test_the_outline_of_a_box_has_four_sides():
 
 
 def test_superpixels_are_drawn_as_they_are(monkeypatch):
-    lab = open_lab(tiny(unit=Superpixel(8), cost="pixels", start=1500, budget=2000))
-    shape = lab.source.shape(lab.source.pool[0])
+    setup = set_up(tiny(unit=Superpixel(8), cost="pixels", start=1500, budget=2000))
+    shape = setup.source.shape(setup.source.pool[0])
     maps = np.zeros(shape, np.int32), np.ones(shape, np.float32)
-    monkeypatch.setattr(evaluate, "inspect", lambda *args: maps)
+    monkeypatch.setattr(recorder, "inspect", lambda *args: maps)
     lines = []
     for m in (0, 1):
-        region = lab.regions.describe(m)
+        region = setup.regions.describe(m)
         lines.append({"image": region.image, "region": m, "box": region.box, "policy": "steered", "score": 0.5})
-    (drawn,) = draw(lab, None, None, lines)
-    assert [box.mask.sum() for box in drawn.boxes] == lab.regions.pixels[:2].tolist()
-    page = gallery([drawn], lab.source.classes)
+    (drawn,) = draw(setup, None, None, lines)
+    assert [box.mask.sum() for box in drawn.boxes] == setup.regions.pixels[:2].tolist()
+    page = gallery([drawn], setup.source.classes)
     assert len(re.findall(r'<path d="[ML0-9 ]+" class="edge"', page)) == 2 * 2, "on the image and on the score"
     assert "<rect class" not in page
-    figure = panel(drawn, lab.source.classes)
+    figure = panel(drawn, setup.source.classes)
     pieces = [c.get_segments() for axes in figure.axes[:2] for c in axes.collections]
     assert [len(p) for p in pieces] == [len(box.edges()) for box in drawn.boxes] * 2
