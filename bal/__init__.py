@@ -5,29 +5,66 @@ Whatever the command line does is a function call away, with the same names and 
 - `run_loop(Config(…))` yields a record a round;
 - `score_pool(head, net, params, source, acquisition="bald")` scores any pool with any trained network;
 - `select(scores, costs, budget)` turns scores into a purchase.
+
+What an extension must satisfy, and what travels between the parts, is here too; paths below `bal` are private.
 """
 
+from bal.annotation.annotators.base import Annotator, Answer, AnswersAtOnce, AnswersLater, Question, Request
 from bal.config.resolve import load
 from bal.config.schema import Config
 from bal.experiment.api import score_pool, select
-from bal.experiment.events import Record
+from bal.experiment.events import Event, Record, Waiting
 from bal.loop import run_loop
+from bal.pool.regions import Regions
+from bal.pool.units.base import Unit
+from bal.posterior.calibrators.base import Calibrator
+from bal.posterior.heads.base import Head
 from bal.posterior.heads.function import FunctionHead
+from bal.posterior.losses import Criterion
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments
-from bal.selection.selectors.base import Query
-from bal.types import IGNORE, BadInput, Batch
+from bal.posterior.nets.base import Drop, Net, NetSettings
+from bal.scoring.acquisitions.base import Acquisition
+from bal.selection.selectors.base import Offer, Query, Selector
+from bal.sources.base import Source, SourceSettings
+from bal.types import IGNORE, Array, BadInput, Batch, Key, Params, Region, RegionPrediction
 
 __all__ = [
     "IGNORE",
+    "Acquisition",
+    "Annotator",
+    "Answer",
+    "AnswersAtOnce",
+    "AnswersLater",
+    "Array",
     "BadInput",
     "Batch",
+    "Calibrator",
     "Config",
+    "Criterion",
+    "Drop",
+    "Event",
     "FunctionHead",
+    "Head",
+    "Key",
     "Model",
     "Moments",
+    "Net",
+    "NetSettings",
+    "Offer",
+    "Params",
     "Query",
+    "Question",
     "Record",
+    "Region",
+    "RegionPrediction",
+    "Regions",
+    "Request",
+    "Selector",
+    "Source",
+    "SourceSettings",
+    "Unit",
+    "Waiting",
     "load",
     "run_loop",
     "score_pool",

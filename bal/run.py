@@ -1,6 +1,7 @@
 """`python -m bal.run`: the command line, its platform settings, what it shows, and its exit status.
 
-0 when the run is complete, 2 for anything a person can mend (one or two lines say what), 130 when interrupted.
+0 when the run is complete, 2 for anything a person can mend (one or two lines say what), 3 while questions wait for
+answers, 130 when interrupted.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from bal.experiment.events import Waiting
 from bal.types import BadInput
 
 
@@ -19,6 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(argv)
     except BadInput as error:
         return _fail(str(error))
+    except Waiting as waiting:
+        print(f"bal: {waiting}, or --close to let the open ones go", file=sys.stderr)
+        return 3
     except FloatingPointError as error:
         return _fail(f"training failed: {error}")
     except MemoryError:
@@ -56,7 +61,12 @@ def _run(argv: Sequence[str] | None) -> int:
 
     with Display(command.config, command.out, command.quiet, command.resume) as display:
         for record in run_loop(
-            command.config, command.out, resume=command.resume, overwrite=command.overwrite, watch=display.watch
+            command.config,
+            command.out,
+            resume=command.resume,
+            overwrite=command.overwrite,
+            close=command.close,
+            watch=display.watch,
         ):
             display.record(record)
     return 0

@@ -97,7 +97,7 @@ def measure(settings: Settings) -> None:
                 continue
             setup = set_up(config)
             pool = empty(setup.costs.size)
-            pool, _ = loop.annotate(setup, pool, 0, loop.start_set(setup, pool), None)
+            pool = loop.start(setup)[0].pool
             model = loop.train_on(setup, pool, 0, lambda event: None)
             evidence = {on: gather(setup, model, on, pool.bought(AUDIT)) for on in ("pooled", "members")}
             images = list(look(setup, model))

@@ -16,6 +16,7 @@ from bal import devices, load, report
 from bal.experiment.folder import RunFolder
 from bal.experiment.recorder import Recorder
 from bal.experiment.setup import set_up
+from bal.report.publish import draw
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,10 @@ def main(settings: Settings) -> None:
     """Writes figures/curve.png and figures/purchase.png."""
     folder = RunFolder(settings.run)
     setup = set_up(load(folder.config))
-    with Recorder(setup, folder) as recorder:
-        recorder.restore()
-        panels = recorder.panels
+    with Recorder(setup, folder, reading=True) as recorder:
+        snapshot = recorder.read()
+    assert snapshot is not None
+    panels = draw(setup, snapshot)
     target = FOLDER / "figures"
     target.mkdir(exist_ok=True)
     curve = report.acquisition_curve(folder.rows(), setup.source.classes)

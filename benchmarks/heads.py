@@ -25,7 +25,7 @@ from support import rows
 
 from bal import Config, devices
 from bal.experiment.setup import Setup, set_up
-from bal.loop import annotate, start_set, train_on
+from bal.loop import start, train_on
 from bal.metrics import evaluate, summary
 from bal.metrics.detection import auroc
 from bal.pool.labels import AUDIT, Pool, empty
@@ -89,7 +89,7 @@ def measure(settings: Settings) -> None:
         )
         setup = set_up(config)
         pool = empty(setup.costs.size)
-        pool, _ = annotate(setup, pool, 0, start_set(setup, pool), None)
+        pool = start(setup)[0].pool
         for name in settings.heads:
             what = {"head": name, "labels": settings.labels, "steps": train.steps, "seed": seed}
             versions = [

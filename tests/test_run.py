@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from runs import FILES, FLAGS, assert_same_run, environment, left_behind, pictures, quick_report, start, tiny
+from runs import FILES, FLAGS, assert_same_run, environment, left_behind, pictures, quick_publish, start, tiny
 
-from bal import devices
-from bal.experiment import checkpoint, folder, recorder
+from bal import devices, loop
+from bal.experiment import checkpoint, folder
 from bal.report import terminal
 from bal.run import main
 
@@ -34,7 +34,7 @@ SMALL = [*FLAGS, "--source.pool", "6"]
 def _platform(monkeypatch):
     """The platform of the tests stays as it is, and nothing is drawn."""
     monkeypatch.setattr(devices, "set_up_platform", lambda: None)
-    monkeypatch.setattr(recorder.report, "write", quick_report)
+    monkeypatch.setattr(loop, "publish", quick_publish)
 
 
 @pytest.fixture
@@ -248,7 +248,7 @@ def test_a_full_disk_elsewhere(part, capsys, monkeypatch, tmp_path, whole):
             made = checkpoint.Checkpoints.save
             patch.setattr(checkpoint.Checkpoints, "save", nth(made, 1, lambda self, *rest: broken(self, made, *rest)))
         else:
-            patch.setattr(recorder.report, "write", nth(recorder.report.write, 1, full))
+            patch.setattr(loop, "publish", nth(quick_publish, 3, full))
         assert "the disk is full" in refusal(capsys, *FLAGS, "--out", str(out))
     assert len((out / "curve.csv").read_text().splitlines()) == (3 if part == "report" else 2)
     assert left_behind(out) == FILES

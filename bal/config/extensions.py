@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from bal.annotation.annotators import ANNOTATORS
 from bal.annotation.annotators.base import Annotator
@@ -40,7 +40,7 @@ class Slot(NamedTuple):
 
     noun: str
     table: Mapping[str, type]
-    protocol: type
+    protocol: Any  # or a union of protocols, one of which it must satisfy
     group: str  # of entry points
 
 
@@ -119,11 +119,17 @@ def check(slot: str, what: str, cls: Any) -> None:
         raise BadInput(f"{what} is no {noun}: expected a frozen dataclass, got {cls!r}")
     if not cls.__dataclass_params__.frozen:  # pyright: ignore[reportAttributeAccessIssue]
         raise BadInput(f"{what} is not frozen: write @dataclass(frozen=True), so that it can be hashed by jax.jit")
+    missing = [_missing(cls, kind) for kind in get_args(protocol) or (protocol,)]
+    if all(missing):
+        raise BadInput(f"{what} is no {noun}: it has no {', nor '.join(', '.join(names) for names in missing)}")
+
+
+def _missing(cls: type, protocol: type) -> list[str]:
+    """What a protocol asks for and a dataclass has not."""
     has = set(dir(cls)) | {field.name for field in dataclasses.fields(cls)}
     asked = {**vars(protocol), **inspect.get_annotations(protocol)}
     needed = [name for name in asked if not name.startswith("_") or name == "__call__"]
-    if missing := [name for name in needed if name not in has]:
-        raise BadInput(f"{what} is no {noun}: it has no {', '.join(missing)}")
+    return [name for name in needed if name not in has]
 
 
 def nearest(word: str, choices: Any) -> str:

@@ -34,6 +34,7 @@ _FILES = "YAML files with any of the values here; later files override earlier o
 _OUT = "Where the results go; unless given, runs/ACQ-SOURCE-SEED."
 _RESUME = "Go on with the run in --out where it stopped, with the configuration it has."
 _OVERWRITE = "Delete the run in --out and start afresh."
+_CLOSE = "With --resume: wait no longer for questions that are open; they go back to the pool, unpaid."
 _QUIET = "Print nothing but warnings and errors."
 
 
@@ -45,6 +46,7 @@ class Options:
     out: Annotated[Path | None, arg(metavar="DIR", help=_OUT, help_behavior_hint="")] = None
     resume: Annotated[FlagCreatePairsOff[bool], arg(help=_RESUME, help_behavior_hint="")] = False
     overwrite: Annotated[FlagCreatePairsOff[bool], arg(help=_OVERWRITE, help_behavior_hint="")] = False
+    close: Annotated[FlagCreatePairsOff[bool], arg(help=_CLOSE, help_behavior_hint="")] = False
     quiet: Annotated[FlagCreatePairsOff[bool], arg(help=_QUIET, help_behavior_hint="")] = False
 
     @property

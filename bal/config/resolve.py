@@ -20,6 +20,7 @@ class Command(NamedTuple):
     out: Path
     resume: bool
     overwrite: bool
+    close: bool
     quiet: bool
 
 
@@ -36,13 +37,15 @@ def parse(argv: Sequence[str] | None = None, default: Config | None = None) -> C
     options, names = flags.glance(words)
     if options.resume and options.overwrite:
         raise BadInput("--resume goes on with a run and --overwrite deletes it: give one of the two")
+    if options.close and not options.resume:
+        raise BadInput("--close lets open questions of a run go: give --resume with it")
     default = Config() if default is None else default
     out, stored = options.out, []
     if options.resume:
         out = out or default_out(_resolve(default, options.files, names, words))
         stored = [path for path in (out / "config.yaml",) if path.exists()]
     config = _resolve(default, [*stored, *options.files], names, words)
-    return Command(config, out or default_out(config), options.resume, options.overwrite, options.quiet)
+    return Command(config, out or default_out(config), options.resume, options.overwrite, options.close, options.quiet)
 
 
 def load(*paths: str | Path, default: Config | None = None) -> Config:

@@ -52,20 +52,27 @@ def unflat(named: dict[str, Any], like: Any) -> Any:
 class Checkpoints:
     """The numbered checkpoints of one run, each complete or absent."""
 
-    def __init__(self, folder: Path, keep: int = 2):
-        """`folder` is made when it is first written to; the newest `keep` checkpoints stay."""
+    def __init__(self, folder: Path, keep: int = 2, reading: bool = False):
+        """`folder` is made when it is first written to; the newest `keep` checkpoints stay.
+
+        `reading`: another process may be writing, so nothing is tidied up.
+        """
         self._folder, self._failed = folder, False
         self._checkpointer = ocp.training.Checkpointer(
             str(folder.absolute()),
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),  # pyright: ignore[reportArgumentType]
             preservation_policy=ocp.training.preservation_policies.LatestN(keep),  # pyright: ignore[reportArgumentType]
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=not reading,
         )
 
     def latest(self) -> int | None:
         """The number of the newest complete checkpoint."""
         newest = self._checkpointer.latest
         return None if newest is None else int(newest.step)
+
+    def all(self) -> list[int]:
+        """The numbers of the complete checkpoints that are still there, in ascending order."""
+        return sorted(int(saved.step) for saved in self._checkpointer.checkpoints)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Writes a nested dict of arrays and returns once it is on disk.

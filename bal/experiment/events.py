@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from bal.experiment.folder import RunFolder
 from bal.posterior.model import Model
 
 
 class Event(NamedTuple):
-    """What is going on, for whoever watches."""
+    """What is going on."""
 
     round: int
     stage: str  # fit, evaluate or score
@@ -28,3 +29,13 @@ class Record(NamedTuple):
     queries: list[dict[str, Any]]  # the new lines of queries.jsonl, bought after this model had been asked
     model: Model
     unspent: float  # of that purchase: allowed, but no region was left to buy
+
+
+class Waiting(Exception):
+    """A round cannot close: questions are open. Nothing is lost, and the run goes on from its folder."""
+
+    def __init__(self, purchase: int, asked: int, answered: int, folder: RunFolder | None):
+        self.purchase, self.asked, self.answered = purchase, asked, answered
+        what = "the start set" if purchase == 0 else f"purchase {purchase}"
+        how = f"go on with --resume --out {folder.path}" if folder else "without `out` a run cannot go on later"
+        super().__init__(f"{asked - answered} of {asked} regions of {what} wait for answers; {how}")

@@ -87,7 +87,7 @@ class RunFolder:
         self._made = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
         if set(self.path.iterdir()) - set(self._parts()):
-            if not self._holds_run():
+            if not self.holds_run():
                 raise BadInput(f"{self.path} exists and holds no run; choose another --out")
             if not (resume or overwrite):
                 raise BadInput(f"{self.path} holds a run already: give --resume, --overwrite or another --out")
@@ -125,7 +125,7 @@ class RunFolder:
         )
         return [part for name in names for part in self.path.glob(name)]
 
-    def _holds_run(self) -> bool:
+    def holds_run(self) -> bool:
         """Whether there is a config.yaml, and it is one of ours."""
         if not self.config.is_file():
             return False

@@ -1,4 +1,4 @@
-"""What a round asks of the pool, and what it finds: the question, the scores, the readings and the prices."""
+"""What a round asks of the pool, and what it finds: the objective, the scores, the descriptors and the prices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from bal.experiment.setup import Setup
+from bal.experiment.setup import LEARN, SCORE, Setup
 from bal.metrics import lure
 from bal.pool.cost import boundary, usual_boundary
 from bal.pool.labels import AUDIT, Pool
@@ -42,7 +42,7 @@ def check(setup: Setup) -> None:
     config.routing.check(config.route, setup.source.classes)
 
 
-def pose(setup: Setup, pool: Pool, model: Model, round: int) -> Objective:
+def make_objective(setup: Setup, pool: Pool, model: Model, round: int) -> Objective:
     """The question of a round: what the acquisition learns of the model, and how much each class counts."""
     config, state, weight = setup.config, None, None
     learn = getattr(config.acq, "learn", None)
@@ -50,7 +50,7 @@ def pose(setup: Setup, pool: Pool, model: Model, round: int) -> Objective:
     if learn is not None or config.route == "gap":
         seen = list(predict_regions(model, setup.source, setup.regions, pool.bought(AUDIT), Random()).values())
     if learn is not None:
-        state = learn(setup.key(round, 3), model, setup.source, setup.source.pool, seen)
+        state = learn(setup.key(round, LEARN), model, setup.source, setup.source.pool, seen)
     if config.route == "gap":
         weight = class_weights.gap(_audit_iou(seen, setup.source.classes), config.routing.ceiling)
     elif config.route == "rarity":
@@ -74,13 +74,13 @@ def _frequency(setup: Setup, model: Model) -> np.ndarray:
     return (found * some.pixels[:, None]).sum(0, dtype=np.float64) / some.pixels.sum()
 
 
-def ask_pool(setup: Setup, pool: Pool, model: Model, objective: Objective, round: int, watch: Callable) -> PoolScores:
+def score_pool(setup: Setup, pool: Pool, model: Model, objective: Objective, round: int, watch: Callable) -> PoolScores:
     """Scores every region and reads off what the selector, the price and the ledger need of it.
 
     Where nobody needs it, the pool is not looked at: `random` scores by random numbers, and expects all regions of a
     size to cost the same.
     """
-    config, key = setup.config, setup.key(round, 1)
+    config, key = setup.config, setup.key(round, SCORE)
     wanted = [name for name in config.selector.needs if name not in OFFERED]
     if not (objective.needs or wanted):
         score = score_regions(model, setup.source, setup.regions, config.unit, objective, key)
@@ -115,7 +115,7 @@ def _price(setup: Setup, pool: Pool, length: np.ndarray | None) -> np.ndarray:
 
 def _offered(setup: Setup, pool: Pool) -> dict[str, np.ndarray]:
     """What selectors may read that no model says: what is labelled, and, marked as such, the truth."""
-    offered = {"labelled": pool.split > 0}
+    offered = {"labelled": pool.labelled}
     if "truth" in setup.config.selector.needs:
         offered["truth"] = _truth(setup)
     return offered
@@ -134,11 +134,17 @@ def _truth(setup: Setup) -> np.ndarray:
     return share
 
 
-def known(findings: PoolScores | None, objective: Objective | None, m: int, classes: tuple[str, ...]) -> dict[str, Any]:
-    """What the ledger says of a region before it was bought: its score, what share of that each class has."""
-    if findings is None or objective is None or not objective.needs or not np.isfinite(findings.score[m]):
-        return {"score": None}
-    parts = np.maximum(np.nan_to_num(findings.table["by_class"][m].astype(np.float64)), 0.0)
-    total = parts.sum()
-    share = {name: round(float(part / total), 4) for name, part in zip(classes, parts, strict=True)} if total else {}
-    return {"score": float(findings.score[m]), "for": share}
+def known(
+    scores: PoolScores, objective: Objective, index: np.ndarray, classes: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """What the ledger says of regions [K] before they are bought: the score, and what share of it each class has."""
+    found = []
+    for m in index:
+        if not objective.needs or not np.isfinite(scores.score[m]):
+            found.append({"score": None})
+            continue
+        parts = np.maximum(np.nan_to_num(scores.table["by_class"][m].astype(np.float64)), 0.0)
+        whole = parts.sum()
+        share = {c: round(float(part / whole), 4) for c, part in zip(classes, parts, strict=True)} if whole else {}
+        found.append({"score": float(scores.score[m]), "for": share})
+    return found

@@ -1,53 +1,52 @@
-"""Writes a run down so that it can be killed at any instant, and picks it up again."""
+"""Writes a run down so that it can be killed at any instant, and picks it up again.
+
+A purchase has two checkpoints: once it is known what to ask, before anybody is asked, and once it is answered and paid.
+Each is the whole state, so a killed run goes on from the newer one to the same bytes.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import zlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from bal import report
-from bal.config.dump import to_dict
+from bal.annotation.annotators.base import AnswersAtOnce
+from bal.experiment.answers import expected_lines
 from bal.experiment.checkpoint import Checkpoints, flat, unflat
-from bal.experiment.folder import RunFolder, write_whole
+from bal.experiment.folder import RunFolder
 from bal.experiment.setup import Setup
-from bal.metrics import bootstrap
-from bal.metrics import tally as metrics
-from bal.pool.labels import Pool, empty, pack, unpack
+from bal.experiment.state import Asked, Info, State
+from bal.metrics.tally import Tally
+from bal.pool.labels import empty, pack, unpack
 from bal.posterior.model import Model
 from bal.posterior.training import abstract
 from bal.scoring.objective import Objective
-from bal.scoring.score import inspect
+from bal.selection.budget import Purchase
 from bal.types import BadInput
 
-PANELS = 4  # images drawn in the report
-ASKED = ("state", "weight")  # the arrays of a question
+FORMAT = 2  # of a checkpoint; 1 had none written in it
+LEARNT = ("state", "weight")  # the arrays of an objective
 
 
-def draw(setup: Setup, model: Model, objective: Objective, bought: list[dict[str, Any]]) -> list[report.Panel]:
-    """The images in which a purchase bought most, as the model that was asked saw them."""
-    by_image: dict[str, list[Mapping[str, Any]]] = {}
-    for query in bought:
-        by_image.setdefault(query["image"], []).append(query)
-    most = sorted(by_image.items(), key=lambda item: -sum(q["policy"] == "steered" for q in item[1]))[:PANELS]
-    drawn = []
-    for id, asked in most:
-        prediction, score = inspect(model, setup.source, objective, id)
-        regions = [setup.regions.describe(setup.regions.find(id, q["region"])) for q in asked]
-        boxes = [report.Box(*r.box, q["policy"], q["score"], r.mask) for r, q in zip(regions, asked, strict=True)]
-        drawn.append(report.Panel(id, setup.source.image(id), prediction, truth(setup, id), score, boxes))
-    return drawn
+class Snapshot(NamedTuple):
+    """A run as it stands, besides what is in its journals: what a report is drawn from."""
+
+    info: Info  # of the newest model; its row may not be in curve.csv yet, while questions are open
+    newest: Sequence[dict[str, Any]]  # ledger lines of the newest purchase, at expected prices while questions are open
+    model: Model | None  # that asked for it
+    objective: Objective | None
 
 
-def truth(setup: Setup, id: str) -> np.ndarray | None:
-    """The source's mask; None for an image that only the annotator can label."""
-    try:
-        return setup.source.mask(id)
-    except BadInput:
-        return None
+def snapshot_of(setup: Setup, state: State, info: Info, before: Snapshot | None) -> Snapshot:
+    """A run after one more step; the last model asks for nothing, so the newest purchase is that of the one before."""
+    newest = expected_lines(setup, state) or info.queries
+    if not newest and before is not None:
+        return before._replace(info=info)
+    return Snapshot(info, newest, state.model, state.objective)
 
 
 def fingerprint(setup: Setup) -> np.ndarray:
@@ -56,119 +55,170 @@ def fingerprint(setup: Setup) -> np.ndarray:
     return np.array(zlib.crc32(setup.regions.box.tobytes(), zlib.crc32(names.encode())), np.int64)
 
 
+def begin(setup: Setup) -> tuple[State, Info]:
+    """Before the start set: nothing is labelled, and nobody has been asked."""
+    return State(0, empty(setup.costs.size)), Info({})
+
+
+class Unrecorded:
+    """The recorder of a run that leaves nothing on disk."""
+
+    snapshot: Snapshot | None = None
+
+    def __init__(self, setup: Setup):
+        self.setup = setup
+
+    def restore(self) -> tuple[State, Info]:
+        """The beginning."""
+        return begin(self.setup)
+
+    def asked(self, state: State, info: Info) -> None:
+        """Nothing to do."""
+
+    def answered(self, state: State, info: Info) -> None:
+        """Nothing to do."""
+
+    def __enter__(self) -> Unrecorded:
+        return self
+
+    def __exit__(self, *rest: object) -> None:
+        """Nothing to do."""
+
+
 class Recorder:
-    """The disk's side of a run. A round counts once its checkpoint is complete; what was logged after is cut off."""
+    """The disk's side of a run. What comes after the newest checkpoint is cut off."""
 
-    def __init__(self, setup: Setup, folder: RunFolder):
+    def __init__(self, setup: Setup, folder: RunFolder, reading: bool = False):
+        """`reading`: only `read` is wanted, perhaps of a run that is going on; nothing is changed."""
         self.setup, self.folder = setup, folder
-        self.checkpoints = Checkpoints(folder.checkpoints)
-        self.panels: list[report.Panel] = []  # the newest purchase, as the model that asked for it saw it
+        self.checkpoints = Checkpoints(folder.checkpoints, reading=reading)
+        self.snapshot: Snapshot | None = None
 
-    def restore(self) -> tuple[int, Pool, list[dict[str, Any]]]:
-        """The next round, the pool, and what was bought for that round; cuts the journals back to where they agree.
+    def restore(self) -> tuple[State, Info]:
+        """The newest state; cuts the journals back to where they agree with it.
 
         Raises:
-            BadInput: the data or the journals are not those of this run any more.
+            BadInput: the data, the journals or the checkpoints are not those of this run any more.
         """
         last = self.checkpoints.latest()
         if last is None:
             self.folder.curve.cut(0)
             self.folder.ledger.cut(0)
-            return 0, empty(self.setup.costs.size), []
-        saved = self.checkpoints.load(last)
-        if saved["data"] != fingerprint(self.setup):
-            raise BadInput(f"the images are not those that {self.folder.path} was begun with; choose another --out")
+            return begin(self.setup)
+        saved = self._load(last)
         curve, ledger = (int(v) for v in saved["journals"])
         self.folder.curve.cut(curve)
         self.folder.ledger.cut(ledger)
-        self._remember(last, saved)
-        self._report(metrics.Tally(**saved["tally"]))
-        return last + 1, unpack(saved["pool"], self.setup.regions), self._bought(last + 1)
+        self.snapshot = self.read()
+        return self._state(last, saved), self._info(last, saved)
 
-    def log(self, bought: list[dict[str, Any]]) -> None:
-        """Adds a purchase to the ledger."""
-        self.folder.add_queries(bought)
+    def asked(self, state: State, info: Info) -> None:
+        """Makes a purchase durable before anybody is asked about it; one of no region has nobody to wait for."""
+        assert state.asked is not None
+        if state.asked.purchase.index.size:
+            self.checkpoints.save(2 * state.purchase, self._saved(state, info))
+        self.snapshot = snapshot_of(self.setup, state, info, self.snapshot)
 
-    def save(
-        self,
-        round: int,
-        row: dict[str, Any],
-        bought: list[dict[str, Any]],
-        pool: Pool,
-        model: Model,
-        tally: metrics.Tally,
-        objective: Objective,
-    ) -> None:
-        """Logs a round, then makes it count: what comes after the last checkpoint is cut off on resume."""
+    def answered(self, state: State, info: Info) -> None:
+        """Logs a purchase and the row of the model that asked for it, then makes them count."""
         before = self.folder.curve.size, self.folder.ledger.size
         try:
-            self.log(bought)
-            self.folder.add_row(row)
-            self.checkpoints.save(round, self._state(pool, model, tally, objective))
+            self.folder.add_queries(info.queries)
+            if info.row:
+                self.folder.add_row(info.row)
+            self.checkpoints.save(2 * state.purchase - 1, self._saved(state, info))
         except OSError:
             self.folder.curve.cut(before[0])
             self.folder.ledger.cut(before[1])
             raise
-        if bought:
-            self.panels = draw(self.setup, model, objective, bought)
-        self._report(tally)
+        self.snapshot = snapshot_of(self.setup, state, info, self.snapshot)
+
+    def read(self) -> Snapshot | None:
+        """The run as its checkpoints have it; None before the first."""
+        found: Snapshot | None = None
+        for step in self.checkpoints.all():
+            saved = self._load(step)
+            found = snapshot_of(self.setup, self._state(step, saved), self._info(step, saved), found)
+        return found
 
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        """Closes the files. A run whose first round failed for a reason that will not go away leaves nothing."""
+    def __exit__(self, kind: type[BaseException] | None = None, *rest: object) -> None:
+        """Closes the files. A run whose first round failed for a reason that will not go away leaves nothing.
+
+        Unless people have been asked: what they have done is never deleted.
+        """
         hopeless = kind is not None and issubclass(kind, BadInput | FloatingPointError)
-        hopeless = hopeless and self.checkpoints.latest() is None
+        alone = isinstance(self.setup.config.annotator, AnswersAtOnce)
+        hopeless = hopeless and alone and not self.folder.curve.size and (self.checkpoints.latest() or 0) <= 1
         self.checkpoints.close()
         if hopeless:
             self.folder.discard()
 
-    def _state(self, pool: Pool, model: Model, tally: metrics.Tally, objective: Objective) -> dict[str, Any]:
+    def _load(self, step: int) -> dict[str, Any]:
+        saved = self.checkpoints.load(step)
+        if int(saved.get("format", 1)) != FORMAT:
+            raise BadInput(
+                f"{self.folder.path} was begun by another version of bal, whose checkpoints this one does not read: "
+                "finish it with that version, or choose another --out"
+            )
+        if saved["data"] != fingerprint(self.setup):
+            raise BadInput(f"the images are not those that {self.folder.path} was begun with; choose another --out")
+        return saved
+
+    def _saved(self, state: State, info: Info) -> dict[str, Any]:
         """What a checkpoint holds."""
-        return {
-            "params": flat(model.params),
-            "calibrator": flat(model.state),
-            "question": {k: np.asarray(v) for k in ASKED if (v := getattr(objective, k)) is not None},
-            "pool": pack(pool),
-            "tally": tally._asdict(),
+        saved: dict[str, Any] = {
+            "format": np.array(FORMAT),
+            "pool": pack(state.pool),
+            "row": _text(info.row),
             "journals": np.array([self.folder.curve.size, self.folder.ledger.size]),
             "data": fingerprint(self.setup),
         }
+        if state.asked is not None:
+            purchase, known = state.asked
+            saved["asked"] = {
+                "index": purchase.index,
+                "cost": purchase.cost,
+                "unspent": np.array(purchase.unspent),
+                "probability": purchase.probability,
+                "known": _text({"policy": purchase.policy.tolist(), "known": list(known)}),
+            }
+        if state.model is not None and state.objective is not None:
+            saved["params"], saved["calibrator"] = flat(state.model.params), flat(state.model.state)
+            arrays = {k: v for k in LEARNT if (v := vars(state.objective)[k]) is not None}
+            saved["objective"] = {k: np.asarray(v) for k, v in arrays.items()}
+        if info.tally is not None:
+            saved["tally"] = info.tally._asdict()
+        return saved
 
-    def _bought(self, round: int) -> list[dict[str, Any]]:
-        return [q for q in self.folder.queries() if q["round"] == round]
+    def _state(self, step: int, saved: dict[str, Any]) -> State:
+        config, model, objective, asked = self.setup.config, None, None, None
+        if "params" in saved:
+            model = self.setup.model(unflat(saved["params"], abstract(config.head, self.setup.net, config.train)))
+            model = dataclasses.replace(model, state=unflat(saved.get("calibrator", {}), model.state))
+            learnt = saved.get("objective", {})
+            objective = Objective(config.acq, *(learnt.get(name) for name in LEARNT))
+        if "asked" in saved:
+            packed, told = saved["asked"], _read(saved["asked"]["known"])
+            numbers = packed["cost"], float(packed["unspent"]), packed["probability"]
+            asked = Asked(Purchase(packed["index"], np.array(told["policy"]), *numbers), told["known"])
+        return State((step + 1) // 2, unpack(saved["pool"], self.setup.regions), asked, model, objective)
 
-    def _remember(self, last: int, saved: dict[str, Any]) -> None:
-        """Draws the newest purchase again: asked for by the last model, or by the one before if the run is complete."""
-        for round in (last, last - 1):
-            bought = self._bought(round + 1)
-            if bought:
-                asker = saved if round == last else self.checkpoints.load(round)
-                objective = Objective(self.setup.config.acq, *(asker["question"].get(name) for name in ASKED))
-                self.panels = draw(self.setup, self._model(asker), objective, bought)
-                return
+    def _info(self, step: int, saved: dict[str, Any]) -> Info:
+        """With the ledger's lines of the newest purchase that has been answered."""
+        number = (step + 1) // 2 - 1
+        lines = [line for line in self.folder.queries() if line["round"] == number]
+        tally = Tally(**saved["tally"]) if "tally" in saved else None
+        unspent = float(saved["asked"]["unspent"]) if "asked" in saved else 0.0
+        return Info(_read(saved["row"]), tally, lines, unspent)
 
-    def _model(self, saved: dict[str, Any]) -> Model:
-        config = self.setup.config
-        model = self.setup.model(unflat(saved["params"], abstract(config.head, self.setup.net, config.train)))
-        return dataclasses.replace(model, state=unflat(saved["calibrator"], model.state))
 
-    def _report(self, tally: metrics.Tally) -> None:
-        """The page and the diagrams of the newest round, from the tallies of every test image."""
-        diagrams = bootstrap.bands(tally, self.setup.source.classes)
-        bins = {
-            name: {"calibrated": tuple(diagrams[name]), "raw": tuple(diagrams[f"{name}_raw"])}
-            for name in (*self.setup.source.classes, "foreground")
-        }
-        report.write(
-            self.folder.report,
-            self.folder.rows(),
-            self.folder.queries(),
-            self.panels,
-            to_dict(self.setup.config),
-            self.setup.source.classes,
-            bins,
-            bootstrap.around(tally, self.setup.source.classes),
-        )
-        write_whole(self.folder.diagrams, report.reliability_png(bins, self.setup.source.classes))
+def _text(value: Any) -> np.ndarray:
+    """Plain values as an array of bytes; floats come back as they were."""
+    return np.frombuffer(json.dumps(value).encode(), np.uint8)
+
+
+def _read(array: np.ndarray) -> Any:
+    return json.loads(array.tobytes())

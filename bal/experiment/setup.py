@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
+from bal.annotation.annotators.base import ChecksSource
 from bal.config.schema import Config
 from bal.metrics import summary
 from bal.pool.cost import COUNTED, price
@@ -16,6 +17,7 @@ from bal.posterior.nets.base import Net
 from bal.sources.base import Source
 from bal.types import BadInput, Key, Params
 
+FIT, SCORE, BUY, LEARN = 0, 1, 2, 3  # what a key of a round is for
 GLANCE = 16  # images whose brightness sets the scale of the network's input
 
 
@@ -30,7 +32,7 @@ class Setup:
     net: Net
 
     def key(self, round: int, use: int) -> Key:
-        """The key of one use in one round."""
+        """The key of one use (FIT, SCORE, BUY or LEARN) in one round."""
         return jax.random.fold_in(jax.random.fold_in(jax.random.key(self.config.seed), round), use)
 
     def model(self, params: Params) -> Model:
@@ -43,7 +45,8 @@ def set_up(config: Config) -> Setup:
     """Opens the source and lays out the pool. Raises BadInput for what cannot be used."""
     source = config.source.open()
     config.loss.check(len(source.classes))
-    getattr(config.annotator, "check", lambda source: None)(source)
+    if isinstance(config.annotator, ChecksSource):
+        config.annotator.check(source)
     summary.columns(source.classes)
     regions = lay_out(config.unit, source.pool, [source.shape(id) for id in source.pool], source.image)
     costs = price(regions, config.cost, config.effort)

@@ -10,13 +10,16 @@ import numpy as np
 from bal.pool.regions import Regions
 from bal.types import IGNORE
 
-UNLABELLED, TRAINING, AUDIT = 0, 1, 2
+UNLABELLED = 0
+TRAINING = 1
+AUDIT = 2  # labelled, and kept away from training
+SKIPPED = 3  # nobody will label it
 
 
 class Pool(NamedTuple):
     """The state of the M candidate regions of a pool. Never changed in place."""
 
-    split: np.ndarray  # [M] uint8: UNLABELLED, TRAINING, or AUDIT (labelled, and kept away from training)
+    split: np.ndarray  # [M] uint8: UNLABELLED, TRAINING, AUDIT or SKIPPED
     answers: Mapping[int, np.ndarray]  # int32 [height, width] of each labelled region, by candidate index
     spent: float  # cost of everything labelled
     audited: float  # the part of it that was kept for audit
@@ -26,8 +29,13 @@ class Pool(NamedTuple):
         """[M] bool: what can still be bought."""
         return self.split == UNLABELLED
 
+    @property
+    def labelled(self) -> np.ndarray:
+        """[M] bool: what has been bought."""
+        return (self.split == TRAINING) | (self.split == AUDIT)
+
     def bought(self, split: int) -> dict[int, np.ndarray]:
-        """The answers of one lot, by candidate index, in ascending order."""
+        """The answers of one split, by candidate index, in ascending order."""
         return {int(m): self.answers[int(m)] for m in np.flatnonzero(self.split == split)}
 
 
@@ -61,8 +69,15 @@ def add(pool: Pool, index: np.ndarray, cost: np.ndarray, splits: np.ndarray, ans
     )
 
 
+def skip(pool: Pool, index: np.ndarray) -> Pool:
+    """The pool of which some regions [K] will not be labelled: they cost nothing and are not asked about again."""
+    split = pool.split.copy()
+    split[index] = SKIPPED
+    return pool._replace(split=split)
+
+
 def label_map(pool: Pool, regions: Regions, image: int, shape: tuple[int, int], split: int) -> np.ndarray:
-    """int32 [H, W]: what is known of one image from one lot, IGNORE elsewhere."""
+    """int32 [H, W]: what is known of one image from one split, IGNORE elsewhere."""
     label = np.full(shape, IGNORE, np.int32)
     start, stop = regions.start[image], regions.start[image + 1]
     for m in start + np.flatnonzero(pool.split[start:stop] == split):
@@ -74,21 +89,18 @@ def label_map(pool: Pool, regions: Regions, image: int, shape: tuple[int, int], 
 
 def pack(pool: Pool) -> dict[str, np.ndarray]:
     """The pool as plain arrays, for a checkpoint; the inverse of `unpack`."""
-    labelled = np.flatnonzero(pool.split)
+    labelled = np.flatnonzero(pool.labelled)
     flat = [pool.answers[int(m)].ravel() for m in labelled]
-    return {
-        "lot": pool.split,
-        "answers": np.concatenate([np.zeros(0, np.uint8), *flat]).astype(np.uint8),
-        "money": np.array([pool.spent, pool.audited], np.float64),
-    }
+    packed = {"split": pool.split, "money": np.array([pool.spent, pool.audited], np.float64)}
+    return {**packed, "answers": np.concatenate(flat).astype(np.uint8)} if flat else packed
 
 
 def unpack(packed: Mapping[str, np.ndarray], regions: Regions) -> Pool:
     """The pool from `pack`'s arrays and the regions it was made with."""
-    split = np.asarray(packed["lot"], np.uint8)
-    labelled = np.flatnonzero(split)
+    split = np.asarray(packed["split"], np.uint8)
+    labelled = np.flatnonzero((split == TRAINING) | (split == AUDIT))
     ends = np.cumsum(regions.box[labelled, 2:].prod(1, dtype=np.int64))
-    pieces = np.split(np.asarray(packed["answers"], np.int32), ends[:-1])
-    answers = {int(m): piece.reshape(tuple(regions.box[m, 2:])) for m, piece in zip(labelled, pieces, strict=False)}
+    pieces = np.split(np.asarray(packed["answers"], np.int32), ends[:-1]) if labelled.size else []
+    answers = {int(m): piece.reshape(tuple(regions.box[m, 2:])) for m, piece in zip(labelled, pieces, strict=True)}
     spent, audited = (float(v) for v in np.asarray(packed["money"]))
     return Pool(split, answers, spent, audited)

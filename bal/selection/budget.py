@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from bal.pool.labels import AUDIT, TRAINING, Pool
+from bal.pool.labels import AUDIT, TRAINING
 from bal.selection.selectors import TopK
 from bal.selection.selectors.base import NOTHING, Offer, Selector
 from bal.types import Key
@@ -35,23 +35,32 @@ class Purchase(NamedTuple):
         return float(self.cost[self.policy == "steered"].sum()) / total if total else 0.0
 
 
+def nothing() -> Purchase:
+    """The purchase of no region."""
+    none = np.zeros(0)
+    return Purchase(none.astype(np.int64), none.astype(str), none, 0.0, none)
+
+
 def allowance(start: float, budget: float, rounds: int, round: int) -> float:
     """What may have been spent in all once round `round` is bought: start + (budget − start) · round / rounds."""
     return start + (budget - start) * round / rounds if rounds else start
 
 
+class Shares(NamedTuple):
+    """How the money of one purchase is shared out."""
+
+    audit: float  # what is due to the audit, in units of cost
+    steer: float = 0.0  # share of the remainder that follows the score
+    rest: str = "random"  # the policy that is noted for what is spread at random
+
+
 def compose(
     key: Key,
-    pool: Pool,
-    costs: np.ndarray,
-    allowed: float,
-    audit: float,
-    steer: float = 0.0,
+    offer: Offer,
+    shares: Shares,
     selector: Selector | None = None,
     scores: np.ndarray | None = None,
-    rest: str = "random",
     about: Mapping[str, np.ndarray] = NOTHING,
-    offer: Mapping[str, Any] = NOTHING,
 ) -> Purchase:
     """Chooses a round's regions: first the audit, then what follows the score, then what is spread at random.
 
@@ -64,42 +73,38 @@ def compose(
 
     Args:
         key: of every draw.
-        pool: what is labelled so far.
-        costs: [M].
-        allowed: the total that may have been spent after this purchase.
-        audit: share of all spending that is drawn for audit.
-        steer: share of the remainder that follows `scores`.
-        selector, scores: how, and [M]; not needed when `steer` is 0.
-        rest: the policy that is noted for what is spread at random.
+        offer: what can be bought, at what price, with how much money in all; names, images and caps for the part that
+            is steered.
+        shares: who gets how much of it.
+        selector, scores: how the steered part is chosen, and [M]; not needed when `shares.steer` is 0.
         about: what the selector reads of the regions besides their scores.
-        offer: fields of `Offer` for the part that is steered: the images and the most regions of one of them, say.
     """
-    draws = TopK()
-    keys = jax.random.split(key, 3)
-    open_ = pool.eligible.copy()
+    draws, keys, costs = TopK(), jax.random.split(key, 3), offer.cost
+    open_ = offer.eligible.copy()
     bought: list[tuple[np.ndarray, str, np.ndarray]] = []
 
     def buy(policy: str, budget: float, chooser: Selector, by: np.ndarray, key: Key) -> float:
         steered = policy == "steered"
-        query = chooser(key, by, Offer(costs, open_, budget, **(offer if steered else {})), about if steered else {})
+        money = offer._replace(eligible=open_, budget=budget) if steered else Offer(costs, open_, budget)
+        query = chooser(key, by, money, about if steered else {})
         valid = np.asarray(query.valid)
         index, odds = np.asarray(query.index)[valid], np.full(valid.sum(), np.nan)
         if query.probability is not None:
             odds = np.asarray(query.probability, np.float64)[valid]
-        elif policy != "steered" and len(set(costs[open_].tolist())) == 1:
+        elif not steered and len(set(costs[open_].tolist())) == 1:
             odds = 1 / (open_.sum() - np.arange(len(index), dtype=np.float64))
         open_[index] = False
         bought.append((index, policy, odds))
         return float(costs[index].sum(dtype=np.float64))
 
-    def splits(key: Key) -> np.ndarray:
+    def noise(key: Key) -> np.ndarray:
         return np.asarray(jax.random.uniform(key, costs.shape))
 
-    left = allowed - pool.spent
-    left -= buy("audit", min(left, audit * allowed - pool.audited), draws, splits(keys[0]), keys[0])
-    if steer > 0 and selector is not None and scores is not None:
-        left -= buy("steered", steer * left, selector, scores, keys[1])
-    left -= buy(rest, left, draws, splits(keys[2]), keys[2])
+    left = offer.budget
+    left -= buy("audit", min(left, shares.audit), draws, noise(keys[0]), keys[0])
+    if shares.steer > 0 and selector is not None and scores is not None:
+        left -= buy("steered", shares.steer * left, selector, scores, keys[1])
+    left -= buy(shares.rest, left, draws, noise(keys[2]), keys[2])
     index = np.concatenate([i for i, _, _ in bought]).astype(np.int64)
     policy = np.concatenate([np.full(i.shape, p) for i, p, _ in bought])
     return Purchase(index, policy, costs[index], left, np.concatenate([q for _, _, q in bought]))

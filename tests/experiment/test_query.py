@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from runs import TINY, assert_same_run, ledger, quick_report, run, tiny
+from runs import TINY, assert_same_run, ledger, quick_publish, run, tiny
 
-from bal import Config, run_loop
+from bal import Config, loop, run_loop
 from bal.experiment import query
 from bal.experiment.setup import set_up
-from bal.loop import annotate, start_set
+from bal.loop import start
 from bal.pool.cost import Effort, boundary
 from bal.pool.labels import AUDIT, TRAINING, empty
 from bal.pool.units.image import Image
@@ -24,7 +24,7 @@ from bal.types import BadInput
 
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch):
-    monkeypatch.setattr("bal.report.write", quick_report)
+    monkeypatch.setattr(loop, "publish", quick_publish)
 
 
 def steered(lines: list[dict]) -> list[dict]:
@@ -67,7 +67,8 @@ def test_other_units_run_and_overlap_nothing(unit, tmp_path):
 def test_answers_about_a_superpixel_end_at_its_edge():
     config = tiny(unit=Superpixel(8), cost="pixels", start=1500, budget=2000)
     setup = set_up(config)
-    pool, lines = annotate(setup, empty(setup.costs.size), 0, start_set(setup, empty(setup.costs.size)))
+    state, info = start(setup)
+    pool, lines = state.pool, info.queries
     for line in lines:
         m = setup.regions.find(line["image"], line["region"])
         assert (pool.answers[m] < 3).sum() == setup.regions.pixels[m], "nothing beyond the region is labelled"
@@ -98,7 +99,8 @@ def test_effort_is_expected_before_and_charged_after(tmp_path):
 def test_expected_seconds_follow_what_the_audit_took():
     config = tiny(cost="effort", effort=Effort(open=2.0, edge=0.1), start=60, budget=100, audit=0.3)
     setup = set_up(config)
-    pool, lines = annotate(setup, empty(setup.costs.size), 0, start_set(setup, empty(setup.costs.size)))
+    state, info = start(setup)
+    pool, lines = state.pool, info.queries
     audited = list(pool.bought(AUDIT))
     length = np.random.default_rng(0).uniform(50, 90, setup.costs.size).astype(np.float32)
     length[0] = np.nan  # an image that could not be scored
@@ -161,13 +163,12 @@ def test_rarity_follows_how_seldom_a_class_is_predicted():
     assert class_weights.rarity(np.array([1.0, 0.0]))[1] == pytest.approx(2 * 1000 / 1001)
 
 
-def test_question_reaches_audit_and_pool_alike(tmp_path):
+def test_the_objective_reaches_audit_and_pool_alike(tmp_path):
     """The gate judges the score that steers: with all weight on a class, what is not that class scores nothing."""
     config = tiny(rounds=1, route="weights", routing=Routing(weights=(0.0, 1.0, 0.0)))
     setup = set_up(config)
-    pool = empty(setup.costs.size)
-    pool, _ = annotate(setup, pool, 0, start_set(setup, pool))
-    objective = query.pose(setup, pool, None, 0)  # weights that are given need no model
+    pool = start(setup)[0].pool
+    objective = query.make_objective(setup, pool, None, 0)  # weights that are given need no model
     np.testing.assert_array_equal(objective.weight, [0, 1, 0])
     assert objective.splits
     assert (pool.split == TRAINING).sum() == 8

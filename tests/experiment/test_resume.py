@@ -10,17 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runs import FLAGS, assert_same_run, curve, ledger, left_behind, quick_report, run, start, tiny
+from runs import FLAGS, assert_same_run, curve, ledger, left_behind, quick_publish, run, start, tiny
 
-from bal import BadInput, run_loop
-from bal.experiment import recorder
+from bal import BadInput, loop, run_loop
 from bal.experiment.checkpoint import Checkpoints
 from bal.posterior.heads import MCDropout
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(recorder.report, "write", quick_report)
+    monkeypatch.setattr(loop, "publish", quick_publish)
 
 
 @pytest.fixture
@@ -56,12 +55,12 @@ def test_stopped_again_and_again(whole, tmp_path):
         lambda out: append(out / "queries.jsonl", '{"round": 2, "image": "pool-0'),
         lambda out: append(out / "queries.jsonl", '{"round": 3, "image": "x", "region": 0}\n'),
         lambda out: append(out / "curve.csv", "2,30,76"),
-        lambda out: shutil.copytree(out / "checkpoints" / "1", out / "checkpoints" / "2.orbax-checkpoint-tmp"),
-        lambda out: (out / "checkpoints" / "2.orbax-checkpoint-tmp-17").mkdir(),
+        lambda out: shutil.copytree(out / "checkpoints" / "5", out / "checkpoints" / "6.orbax-checkpoint-tmp"),
+        lambda out: (out / "checkpoints" / "6.orbax-checkpoint-tmp-17").mkdir(),
         lambda out: (out / "report.html").unlink(),
         lambda out: (out / ".report.html.x1y2z3a4").write_text("<html>"),
         lambda out: (out / ".checkpoints.x1y2z3a4").write_text(""),
-        lambda out: shutil.rmtree(out / "checkpoints" / "0"),
+        lambda out: shutil.rmtree(out / "checkpoints" / "4"),
     ],
     ids=str.split("half-a-query more-queries half-a-row copied-tmp empty-tmp no-report report-tmp reserve old-gone"),
 )
@@ -123,8 +122,8 @@ def test_a_checkpoint_of_another_network(half):
 
 
 def test_checkpoints_that_stay(whole):
-    assert sorted(path.name for path in (whole / "checkpoints").iterdir()) == ["1", "2"]
-    saved = Checkpoints(whole / "checkpoints").load(2)
+    assert sorted(path.name for path in (whole / "checkpoints").iterdir()) == ["5", "7"]
+    saved = Checkpoints(whole / "checkpoints").load(7)
     assert saved["journals"].tolist() == [(whole / n).stat().st_size for n in ("curve.csv", "queries.jsonl")]
 
 

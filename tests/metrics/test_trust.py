@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import assert_same_run, quick_report, run, tiny
+from runs import assert_same_run, quick_publish, run, tiny
 
 from bal import BadInput, loop, run_loop
-from bal.experiment import recorder
 from bal.metrics.trust import Estimate, Trust, judge, sentence
 from bal.posterior.heads import DeepEnsemble
 from bal.posterior.nets import UNet
@@ -203,7 +202,7 @@ def test_audit_is_needed():
 
 
 def test_auto_survives_resuming(tmp_path, monkeypatch):
-    monkeypatch.setattr(recorder.report, "write", quick_report)
+    monkeypatch.setattr(loop, "publish", quick_publish)
     config = tiny(steer="auto", acq=Entropy())
     whole, out = tmp_path / "whole", tmp_path / "run"
     records = run(config, whole)

@@ -8,11 +8,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bal.experiment import recorder
-from bal.experiment.recorder import draw
+from bal.experiment.recorder import Snapshot
 from bal.experiment.setup import set_up
+from bal.experiment.state import Info
 from bal.pool.units.superpixel import Superpixel
-from bal.report import Box, panel
+from bal.report import Box, panel, publish
 from bal.report.gallery import gallery
 
 from runs import tiny  # isort: skip
@@ -51,12 +51,12 @@ def test_superpixels_are_drawn_as_they_are(monkeypatch):
     setup = set_up(tiny(unit=Superpixel(8), cost="pixels", start=1500, budget=2000))
     shape = setup.source.shape(setup.source.pool[0])
     maps = np.zeros(shape, np.int32), np.ones(shape, np.float32)
-    monkeypatch.setattr(recorder, "inspect", lambda *args: maps)
+    monkeypatch.setattr(publish, "inspect", lambda *args: maps)
     lines = []
     for m in (0, 1):
         region = setup.regions.describe(m)
         lines.append({"image": region.image, "region": m, "box": region.box, "policy": "steered", "score": 0.5})
-    (drawn,) = draw(setup, None, None, lines)
+    (drawn,) = publish.draw(setup, Snapshot(Info({}), lines, object(), object()))
     assert [box.mask.sum() for box in drawn.boxes] == setup.regions.pixels[:2].tolist()
     page = gallery([drawn], setup.source.classes)
     assert len(re.findall(r'<path d="[ML0-9 ]+" class="edge"', page)) == 2 * 2, "on the image and on the score"

@@ -12,12 +12,22 @@ from bal.pool.cost import price
 from bal.pool.labels import AUDIT, TRAINING, Pool, add, empty
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
-from bal.selection.budget import Purchase, allowance, compose
+from bal.selection.budget import Purchase, Shares, allowance, compose
 from bal.selection.selectors import TopK
+from bal.selection.selectors.base import Offer
 
 REGIONS = lay_out(Tile(16), [f"{n}" for n in range(6)], [(60, 70)] * 6)  # partial tiles at both edges
 PRICES = {currency: price(REGIONS, currency) for currency in ("regions", "pixels")}
 M = REGIONS.image.size
+
+
+def buy(key, pool, costs, allowed, audit, steer=0.0, selector=None, scores=None, rest="random") -> Purchase:
+    """A purchase after which `allowed` may have been spent in all, a share of it for the audit."""
+    offer, shares = (
+        Offer(costs, pool.eligible, allowed - pool.spent),
+        Shares(audit * allowed - pool.audited, steer, rest),
+    )
+    return compose(key, offer, shares, selector, scores)
 
 
 def pay(pool: Pool, purchase: Purchase) -> Pool:
@@ -35,9 +45,9 @@ def whole_run(currency: str, seed: int, start: float, budget: float, rounds: int
         allowed = allowance(start, budget, rounds, round)
         own = jax.random.fold_in(key, round)
         if round == 0:
-            purchase = compose(own, pool, costs, allowed, audit, rest="start")
+            purchase = buy(own, pool, costs, allowed, audit, rest="start")
         else:
-            purchase = compose(own, pool, costs, allowed, audit, steer, TopK(), scores)
+            purchase = buy(own, pool, costs, allowed, audit, steer, TopK(), scores)
         pool = pay(pool, purchase)
         history.append((allowed, purchase, pool))
     return history
@@ -110,11 +120,11 @@ def test_lots_follow_policies():
 def test_the_score_steers_only_its_share():
     scores = np.arange(M, dtype=np.float32)
     costs = PRICES["regions"]
-    purchase = compose(jax.random.key(0), empty(M), costs, 40, 0.25, 0.5, TopK(), scores)
+    purchase = buy(jax.random.key(0), empty(M), costs, 40, 0.25, 0.5, TopK(), scores)
     audit, steered, random = (purchase.index[purchase.policy == p] for p in ("audit", "steered", "random"))
     best = [m for m in reversed(range(M)) if m not in audit][: steered.size]
     assert steered.tolist() == best
-    other = compose(jax.random.key(0), empty(M), costs, 40, 0.25, 0.5, TopK(), -scores)
+    other = buy(jax.random.key(0), empty(M), costs, 40, 0.25, 0.5, TopK(), -scores)
     np.testing.assert_array_equal(other.index[other.policy == "audit"], audit)
     assert random.size == 15
 
@@ -124,7 +134,7 @@ def test_the_audit_stands_for_the_pool():
     times = np.zeros(M)
     scores = np.arange(M, dtype=np.float32)
     for seed in range(300):
-        purchase = compose(jax.random.key(seed), empty(M), PRICES["regions"], 30, 0.5, 1.0, TopK(), scores)
+        purchase = buy(jax.random.key(seed), empty(M), PRICES["regions"], 30, 0.5, 1.0, TopK(), scores)
         times[purchase.index[purchase.policy == "audit"]] += 1
     expected = 300 * 15 / M
     assert ((times - expected) ** 2 / (expected * (1 - 15 / M))).sum() < M + 5 * np.sqrt(2 * M)
@@ -132,11 +142,11 @@ def test_the_audit_stands_for_the_pool():
 
 def test_uniform_draws_report_their_probabilities():
     scores, costs = np.arange(M, dtype=np.float32), PRICES["regions"]
-    purchase = compose(jax.random.key(0), empty(M), costs, 40, 0.25, 0.5, TopK(), scores)
+    purchase = buy(jax.random.key(0), empty(M), costs, 40, 0.25, 0.5, TopK(), scores)
     expected = 1 / (M - np.arange(40.0))
     expected[purchase.policy == "steered"] = np.nan
     np.testing.assert_allclose(purchase.probability, expected)
-    mixed = compose(jax.random.key(0), empty(M), PRICES["pixels"], 5000, 0.2)
+    mixed = buy(jax.random.key(0), empty(M), PRICES["pixels"], 5000, 0.2)
     assert np.isnan(mixed.probability).all()  # what is drawn last must fit the money that is left
 
 
@@ -146,27 +156,27 @@ def test_a_selector_reports_its_probabilities():
         return query._replace(probability=np.linspace(0.1, 0.2, query.index.size))
 
     scores = np.arange(M, dtype=np.float32)
-    purchase = compose(jax.random.key(0), empty(M), PRICES["regions"], 10, 0.0, 1.0, chooser, scores)
+    purchase = buy(jax.random.key(0), empty(M), PRICES["regions"], 10, 0.0, 1.0, chooser, scores)
     np.testing.assert_allclose(purchase.probability, np.linspace(0.1, 0.2, 10))
 
 
 def test_scores_that_are_not_finite_leave_the_money_to_chance():
     scores = np.full(M, np.nan, np.float32)
-    purchase = compose(jax.random.key(0), empty(M), PRICES["regions"], 20, 0.0, 1.0, TopK(), scores)
+    purchase = buy(jax.random.key(0), empty(M), PRICES["regions"], 20, 0.0, 1.0, TopK(), scores)
     assert (purchase.policy == "random").sum() == 20
 
 
 def test_a_pool_that_runs_out():
-    purchase = compose(jax.random.key(0), empty(M), PRICES["regions"], M + 7, 0.1)
+    purchase = buy(jax.random.key(0), empty(M), PRICES["regions"], M + 7, 0.1)
     assert purchase.index.size == M
     assert purchase.unspent == 7
-    after = compose(jax.random.key(1), pay(empty(M), purchase), PRICES["regions"], M + 7, 0.1)
+    after = buy(jax.random.key(1), pay(empty(M), purchase), PRICES["regions"], M + 7, 0.1)
     assert after.index.size == 0
     assert after.steered_share == 0.0
     assert after.splits.shape == (0,)
 
 
 def test_a_purchase_follows_from_the_key():
-    one, same, other = (compose(jax.random.key(k), empty(M), PRICES["pixels"], 5000, 0.2) for k in (0, 0, 1))
+    one, same, other = (buy(jax.random.key(k), empty(M), PRICES["pixels"], 5000, 0.2) for k in (0, 0, 1))
     np.testing.assert_array_equal(one.index, same.index)
     assert one.index.tolist() != other.index.tolist()

@@ -1,0 +1,116 @@
+"""The seam of a round: questions go out, answers come back, and a purchase is paid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bal.annotation.annotators.base import Annotator, Answer, AnswersLater, Question, Request
+from bal.experiment.folder import RunFolder
+from bal.experiment.setup import Setup
+from bal.experiment.state import State
+from bal.pool.cost import boundary
+from bal.pool.labels import Pool, add, skip
+from bal.types import IGNORE, BadInput, Region
+
+
+def request_of(setup: Setup, state: State, folder: RunFolder | None) -> Request:
+    """What the purchase that is under way wants to know."""
+    assert state.asked is not None
+    purchase = state.asked.purchase
+    regions = [setup.regions.describe(int(m)) for m in purchase.index]
+    questions = [
+        Question(f"r{state.purchase:02d}-{k:04d}", region, str(policy))
+        for k, (region, policy) in enumerate(zip(regions, purchase.policy, strict=True))
+    ]
+    return Request(setup.source, questions, folder.path if folder else None)
+
+
+def ask(annotator: Annotator, request: Request) -> dict[str, Answer]:
+    """Asks, and gives what is there by now; all of it, of an annotator that answers at once.
+
+    Raises:
+        BadInput: an answer has another size than its region, or is no class.
+    """
+    if isinstance(annotator, AnswersLater):
+        annotator.ask(request)
+        came = annotator.collect(request)
+        answers = {q.id: came[q.id] for q in request.questions if q.id in came}
+    else:
+        labels = annotator.annotate(request.source, [q.region for q in request.questions])
+        if len(labels) != len(request.questions):
+            asked = len(request.questions)
+            raise BadInput(f"the annotator was asked about {asked} regions and gave {len(labels)} answers")
+        answers = {q.id: Answer(label) for q, label in zip(request.questions, labels, strict=True)}
+    classes = len(request.source.classes)
+    return {q.id: _checked(q.region, answers[q.id], classes) for q in request.questions if q.id in answers}
+
+
+def pay(
+    setup: Setup, state: State, request: Request, answers: Mapping[str, Answer]
+) -> tuple[Pool, list[dict[str, Any]], np.ndarray]:
+    """The pool with the answers in it, the purchase's lines for the ledger, and which of the K were labelled, [K] bool.
+
+    What was skipped costs nothing and is not asked again; what is open costs nothing and goes back to the pool. In
+    `effort` a region is charged the seconds that were reported, or else what its true boundary takes; by as much as
+    that is more than was expected, less is bought the next time.
+    """
+    assert state.asked is not None
+    (purchase, known), effort = state.asked, setup.config.cost == "effort"
+    given = [answers.get(q.id) for q in request.questions]
+    labelled = np.array([a is not None and a.label is not None for a in given], bool)
+    skipped = np.array([a is not None and a.label is None for a in given], bool)
+    charged, lines, labels = [], [], []
+    for k in np.flatnonzero(labelled).tolist():
+        answer, region = given[k], request.questions[k].region
+        assert answer is not None and answer.label is not None  # noqa: PT018
+        price = cost = float(purchase.cost[k])
+        if effort:
+            length = np.array(boundary(answer.label))
+            cost = float(setup.config.effort.seconds(length)) if answer.seconds is None else answer.seconds
+        charged.append(cost)
+        labels.append(answer.label)
+        lines.append(_line(state.purchase, region, str(purchase.policy[k]), cost, price if effort else None, known[k]))
+        if answer.seconds is not None:
+            lines[-1]["seconds"] = float(answer.seconds)
+    pool = add(state.pool, purchase.index[labelled], np.array(charged), purchase.splits[labelled], labels)
+    return skip(pool, purchase.index[skipped]), lines, labelled
+
+
+def _line(
+    purchase: int, region: Region, policy: str, cost: float, price: float | None, known: dict[str, Any]
+) -> dict[str, Any]:
+    """One line of the ledger."""
+    line: dict[str, Any] = {"round": purchase, "image": region.image, "region": region.region, "box": list(region.box)}
+    line |= {"policy": policy, "cost": cost}
+    return line | ({} if price is None else {"price": price}) | known
+
+
+def expected_lines(setup: Setup, state: State) -> list[dict[str, Any]]:
+    """The ledger's lines of a purchase that is under way, at the prices that are expected."""
+    if state.asked is None:
+        return []
+    purchase, known = state.asked
+    return [
+        _line(state.purchase, setup.regions.describe(int(m)), str(policy), float(cost), None, about)
+        for m, policy, cost, about in zip(purchase.index, purchase.policy, purchase.cost, known, strict=True)
+    ]
+
+
+def _checked(region: Region, answer: Answer, classes: int) -> Answer:
+    """The answer, cut to its region. Raises BadInput unless it has the size of the region, in class ids."""
+    what = f"the annotator's answer for region {region.region} of {region.image}"
+    label, seconds = answer.label, answer.seconds
+    if seconds is not None and not 0 <= seconds < float("inf"):
+        raise BadInput(f"{what} took {seconds} seconds; expected a number from 0, or None")
+    if label is None:
+        return answer
+    if label.shape != region.box[2:]:
+        raise BadInput(f"{what} has the shape {label.shape}; expected {region.box[2:]}")
+    wrong = label[((label < 0) | (label >= classes)) & (label != IGNORE)]
+    if wrong.size:
+        raise BadInput(f"{what} holds class {wrong[0]}; expected 0 to {classes - 1}, or {IGNORE} for unlabelled")
+    inside = label if region.mask is None else np.where(region.mask, label, IGNORE)
+    return answer._replace(label=inside)

@@ -1,0 +1,92 @@
+"""The one place that makes a row of curve.csv: first what a model says of itself, then what its purchase says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bal.experiment.setup import Setup
+from bal.experiment.state import State
+from bal.metrics import bootstrap, lure, summary, tally, trust
+from bal.pool.labels import AUDIT, Pool
+from bal.posterior.model import Model
+from bal.scoring.held_out import predict_regions
+from bal.scoring.objective import Objective
+from bal.types import RegionPrediction
+
+
+def of_model(
+    setup: Setup,
+    pool: Pool,
+    round: int,
+    bought: Sequence[dict[str, Any]],
+    model: Model,
+    each: tally.Tally,
+    objective: Objective,
+) -> dict[str, Any]:
+    """What has been bought until now, and what the model trained on it can do.
+
+    Args:
+        setup, pool, round: of the experiment, before the next purchase.
+        bought: the ledger's lines of the newest purchase.
+        model, objective: calibrated, and what it is asked.
+        each: what it says of every test image.
+    """
+    steered = sum(line["cost"] for line in bought if line["policy"] == "steered")
+    return {
+        "round": round,
+        "regions": int(pool.labelled.sum()),
+        "pixels": int(setup.regions.pixels[pool.labelled].sum()),
+        "cost": pool.spent,
+        "regions_audit": int((pool.split == AUDIT).sum()),
+        "steered_share": steered / max(sum(line["cost"] for line in bought), 1e-9),
+        **summary.summary(tally.total(each), setup.source.classes),
+        **bootstrap.columns(each, setup.source.classes),
+        "temperature": float("nan"),
+        **model.calibrator.summary(model.state),
+        **_audited(setup, pool, model, objective),
+    }
+
+
+def of_purchase(setup: Setup, asked: State, pool: Pool, labelled: np.ndarray) -> dict[str, float]:
+    """Risk and IoU on all that was unlabelled, from what the model asked about.
+
+    The model has not been trained on these answers. NaN where no probabilities were reported, see `bal.metrics.lure`,
+    and where a region was not labelled: what nobody knows cannot stand for anything.
+
+    Args:
+        setup: of the experiment.
+        asked: the state before the answers.
+        pool: after them.
+        labelled: [K] bool, which of the regions asked about have an answer.
+    """
+    assert asked.asked is not None and asked.model is not None and asked.objective is not None  # noqa: PT018
+    purchase, left = asked.asked.purchase, int(asked.pool.eligible.sum())
+    weight = lure.population_weights(purchase.probability, left)
+    index = [int(m) for m in purchase.index]
+    some: list[RegionPrediction] = []
+    if labelled.all() and not np.isnan(weight).all():
+        answers = {m: pool.answers[m] for m in index}
+        seen = predict_regions(asked.model, setup.source, setup.regions, answers, asked.objective)
+        some = [seen[m] for m in index]
+    return _estimates(some, weight[: len(some)], setup.source.classes, "lure")
+
+
+def _audited(setup: Setup, pool: Pool, model: Model, objective: Objective) -> dict[str, float]:
+    """What the audit says: how far to trust the score, and the risk and IoU of the model.
+
+    Audited regions are a uniform sample of what was unlabelled when each was drawn. Their labels have fitted the
+    calibrator, which makes the risk a little too low.
+    """
+    classes = setup.source.classes
+    seen = list(predict_regions(model, setup.source, setup.regions, pool.bought(AUDIT), objective).values())
+    verdict = trust.judge(seen, len(classes))
+    return verdict.row(classes) | _estimates(seen, np.ones(len(seen)), classes, "audit")
+
+
+def _estimates(
+    seen: list[RegionPrediction], weight: np.ndarray, classes: tuple[str, ...], name: str
+) -> dict[str, float]:
+    return lure.estimates([s.nll for s in seen], [s.confusion for s in seen], weight, classes, name)

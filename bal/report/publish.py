@@ -1,0 +1,99 @@
+"""The page and the diagrams of a run, from its folder: also of one that is still going, waits or was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bal.config.dump import to_dict
+from bal.config.resolve import load
+from bal.experiment.folder import RunFolder, write_whole
+from bal.experiment.recorder import Recorder, Snapshot
+from bal.experiment.setup import Setup, set_up
+from bal.metrics import bootstrap
+from bal.report import page
+from bal.report.images import Box, Panel
+from bal.report.reliability import reliability_png
+from bal.scoring.score import inspect
+from bal.types import BadInput
+
+PANELS = 4  # images drawn in the report
+
+
+def publish(folder: RunFolder | None, setup: Setup, snapshot: Snapshot | None) -> None:
+    """Writes report.html and reliability.png of the newest round; nothing before there is one, or without a folder."""
+    if folder is None or snapshot is None or snapshot.info.tally is None:
+        return
+    tally, classes = snapshot.info.tally, setup.source.classes
+    rows = folder.rows()
+    if not rows or rows[-1]["round"] < snapshot.info.row["round"]:
+        rows.append(snapshot.info.row)  # of a model whose questions are open
+    diagrams = bootstrap.bands(tally, classes)
+    bins = {
+        name: {"calibrated": tuple(diagrams[name]), "raw": tuple(diagrams[f"{name}_raw"])}
+        for name in (*classes, "foreground")
+    }
+    page.write(
+        folder.report,
+        rows,
+        folder.queries(),
+        draw(setup, snapshot),
+        to_dict(setup.config),
+        classes,
+        bins,
+        bootstrap.around(tally, classes),
+    )
+    write_whole(folder.diagrams, reliability_png(bins, classes))
+
+
+def republish(path: Path) -> Path:
+    """Writes the page of a run again, and changes nothing else in its folder.
+
+    Returns:
+        The page.
+
+    Raises:
+        BadInput: there is no run, or it has not come to its first row.
+    """
+    folder = RunFolder(path)
+    if not folder.holds_run():
+        raise BadInput(f"{path} holds no run")
+    setup = set_up(load(folder.config))
+    with Recorder(setup, folder, reading=True) as recorder:
+        snapshot = recorder.read()
+    if snapshot is None or snapshot.info.tally is None:
+        raise BadInput(f"the run in {path} has not finished its first model yet, so there is nothing to show")
+    publish(folder, setup, snapshot)
+    return folder.report
+
+
+def draw(setup: Setup, snapshot: Snapshot) -> list[Panel]:
+    """The images in which the newest purchase bought most, as the model that was asked saw them."""
+    model, objective = snapshot.model, snapshot.objective
+    if model is None or objective is None:
+        return []
+    by_image: dict[str, list[Mapping[str, Any]]] = {}
+    for query in snapshot.newest:
+        by_image.setdefault(query["image"], []).append(query)
+    most = sorted(by_image.items(), key=lambda item: -sum(q["policy"] == "steered" for q in item[1]))[:PANELS]
+    drawn = []
+    for id, asked in most:
+        prediction, score = inspect(model, setup.source, objective, id)
+        drawn.append(Panel(id, setup.source.image(id), prediction, _truth(setup, id), score, _boxes(setup, id, asked)))
+    return drawn
+
+
+def _boxes(setup: Setup, id: str, asked: Sequence[Mapping[str, Any]]) -> list[Box]:
+    regions = [setup.regions.describe(setup.regions.find(id, q["region"])) for q in asked]
+    return [Box(*r.box, q["policy"], q["score"], r.mask) for r, q in zip(regions, asked, strict=True)]
+
+
+def _truth(setup: Setup, id: str) -> np.ndarray | None:
+    """The source's mask; None for an image that only the annotator can label."""
+    try:
+        return setup.source.mask(id)
+    except BadInput:
+        return None
