@@ -57,7 +57,7 @@ def run_loop(
         resume: go on with the run in `out`, from its last complete round or from the questions that it waits for, or
             begin it if there is none. Its records so far are not given again.
         overwrite: delete the run in `out` first.
-        close: do not wait for questions that are open: they go back to the pool, unpaid.
+        close: wait no longer for the questions that are open when the run is resumed: they go back to the pool, unpaid.
         watch: called often, with what is going on.
         warm_start: the first record's model of a run that differs in nothing that training sees, so that the start set
             is not fitted again. It is calibrated, judged and asked by this configuration.
@@ -87,13 +87,14 @@ def _rounds(
     with Recorder(setup, folder) if folder else Unrecorded(setup) as recorder:
         state, info = recorder.restore()
         publish(folder, setup, recorder.snapshot)
+        let_go = state.purchase if close and state.asked is not None else None
         while state.purchase <= setup.config.rounds + 1:
             if state.asked is None:
                 state, info = propose(setup, state, info, watch, warm_start)
                 recorder.asked(state, info)
             request = request_of(setup, state, folder)
             answers = ask(setup.config.annotator, request)
-            if len(answers) < len(request.questions) and not close:
+            if len(answers) < len(request.questions) and state.purchase != let_go:
                 publish(folder, setup, recorder.snapshot)
                 raise Waiting(state.purchase, len(request.questions), len(answers), folder)
             state, info = absorb(setup, state, info, request, answers)

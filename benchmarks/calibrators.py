@@ -32,7 +32,7 @@ from bal.experiment.setup import Setup, set_up
 from bal.metrics import bootstrap
 from bal.metrics.summary import summary
 from bal.metrics.tally import Tally, tally_batch, total
-from bal.pool.labels import AUDIT, empty
+from bal.pool.labels import AUDIT
 from bal.posterior.calibrators import CALIBRATORS, Temperature
 from bal.posterior.model import Model
 from bal.posterior.moments import TINY
@@ -96,7 +96,6 @@ def measure(settings: Settings) -> None:
             if config is None:
                 continue
             setup = set_up(config)
-            pool = empty(setup.costs.size)
             pool = loop.start(setup)[0].pool
             model = loop.train_on(setup, pool, 0, lambda event: None)
             evidence = {on: gather(setup, model, on, pool.bought(AUDIT)) for on in ("pooled", "members")}

@@ -28,7 +28,7 @@ from bal.experiment.setup import Setup, set_up
 from bal.loop import start, train_on
 from bal.metrics import evaluate, summary
 from bal.metrics.detection import auroc
-from bal.pool.labels import AUDIT, Pool, empty
+from bal.pool.labels import AUDIT, Pool
 from bal.posterior.heads import BatchEnsemble, DeepEnsemble, LastLayerLaplace, LastLayerSVI, MCDropout
 from bal.posterior.heads.base import Head
 from bal.posterior.model import Model
@@ -88,7 +88,6 @@ def measure(settings: Settings) -> None:
             default, train=train, seed=seed, rounds=0, start=settings.labels, budget=settings.labels
         )
         setup = set_up(config)
-        pool = empty(setup.costs.size)
         pool = start(setup)[0].pool
         for name in settings.heads:
             what = {"head": name, "labels": settings.labels, "steps": train.steps, "seed": seed}

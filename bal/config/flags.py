@@ -34,7 +34,7 @@ _FILES = "YAML files with any of the values here; later files override earlier o
 _OUT = "Where the results go; unless given, runs/ACQ-SOURCE-SEED."
 _RESUME = "Go on with the run in --out where it stopped, with the configuration it has."
 _OVERWRITE = "Delete the run in --out and start afresh."
-_CLOSE = "With --resume: wait no longer for questions that are open; they go back to the pool, unpaid."
+_CLOSE = "With --resume: wait no longer for the questions that are open now; they go back to the pool, unpaid."
 _QUIET = "Print nothing but warnings and errors."
 
 

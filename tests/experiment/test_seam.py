@@ -1,0 +1,217 @@
+"""Rounds that wait: answers that come later, in part, or never, and kills on both sides of the wait and within it."""
+
+from __future__ import annotations
+
+import json
+import signal
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from later import Later
+from runs import FLAGS, curve, ledger, quick_publish, run, start, tiny
+
+from bal import Answer, BadInput, Waiting, loop
+from bal.experiment.checkpoint import Checkpoints
+from bal.experiment.recorder import Recorder
+from bal.pool.cost import Effort
+from bal.run import main
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(loop, "publish", quick_publish)
+
+
+def visit_until_done(config, out, most=20, **how):
+    """Resumes until nothing waits any more; how often it had to wait."""
+    for waits in range(most):
+        try:
+            run(config, out, resume=True, **how)
+        except Waiting:
+            continue
+        return waits
+    raise AssertionError(f"still waiting after {most} visits")
+
+
+def same_run(out, other) -> None:
+    assert (out / "queries.jsonl").read_bytes() == (other / "queries.jsonl").read_bytes()
+    assert curve(out) == curve(other)
+
+
+def test_answers_of_a_second_visit_make_the_same_run(whole, tmp_path):
+    config = tiny(annotator=Later(second=(0, 3, 7)))
+    with pytest.raises(Waiting, match=r"3 of 10 regions of the start set wait for answers; go on with --resume"):
+        run(config, tmp_path / "run")
+    assert visit_until_done(config, tmp_path / "run") == 2, "once for each purchase after the start set"
+    same_run(tmp_path / "run", whole)
+
+
+def test_an_annotator_that_answers_all_at_once_never_waits(whole, tmp_path):
+    assert visit_until_done(tiny(annotator=Later()), tmp_path / "run") == 0
+    same_run(tmp_path / "run", whole)
+
+
+def test_what_is_never_answered_goes_back_to_the_pool(tmp_path):
+    once, later = tiny(annotator=Later(never=(2,))), tiny(annotator=Later(second=(0, 3), never=(2,)))
+    for config, out, visits in ((once, tmp_path / "once", (1,)), (later, tmp_path / "later", (3, 1))):
+        for purchase in ("the start set", "purchase 1", "purchase 2"):
+            for visit, left in enumerate(visits):
+                with pytest.raises(Waiting, match=rf"^{left} of \d+ regions of {purchase} wait"):
+                    run(config, out, resume=True, close=visit == 0)  # what has only just been asked is not let go
+        run(config, out, resume=True, close=True)
+    same_run(tmp_path / "later", tmp_path / "once")
+    lines = ledger([], tmp_path / "later")
+    assert len({(line["image"], line["region"]) for line in lines}) == len(lines), "nothing is bought twice"
+    assert curve(tmp_path / "later")[-1]["cost"] == str(float(len(lines)))
+    assert {row["risk_lure"] for row in curve(tmp_path / "later")} == {"nan"}, "what is unknown stands for nothing"
+
+
+def test_what_is_skipped_costs_nothing_and_is_not_asked_again(tmp_path):
+    records = run(tiny(annotator=Later(skipped=(0, 4))), tmp_path / "run")
+    lines = ledger([], tmp_path / "run")
+    asked = [set(), set(), set()]
+    for purchase in range(3):
+        questions = json.loads((tmp_path / "run" / "desk" / f"r{purchase:02d}" / "questions.json").read_text())
+        asked[purchase] = {(image, region) for _, image, region, *_ in questions}
+    assert not asked[0] & asked[1]
+    assert not asked[1] & asked[2]
+    bought = {(line["image"], line["region"]) for line in lines}
+    assert len(set.union(*asked) - bought) == 6
+    assert [record.row["regions"] for record in records] == [8, 18, 28], "the money that is left buys others"
+
+
+def test_reported_seconds_are_charged(tmp_path):
+    config = tiny(annotator=Later(seconds=4.5), cost="effort", effort=Effort(open=2.0), start=20, budget=60)
+    run(config, tmp_path / "run")
+    lines = ledger([], tmp_path / "run")
+    assert {(line["cost"], line["seconds"]) for line in lines} == {(4.5, 4.5)}
+    assert {line["price"] for line in lines if line["round"] == 0} == {2 + 0.05 * 16}
+
+
+def test_seconds_are_noted_where_they_cost_nothing(whole, tmp_path):
+    run(tiny(annotator=Later(seconds=4.5)), tmp_path / "run")
+    lines = ledger([], tmp_path / "run")
+    assert {line.pop("seconds") for line in lines} == {4.5}
+    assert lines == ledger([], whole)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), -1.0, float("inf")])
+def test_impossible_seconds_are_refused_and_nothing_is_deleted(seconds, tmp_path):
+    with pytest.raises(BadInput, match="expected a number from 0"):
+        run(tiny(annotator=Later(seconds=seconds)), tmp_path / "run")
+    assert (tmp_path / "run" / "checkpoints" / "0").is_dir(), "people have been asked"
+
+
+def test_a_run_without_a_folder_cannot_wait(tmp_path):
+    @dataclass(frozen=True)
+    class Nobody:
+        def ask(self, request):
+            assert request.folder is None
+
+        def collect(self, request):
+            return {"r99-0000": Answer(None)}
+
+    with pytest.raises(Waiting, match="without `out` a run cannot go on later"):
+        run(tiny(annotator=Nobody()))
+
+
+# Kills
+
+
+class Killed(BaseException):
+    """What stands for a kill inside this process."""
+
+
+@pytest.mark.parametrize("purchase", [0, 1])
+@pytest.mark.parametrize(
+    "place", ["before asked", "after asked", "ask", "collect", "pay", "before answered", "after answered"]
+)
+def test_killed_at_the_seam(place, purchase, whole, tmp_path, monkeypatch):
+    config, out = tiny(annotator=Later(second=(1, 5))), tmp_path / "run"
+    calls = iter(range(10**6))
+
+    def dying(function, late=False):
+        def call(*args):
+            now = next(calls)
+            if now == purchase and not late:
+                raise Killed
+            result = function(*args)
+            if now == purchase:
+                raise Killed
+            return result
+
+        return call
+
+    with monkeypatch.context() as patch:
+        when, _, what = place.partition(" ")
+        target, name = {
+            "asked": (Recorder, "asked"),
+            "answered": (Recorder, "answered"),
+            "ask": (Later, "ask"),
+            "collect": (Later, "collect"),
+            "pay": (loop, "pay"),
+        }[what or when]
+        patch.setattr(target, name, dying(getattr(target, name), when == "after"))
+        for _ in range(4):
+            try:
+                run(config, out, resume=True)
+            except Waiting:
+                continue
+            except Killed:
+                break
+        else:
+            raise AssertionError("it was never killed")
+    visit_until_done(config, out)
+    same_run(out, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["ask", "collect"])
+def test_killed_in_another_process_while_people_answer(where, whole, tmp_path):
+    out = tmp_path / "run"
+    argv = [*FLAGS, "--out", str(out), "--resume", "--quiet", "--annotator", "later:Later"]
+    argv += ["--annotator.second", "0", "3", "--annotator.dies", where]
+    seen = []
+    for _ in range(10):
+        process = start(argv, tmp_path)
+        _, error = process.communicate(timeout=300)
+        seen.append(process.returncode)
+        if process.returncode == 0:
+            break
+        assert process.returncode in (3, -signal.SIGKILL), error
+    assert seen == [-signal.SIGKILL, *[3] * (2 if where == "collect" else 3), 0]
+    same_run(out, whole)
+
+
+def test_the_front_door_says_what_it_waits_for(capsys, monkeypatch, whole, tmp_path):
+    monkeypatch.setattr("bal.devices.set_up_platform", lambda: None)
+    out = tmp_path / "run"
+    argv = [*FLAGS, "--out", str(out), "--annotator", "later:Later", "--annotator.never", "2"]
+    assert main(argv) == 3
+    error = capsys.readouterr().err
+    assert error == (
+        f"bal: 1 of 10 regions of the start set wait for answers; go on with --resume --out {out}, "
+        "or --close to let the open ones go\n"
+    )
+    assert main(["--out", str(out), "--resume"]) == 3
+    assert main(["--out", str(out), "--close"]) == 2
+    assert "give --resume" in capsys.readouterr().err
+    assert main(["--out", str(out), "--resume", "--close"]) == 0
+    assert len(ledger([], out)) == 28
+    assert np.isfinite(float(curve(out)[-1]["nll"]))
+
+
+def test_a_run_of_the_old_code_is_refused(whole, tmp_path):
+    out = tmp_path / "run"
+    run(tiny(rounds=0), out)
+    saver = Checkpoints(out / "checkpoints")
+    saved = saver.load(3)
+    del saved["format"]
+    saver.save(4, saved)
+    saver.close()
+    before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    with pytest.raises(BadInput, match="was begun by another version of bal") as error:
+        run(tiny(rounds=0), out, resume=True)
+    assert "\n" not in str(error.value)
+    assert {path: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
