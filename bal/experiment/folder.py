@@ -38,6 +38,13 @@ class Journal:
         """Bytes written so far."""
         return self.path.stat().st_size if self.path.exists() else 0
 
+    def read(self, size: int | None = None) -> str:
+        """The first `size` bytes, all unless given: another process may be appending."""
+        if not self.size:
+            return ""
+        with open(self.path, "rb") as file:
+            return file.read(-1 if size is None else size).decode()
+
     def append(self, text: str) -> None:
         """Adds text and waits until it is on disk."""
         before = self.size
@@ -146,18 +153,14 @@ class RunFolder:
         if lines:
             self.ledger.append("".join(json.dumps(line) + "\n" for line in lines))
 
-    def rows(self) -> list[dict[str, float]]:
-        """The rows of curve.csv; whole numbers as int."""
-        if not self.curve.size:
-            return []
-        with open(self.curve.path, encoding="utf-8", newline="") as file:
-            return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    def rows(self, size: int | None = None) -> list[dict[str, float]]:
+        """The rows in the first `size` bytes of curve.csv, all unless given; whole numbers as int."""
+        text = io.StringIO(self.curve.read(size), newline="")
+        return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(text)]
 
-    def queries(self) -> list[dict[str, Any]]:
-        """The lines of queries.jsonl."""
-        if not self.ledger.size:
-            return []
-        return [json.loads(line) for line in self.ledger.path.read_text(encoding="utf-8").splitlines()]
+    def queries(self, size: int | None = None) -> list[dict[str, Any]]:
+        """The lines in the first `size` bytes of queries.jsonl, all unless given."""
+        return [json.loads(line) for line in self.ledger.read(size).splitlines()]
 
 
 def _number(text: str) -> float:

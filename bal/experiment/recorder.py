@@ -39,14 +39,15 @@ class Snapshot(NamedTuple):
     newest: Sequence[dict[str, Any]]  # ledger lines of the newest purchase, at expected prices while questions are open
     model: Model | None  # that asked for it
     objective: Objective | None
+    journals: tuple[int, int]  # bytes of curve.csv and of queries.jsonl that belong to it
 
 
-def snapshot_of(setup: Setup, state: State, info: Info, before: Snapshot | None) -> Snapshot:
+def snapshot_of(setup: Setup, state: State, info: Info, journals: tuple[int, int], before: Snapshot | None) -> Snapshot:
     """A run after one more step; the last model asks for nothing, so the newest purchase is that of the one before."""
     newest = expected_lines(setup, state) or info.queries
     if not newest and before is not None:
-        return before._replace(info=info)
-    return Snapshot(info, newest, state.model, state.objective)
+        return before._replace(info=info, journals=journals)
+    return Snapshot(info, newest, state.model, state.objective, journals)
 
 
 def fingerprint(setup: Setup) -> np.ndarray:
@@ -117,11 +118,11 @@ class Recorder:
         assert state.asked is not None
         if state.asked.purchase.index.size:
             self.checkpoints.save(2 * state.purchase, self._saved(state, info))
-        self.snapshot = snapshot_of(self.setup, state, info, self.snapshot)
+        self.snapshot = snapshot_of(self.setup, state, info, self._journals(), self.snapshot)
 
     def answered(self, state: State, info: Info) -> None:
         """Logs a purchase and the row of the model that asked for it, then makes them count."""
-        before = self.folder.curve.size, self.folder.ledger.size
+        before = self._journals()
         try:
             self.folder.add_queries(info.queries)
             if info.row:
@@ -131,14 +132,16 @@ class Recorder:
             self.folder.curve.cut(before[0])
             self.folder.ledger.cut(before[1])
             raise
-        self.snapshot = snapshot_of(self.setup, state, info, self.snapshot)
+        self.snapshot = snapshot_of(self.setup, state, info, self._journals(), self.snapshot)
 
     def read(self) -> Snapshot | None:
         """The run as its checkpoints have it; None before the first."""
         found: Snapshot | None = None
         for step in self.checkpoints.all():
             saved = self._load(step)
-            found = snapshot_of(self.setup, self._state(step, saved), self._info(step, saved), found)
+            curve, ledger = (int(v) for v in saved["journals"])
+            state, info = self._state(step, saved), self._info(step, saved)
+            found = snapshot_of(self.setup, state, info, (curve, ledger), found)
         return found
 
     def __enter__(self) -> Recorder:
@@ -155,6 +158,9 @@ class Recorder:
         self.checkpoints.close()
         if hopeless:
             self.folder.discard()
+
+    def _journals(self) -> tuple[int, int]:
+        return self.folder.curve.size, self.folder.ledger.size
 
     def _load(self, step: int) -> dict[str, Any]:
         saved = self.checkpoints.load(step)
@@ -173,7 +179,7 @@ class Recorder:
             "format": np.array(FORMAT),
             "pool": pack(state.pool),
             "row": _text(info.row),
-            "journals": np.array([self.folder.curve.size, self.folder.ledger.size]),
+            "journals": np.array(self._journals()),
             "data": fingerprint(self.setup),
         }
         if state.asked is not None:
@@ -209,7 +215,7 @@ class Recorder:
     def _info(self, step: int, saved: dict[str, Any]) -> Info:
         """With the ledger's lines of the newest purchase that has been answered."""
         number = (step + 1) // 2 - 1
-        lines = [line for line in self.folder.queries() if line["round"] == number]
+        lines = [line for line in self.folder.queries(int(saved["journals"][1])) if line["round"] == number]
         tally = Tally(**saved["tally"]) if "tally" in saved else None
         unspent = float(saved["asked"]["unspent"]) if "asked" in saved else 0.0
         return Info(_read(saved["row"]), tally, lines, unspent)

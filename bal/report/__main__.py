@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from bal.devices import set_up_platform
+from bal import devices
+from bal.experiment.exit_status import exit_status, leave
 from bal.report.publish import republish
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Writes report.html and reliability.png of runs, from what is in their folders."""
+    """Writes report.html and reliability.png of runs again, from what is in their folders; changes nothing else."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN …")]
     """Folders of runs."""
 
 
-def main() -> None:
-    """The command line as a process."""
-    settings = tyro.cli(Settings, prog="python -m bal.report")
-    set_up_platform()
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes the pages that a command line names; returns the exit status."""
+    return exit_status(lambda: _publish(tyro.cli(Settings, args=argv, prog="python -m bal.report")))
+
+
+def _publish(settings: Settings) -> None:
+    devices.set_up_platform()
     for run in settings.runs:
         print(republish(run))
 
 
 if __name__ == "__main__":
-    main()
+    leave(main())

@@ -28,7 +28,7 @@ def publish(folder: RunFolder | None, setup: Setup, snapshot: Snapshot | None) -
     if folder is None or snapshot is None or snapshot.info.tally is None:
         return
     tally, classes = snapshot.info.tally, setup.source.classes
-    rows = folder.rows()
+    rows = folder.rows(snapshot.journals[0])
     if not rows or rows[-1]["round"] < snapshot.info.row["round"]:
         rows.append(snapshot.info.row)  # of a model whose questions are open
     diagrams = bootstrap.bands(tally, classes)
@@ -39,7 +39,7 @@ def publish(folder: RunFolder | None, setup: Setup, snapshot: Snapshot | None) -
     page.write(
         folder.report,
         rows,
-        folder.queries(),
+        folder.queries(snapshot.journals[1]),
         draw(setup, snapshot),
         to_dict(setup.config),
         classes,

@@ -56,7 +56,7 @@ def test_superpixels_are_drawn_as_they_are(monkeypatch):
     for m in (0, 1):
         region = setup.regions.describe(m)
         lines.append({"image": region.image, "region": m, "box": region.box, "policy": "steered", "score": 0.5})
-    (drawn,) = publish.draw(setup, Snapshot(Info({}), lines, object(), object()))
+    (drawn,) = publish.draw(setup, Snapshot(Info({}), lines, object(), object(), (0, 0)))
     assert [box.mask.sum() for box in drawn.boxes] == setup.regions.pixels[:2].tolist()
     page = gallery([drawn], setup.source.classes)
     assert len(re.findall(r'<path d="[ML0-9 ]+" class="edge"', page)) == 2 * 2, "on the image and on the score"

@@ -1,0 +1,82 @@
+"""A page from a run's folder: the same as while it ran, also of one that waits, goes on or was killed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from contextlib import suppress
+
+import pytest
+from later import Later
+from runs import run, tiny
+
+from bal import Waiting, devices, run_loop
+from bal.report.__main__ import main
+
+
+@pytest.fixture(autouse=True)
+def _platform(monkeypatch):
+    monkeypatch.setattr(devices, "set_up_platform", lambda: None)
+
+
+def contents(out) -> dict:
+    return {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def test_a_page_is_written_again_to_the_same_bytes(whole, tmp_path, capsys):
+    out = shutil.copytree(whole, tmp_path / "run")
+    before = contents(out)
+    (out / "report.html").unlink()
+    (out / "reliability.png").write_bytes(b"")
+    assert main([str(out)]) == 0
+    assert capsys.readouterr().out == f"{out / 'report.html'}\n"
+    assert contents(out) == before
+
+
+def test_a_run_that_is_going_on_is_left_alone(whole, tmp_path):
+    out = tmp_path / "run"
+    rounds = run_loop(tiny(), out)
+    next(rounds)
+    page = (out / "report.html").read_bytes()
+    saving = out / "checkpoints" / "4.orbax-checkpoint-tmp-1"
+    saving.mkdir()
+    (out / "queries.jsonl").write_bytes((out / "queries.jsonl").read_bytes() + b'{"round": 2, "ima')  # in the middle
+    before = contents(out)
+    assert main([str(out)]) == 0
+    assert contents(out) == before
+    assert (out / "report.html").read_bytes() == page
+    assert saving.is_dir()
+
+
+def test_a_run_that_waits_shows_what_it_asks(tmp_path):
+    out = tmp_path / "run"
+    config = tiny(annotator=Later(second=(0,)), rounds=1)
+    for _ in range(2):
+        with pytest.raises(Waiting):
+            run(config, out, resume=True)
+    page = (out / "report.html").read_text()
+    (out / "report.html").unlink()
+    assert main([str(out)]) == 0
+    assert (out / "report.html").read_text() == page
+    assert "round 0" in page
+    assert len(re.findall(r"<figure", page)) > 4, "images of what is asked"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda out: None, "holds no run"),
+        (lambda out: out.mkdir(), "holds no run"),
+        (lambda out: out.write_text("a file"), "holds no run"),
+        (lambda out: next(run_loop(tiny(annotator=Later(never=(0,))), out)), "has not finished its first model"),
+    ],
+    ids=["nothing", "empty", "file", "waiting"],
+)
+def test_where_there_is_nothing_to_show(make, message, tmp_path, capsys):
+    with suppress(Waiting):
+        make(tmp_path / "run")
+    assert main([str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("bal: error: ")
+    assert message in error
+    assert error.count("\n") == 1
