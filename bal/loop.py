@@ -125,7 +125,9 @@ def propose(
     if state.purchase == 0:
         purchase = start_set(setup, state.pool)
         return state._replace(asked=Asked(purchase, [{"score": None}] * len(purchase.index))), Info({})
-    config, pool, round = setup.config, state.pool, state.purchase - 1
+    config = setup.config
+    pool = state.pool
+    round = state.purchase - 1
     began = time.perf_counter()
     model = setup.model(warm_start.params) if warm_start and round == 0 else train_on(setup, pool, round, watch)
     model = calibrate(model, setup.source, setup.regions, pool.bought(AUDIT))

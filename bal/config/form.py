@@ -40,7 +40,9 @@ def form(node: Any, settings: Settings, chosen: Mapping[str, Any], prefix: str =
     for field in dataclasses.fields(cls):
         if not field.init:
             continue
-        name, key, hint = field.name, prefix + field.name, hints_of(cls)[field.name]
+        name = field.name
+        key = prefix + field.name
+        hint = hints_of(cls)[field.name]
         value = chosen[key] if key in chosen else _default(node, field)
         below = hint if value is tyro.MISSING else value
         if dataclasses.is_dataclass(below):

@@ -40,7 +40,8 @@ def parse(argv: Sequence[str] | None = None, default: Config | None = None) -> C
     if options.close and not options.resume:
         raise BadInput("--close lets open questions of a run go: give --resume with it")
     default = Config() if default is None else default
-    out, stored = options.out, []
+    out = options.out
+    stored = []
     if options.resume:
         out = out or default_out(_resolve(default, options.files, names, words))
         stored = [path for path in (out / "config.yaml",) if path.exists()]

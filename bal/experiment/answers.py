@@ -64,7 +64,8 @@ def pay(
     skipped = np.array([a is not None and a.label is None for a in given], bool)
     charged, lines, labels = [], [], []
     for k in np.flatnonzero(labelled).tolist():
-        answer, region = given[k], request.questions[k].region
+        answer = given[k]
+        region = request.questions[k].region
         assert answer is not None and answer.label is not None  # noqa: PT018
         price = cost = float(purchase.cost[k])
         if effort:

@@ -63,7 +63,8 @@ def of_purchase(setup: Setup, asked: State, pool: Pool, labelled: np.ndarray) ->
         labelled: [K] bool, which of the regions asked about have an answer.
     """
     assert asked.asked is not None and asked.model is not None and asked.objective is not None  # noqa: PT018
-    purchase, left = asked.asked.purchase, int(asked.pool.eligible.sum())
+    purchase = asked.asked.purchase
+    left = int(asked.pool.eligible.sum())
     weight = lure.population_weights(purchase.probability, left)
     index = [int(m) for m in purchase.index]
     some: list[RegionPrediction] = []

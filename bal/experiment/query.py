@@ -44,7 +44,9 @@ def check(setup: Setup) -> None:
 
 def make_objective(setup: Setup, pool: Pool, model: Model, round: int) -> Objective:
     """The question of a round: what the acquisition learns of the model, and how much each class counts."""
-    config, state, weight = setup.config, None, None
+    config = setup.config
+    state = None
+    weight = None
     learn = getattr(config.acq, "learn", None)
     seen = []
     if learn is not None or config.route == "gap":
@@ -80,7 +82,8 @@ def score_pool(setup: Setup, pool: Pool, model: Model, objective: Objective, rou
     Where nobody needs it, the pool is not looked at: `random` scores by random numbers, and expects all regions of a
     size to cost the same.
     """
-    config, key = setup.config, setup.key(round, SCORE)
+    config = setup.config
+    key = setup.key(round, SCORE)
     wanted = [name for name in config.selector.needs if name not in OFFERED]
     if not (objective.needs or wanted):
         score = score_regions(model, setup.source, setup.regions, config.unit, objective, key)
@@ -123,7 +126,8 @@ def _offered(setup: Setup, pool: Pool) -> dict[str, np.ndarray]:
 
 def _truth(setup: Setup) -> np.ndarray:
     """[M, C] share of each region's pixels that are of a class, from the masks."""
-    regions, classes = setup.regions, len(setup.source.classes)
+    regions = setup.regions
+    classes = len(setup.source.classes)
     share = np.zeros((regions.image.size, classes), np.float32)
     for n, id in enumerate(regions.ids):
         first, last = regions.start[n : n + 2]

@@ -117,7 +117,8 @@ def judge(seen: Sequence[RegionPrediction], classes: int) -> Trust:
 
 def sentence(row: Mapping[str, Any]) -> str:
     """What the gate says to a row of curve.csv: the evidence, and what it has earned."""
-    share, n = row["trust_share"], int(row["trust_regions"])
+    share = row["trust_share"]
+    n = int(row["trust_regions"])
     earned = f"the score has earned {100 * share:.0f} % of the next purchase"
     promise = _one_in(row["trust_promise"])
     if math.isnan(row["trust_auroc_low"]) or math.isnan(row["trust_capture_low"]):

@@ -212,7 +212,8 @@ def parse(terms: str) -> tuple[tuple[float, str], ...]:
                 f"loss.terms {terms!r} cannot be read at {terms[at:]!r}; expected a sum of names with "
                 f'optional factors, such as "cross_entropy + 0.5*dice"; the names are {", ".join(LOSSES)}'
             )
-        name, factor = term["name"], float(term["factor"] or 1.0)
+        name = term["name"]
+        factor = float(term["factor"] or 1.0)
         if name not in LOSSES:
             near = difflib.get_close_matches(name, LOSSES, n=1)
             hint = f", did you mean {near[0]!r}?" if near else ""

@@ -161,7 +161,8 @@ def summary(rows: Sequence[Row], classes: Sequence[str]) -> str:
     known = [v for v in values if math.isfinite(v[1])]
     if len(known) > NAMED:
         ranked = sorted(known, key=lambda v: v[1])
-        known, lead = [ranked[0], ranked[-1]], f"IoU of {len(ranked)} foreground classes, worst and best: "
+        known = [ranked[0], ranked[-1]]
+        lead = f"IoU of {len(ranked)} foreground classes, worst and best: "
     else:
         lead = ""
     parts = []

@@ -65,7 +65,8 @@ class Display:
         if rows:
             self.last = rows[-1]
         if not self.quiet:
-            config, folder = self.config, RunFolder(self.out)
+            config = self.config
+            folder = RunFolder(self.out)
             head, source = name_of("head", config.head), name_of("source", config.source)
             counted = COUNTED[config.cost]
             again = f"resuming {folder.path}" if folder.config.is_file() else f"no run in {folder.path} yet: a new one"
@@ -92,7 +93,8 @@ class Display:
 
     def say(self, parts: Sequence[str], style: str | None = None) -> None:
         """Prints a line; where the terminal is too narrow, it goes on below, indented, at the next part."""
-        lines, width = [parts[0]], self.console.width
+        lines = [parts[0]]
+        width = self.console.width
         for part in parts[1:]:
             if len(lines[-1]) + 1 + len(part) < width or not self.console.is_terminal:
                 lines[-1] += " " + part

@@ -166,7 +166,9 @@ class WellLogSource:
         return cut(wells[i % len(wells)], rng, self._samples(), None if s.grid == "any" else s.grid == "log")
 
     def _render(self, id: str) -> tuple[np.ndarray, np.ndarray]:
-        s, look, size = self._settings, self._look, self._size()
+        s = self._settings
+        look = self._look
+        size = self._size()
         seeds = np.random.SeedSequence([s.seed, zlib.crc32(id.encode())]).spawn(4)
         window_rng, warp_rng, ink_rng, scan_rng = (np.random.default_rng(k) for k in seeds)
         page = lay_out(ink_rng, size, look, s.pace)

@@ -42,7 +42,8 @@ def lay_out(rng: np.random.Generator, size: tuple[int, int], style: Style, pace:
     length, width = size
     kind = int(np.clip(6.5 + width / 48, 8, 19))
     left, right = (rng.uniform(0.02, 0.07) * width for _ in range(2))
-    column, gutter = None, max(0.13 * width, 2.6 * kind)
+    column = None
+    gutter = max(0.13 * width, 2.6 * kind)
     where = rng.random()
     if where < 0.5:
         column, left = (left, left + gutter), left + gutter
@@ -258,7 +259,8 @@ def _handwriting(canvas: np.ndarray, rng: np.random.Generator, page: Page, warp:
             y = height * np.cos(2 * np.pi * t) + 0.2 * np.sin(7 * t)
         elif kind < 0.8:  # a stroke
             t = np.linspace(0, 1, 60)
-            x, y = 6 * t, rng.uniform(-1, 1) * t + 0.5 * np.sin(3 * t)
+            x = 6 * t
+            y = rng.uniform(-1, 1) * t + 0.5 * np.sin(3 * t)
         else:  # a ring that does not close
             t = np.linspace(0, 2 * np.pi * rng.uniform(0.9, 1.15), 120)
             x, y = (2.5 + 0.1 * t) * np.cos(t), (1.6 + 0.1 * t) * np.sin(t)

@@ -60,7 +60,8 @@ class Stratified:
             basket.fill(order(jax.random.fold_in(noise, stream), offer, log_weight, able), money)
 
         foreground = by_class.shape[1] - 1 if self.share > 0 else 0
-        carried, each = 0.0, self.share * offer.budget / max(foreground, 1)
+        carried = 0.0
+        each = self.share * offer.budget / max(foreground, 1)
         for c in 1 + np.asarray(jax.random.permutation(turn, foreground)):
             before = basket.spent
             buy(int(c), by_class[:, c], basket.open & known, each + carried)

@@ -1,0 +1,122 @@
+"""A state and what is reported of it as the arrays of a checkpoint, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bal.experiment.checkpoint import flat, unflat
+from bal.experiment.setup import Setup
+from bal.experiment.state import Asked, Info, State
+from bal.metrics.tally import Tally
+from bal.pool import labels
+from bal.posterior.model import Model
+from bal.posterior.training import abstract
+from bal.scoring.objective import Objective
+from bal.selection.budget import Purchase
+from bal.types import BadInput
+
+FORMAT = 2  # of a checkpoint; 1 had none written in it
+LEARNT = ("state", "weight")  # the arrays of an objective
+
+Saved = Mapping[str, Any]
+
+
+def fingerprint(setup: Setup) -> np.ndarray:
+    """A number that differs where the pool or the test images are not the same."""
+    names = "\n".join((*setup.source.pool, "", *setup.source.test, "", *setup.source.classes))
+    return np.array(zlib.crc32(setup.regions.box.tobytes(), zlib.crc32(names.encode())), np.int64)
+
+
+def pack(setup: Setup, state: State, info: Info) -> dict[str, Any]:
+    """Everything that a run goes on from, but for the ledger's lines, which the ledger has."""
+    saved: dict[str, Any] = {
+        "format": np.array(FORMAT),
+        "data": fingerprint(setup),
+        "purchase": np.array(state.purchase),
+        "pool": labels.pack(state.pool),
+        "row": _text(info.row),
+        "unspent": np.array(info.unspent),
+    }
+    if state.asked is not None:
+        saved["asked"] = _pack_asked(state.asked)
+    if state.model is not None:
+        saved["params"] = flat(state.model.params)
+        saved["calibrator"] = flat(state.model.state)
+    if state.objective is not None:
+        arrays = {name: vars(state.objective)[name] for name in LEARNT}
+        saved["objective"] = {name: np.asarray(v) for name, v in arrays.items() if v is not None}
+    if info.tally is not None:
+        saved["tally"] = info.tally._asdict()
+    return saved
+
+
+def check(setup: Setup, saved: Saved, where: object) -> None:
+    """Raises BadInput for a checkpoint of another version, or of other data."""
+    if int(saved.get("format", 1)) != FORMAT:
+        raise BadInput(
+            f"{where} was begun by another version of bal, whose checkpoints this one does not read: "
+            "finish it with that version, or choose another --out"
+        )
+    if saved["data"] != fingerprint(setup):
+        raise BadInput(f"the images are not those that {where} was begun with; choose another --out")
+
+
+def state_of(setup: Setup, saved: Saved) -> State:
+    """The state that was packed."""
+    return State(
+        purchase=int(saved["purchase"]),
+        pool=labels.unpack(saved["pool"], setup.regions),
+        asked=_asked(saved["asked"]) if "asked" in saved else None,
+        model=_model(setup, saved) if "params" in saved else None,
+        objective=_objective(setup, saved) if "params" in saved else None,
+    )
+
+
+def info_of(saved: Saved, lines: list[dict[str, Any]]) -> Info:
+    """What is reported, with the ledger's lines of the newest purchase that has been answered."""
+    tally = Tally(**saved["tally"]) if "tally" in saved else None
+    return Info(_read(saved["row"]), tally, lines, float(saved["unspent"]))
+
+
+def _pack_asked(asked: Asked) -> dict[str, np.ndarray]:
+    purchase = asked.purchase
+    return {
+        "index": purchase.index,
+        "cost": purchase.cost,
+        "probability": purchase.probability,
+        "unspent": np.array(purchase.unspent),
+        "policy": _text(purchase.policy.tolist()),
+        "known": _text(list(asked.known)),
+    }
+
+
+def _asked(saved: Saved) -> Asked:
+    policy = np.array(_read(saved["policy"]))
+    purchase = Purchase(saved["index"], policy, saved["cost"], float(saved["unspent"]), saved["probability"])
+    return Asked(purchase, _read(saved["known"]))
+
+
+def _model(setup: Setup, saved: Saved) -> Model:
+    config = setup.config
+    model = setup.model(unflat(saved["params"], abstract(config.head, setup.net, config.train)))
+    return dataclasses.replace(model, state=unflat(saved.get("calibrator", {}), model.state))
+
+
+def _objective(setup: Setup, saved: Saved) -> Objective:
+    learnt = saved.get("objective", {})
+    return Objective(setup.config.acq, *(learnt.get(name) for name in LEARNT))
+
+
+def _text(value: Any) -> np.ndarray:
+    """Plain values as an array of bytes; floats come back as they were."""
+    return np.frombuffer(json.dumps(value).encode(), np.uint8)
+
+
+def _read(array: np.ndarray) -> Any:
+    return json.loads(array.tobytes())
