@@ -89,7 +89,8 @@ def quick_publish(folder: RunFolder | None, setup: Setup, snapshot: Snapshot | N
     """Instead of `publish`, which takes longer than all the rest of a tiny run."""
     if folder is not None and snapshot is not None and snapshot.info.tally is not None:
         folder.report.write_text("a report")
-        folder.diagrams.write_text("diagrams")
+        if not folder.diagrams.exists():
+            folder.diagrams.write_text("diagrams")
 
 
 def pictures(root: Path, count: int = 6, shape: tuple[int, int] = (40, 40), unlabelled: bool = False) -> Path:

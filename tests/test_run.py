@@ -243,10 +243,10 @@ def test_a_full_disk_elsewhere(part, capsys, monkeypatch, tmp_path, whole):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         if part == "room":
-            patch.setattr(checkpoint, "_reserve", nth(checkpoint._reserve, 1, full))
+            patch.setattr(checkpoint, "_reserve", nth(checkpoint._reserve, 5, full))
         elif part == "save":
             made = checkpoint.Checkpoints.save
-            patch.setattr(checkpoint.Checkpoints, "save", nth(made, 1, lambda self, *rest: broken(self, made, *rest)))
+            patch.setattr(checkpoint.Checkpoints, "save", nth(made, 5, lambda self, *rest: broken(self, made, *rest)))
         else:
             patch.setattr(loop, "publish", nth(quick_publish, 3, full))
         assert "the disk is full" in refusal(capsys, *FLAGS, "--out", str(out))

@@ -92,10 +92,11 @@ class Recorder:
             self.folder.curve.cut(0)
             self.folder.ledger.cut(0)
             return begin(self.setup)
-        state, info, journals = self._load(last)
-        self.folder.curve.cut(journals[0])
-        self.folder.ledger.cut(journals[1])
+        curve, ledger = self._saved(last)["journals"]
+        self.folder.curve.cut(int(curve))
+        self.folder.ledger.cut(int(ledger))
         self.snapshot = self.read()
+        state, info, _ = self._load(last)
         return state, info
 
     def asked(self, state: State, info: Info) -> None:
@@ -148,9 +149,13 @@ class Recorder:
     def _save(self, step: int, state: State, info: Info) -> None:
         self.checkpoints.save(step, {**packing.pack(self.setup, state, info), "journals": np.array(self._journals())})
 
-    def _load(self, step: int) -> tuple[State, Info, tuple[int, int]]:
+    def _saved(self, step: int) -> packing.Saved:
         saved = self.checkpoints.load(step)
         packing.check(self.setup, saved, self.folder.path)
+        return saved
+
+    def _load(self, step: int) -> tuple[State, Info, tuple[int, int]]:
+        saved = self._saved(step)
         curve, ledger = (int(v) for v in saved["journals"])
         state = packing.state_of(self.setup, saved)
         lines = [line for line in self.folder.queries(ledger) if line["round"] == state.purchase - 1]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
-from bal.config.dump import to_dict
 from bal.config.resolve import load
 from bal.experiment.folder import RunFolder, write_whole
 from bal.experiment.recorder import Recorder, Snapshot
@@ -41,7 +41,7 @@ def publish(folder: RunFolder | None, setup: Setup, snapshot: Snapshot | None) -
         rows,
         folder.queries(snapshot.journals[1]),
         draw(setup, snapshot),
-        to_dict(setup.config),
+        yaml.safe_load(folder.config.read_text(encoding="utf-8")),
         classes,
         bins,
         bootstrap.around(tally, classes),
