@@ -12,6 +12,7 @@ from runs import ROOT, tiny
 
 import bal
 from bal.config import extensions
+from bal.config.extensions import SLOTS
 from bal.config.resolve import parse
 
 FOLDER = ROOT / "benchmarks" / "examples"
@@ -22,6 +23,11 @@ NAMED = {
     "05_my_selector:OneAnImage": "selector",
     "07_my_annotator:Tomorrow": "annotator",
 }
+
+
+def small(**changes):
+    """A run of seconds with the extension that an example brings, but not with its budget."""
+    return tiny(rounds=1, budget=20, **{slot: value for slot, value in changes.items() if slot in SLOTS})
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +41,7 @@ def test_examples_are_numbered_without_a_gap():
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs_as_it_is_written(path, monkeypatch, capsys):
-    monkeypatch.setattr(bal, "Config", tiny)  # the same lines, over a run of seconds
+    monkeypatch.setattr(bal, "Config", small)  # the same lines, over a run of seconds
     runpy.run_path(str(path), run_name="__main__")
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) >= 2
