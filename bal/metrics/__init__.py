@@ -5,12 +5,14 @@ from bal.metrics.baseline import Baseline
 from bal.metrics.calibration import Calibration
 from bal.metrics.detection import Detection
 from bal.metrics.overlap import Overlap
+from bal.metrics.thin import Thin
 
 METRICS: dict[str, type[Metric]] = {
     "overlap": Overlap,
     "calibration": Calibration,
     "detection": Detection,
     "baseline": Baseline,
+    "thin": Thin,
 }
 
 
