@@ -31,7 +31,7 @@ from bal.config.resolve import load
 from bal.experiment.setup import Setup, set_up
 from bal.metrics import bootstrap
 from bal.metrics.summary import summary
-from bal.metrics.tally import Tally, tally_batch, total
+from bal.metrics.tally import tally_images, total, values
 from bal.pool.labels import AUDIT
 from bal.posterior.calibrators import CALIBRATORS, Temperature
 from bal.posterior.model import Model
@@ -147,14 +147,14 @@ def look(setup: Setup, model: Model) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 @partial(jax.jit, static_argnames="calibrator")
-def compare(calibrator: Any, state: Any, logp: jax.Array, label: jax.Array) -> Tally:
-    """One image before and after, as `bal.moments` applies a calibrator: [S, H, W, C], [H, W]."""
+def compare(calibrator: Any, state: Any, logp: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """[H, W, C] of one image after and before, as `posterior.moments` applies a calibrator, from [S, H, W, C]."""
     raw = jnp.exp(logp).mean(0)  # [H, W, C]
     if calibrator.on == "members":
         after = jnp.exp(calibrator.log_probs(state, logp)).mean(0)
     else:
         after = jnp.exp(calibrator.log_probs(state, jnp.log(jnp.maximum(raw, TINY))))
-    return tally_batch(after[None], raw[None], label[None])
+    return after, raw
 
 
 def judge(classes: tuple[str, ...], images: list, calibrator: Any, evidence: Gathered) -> dict[str, Any]:
@@ -162,9 +162,11 @@ def judge(classes: tuple[str, ...], images: list, calibrator: Any, evidence: Gat
     began = time.perf_counter()
     state = jax.block_until_ready(calibrator.fit(*evidence))
     row: dict[str, Any] = {"images": len(images), "seconds": time.perf_counter() - began}
-    tallies = [jax.device_get(compare(calibrator, state, *image)) for image in images]
-    each = Tally(*(np.stack(field).astype(np.float64) for field in zip(*tallies, strict=True)))
-    drawn, found = bootstrap.draw(each, classes).values, summary(total(each), classes)
+    tallies = [
+        tally_images(*(x[None] for x in (*compare(calibrator, state, logp), label))) for logp, label in images
+    ]  # [1, …] each
+    each = jax.tree.map(lambda *x: np.concatenate(x), *tallies)  # [N, …]
+    drawn, found = dict(values(bootstrap.draw(each), classes)), summary(total(each), classes)
     for metric in SHOWN:
         low, high = bootstrap.percentiles(drawn[metric] - drawn[f"{metric}_raw"])
         row |= {metric: found[metric], f"{metric}_raw": found[f"{metric}_raw"]}

@@ -90,7 +90,7 @@ def composition(setup: Setup, queries: list[dict[str, Any]]) -> dict[str, Any]:
 
 def outcome(setup: Setup, model: Model, row: dict[str, Any]) -> dict[str, float]:
     """Means over the curves, on the pixels of all test images, of the fit that has seen the purchase."""
-    confusion = np.asarray(evaluate.tally(model, setup.source, setup.source.test).confusion, np.float64)
+    confusion = np.asarray(evaluate.tally(model, setup.source, setup.source.test)["overlap"].confusion, np.float64)
     hit, ious = np.diag(confusion)[1:], [row[key] for key in row if plan.is_curve(key)]
     return {
         "precision": float((hit / np.maximum(confusion[:, 1:].sum(0), 1)).mean()),

@@ -9,7 +9,7 @@ import numpy as np
 
 from bal.experiment.setup import Setup
 from bal.experiment.state import State
-from bal.metrics import bootstrap, lure, summary, tally, trust
+from bal.metrics import lure, summary, tally, trust
 from bal.pool.labels import AUDIT, Pool
 from bal.posterior.model import Model
 from bal.scoring.held_out import predict_regions
@@ -42,8 +42,7 @@ def of_model(
         "cost": pool.spent,
         "regions_audit": int((pool.split == AUDIT).sum()),
         "steered_share": steered / max(sum(line["cost"] for line in bought), 1e-9),
-        **summary.summary(tally.total(each), setup.source.classes),
-        **bootstrap.columns(each, setup.source.classes),
+        **summary.columns_of(each, setup.source.classes),
         "temperature": float("nan"),
         **model.calibrator.summary(model.state),
         **_audited(setup, pool, model, objective),

@@ -13,7 +13,7 @@ import numpy as np
 from bal.experiment.checkpoint import flat, unflat
 from bal.experiment.setup import Setup
 from bal.experiment.state import Asked, Info, State
-from bal.metrics.tally import Tally
+from bal.metrics import tally
 from bal.pool import labels
 from bal.posterior.model import Model
 from bal.posterior.training import abstract
@@ -52,7 +52,7 @@ def pack(setup: Setup, state: State, info: Info) -> dict[str, Any]:
         arrays = {name: vars(state.objective)[name] for name in LEARNT}
         saved["objective"] = {name: np.asarray(v) for name, v in arrays.items() if v is not None}
     if info.tally is not None:
-        saved["tally"] = info.tally._asdict()
+        saved["tally"] = tally.pack(info.tally)
     return saved
 
 
@@ -80,8 +80,8 @@ def state_of(setup: Setup, saved: Saved) -> State:
 
 def info_of(saved: Saved, lines: list[dict[str, Any]]) -> Info:
     """What is reported, with the ledger's lines of the newest purchase that has been answered."""
-    tally = Tally(**saved["tally"]) if "tally" in saved else None
-    return Info(_read(saved["row"]), tally, lines, float(saved["unspent"]))
+    each = tally.unpack(saved["tally"]) if "tally" in saved else None
+    return Info(_read(saved["row"]), each, lines, float(saved["unspent"]))
 
 
 def _pack_asked(asked: Asked) -> dict[str, np.ndarray]:

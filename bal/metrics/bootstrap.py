@@ -16,64 +16,57 @@ Reference:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
+import jax
 import numpy as np
 
-from bal.metrics.detection import LEVEL
-from bal.metrics.summary import INTERVAL, SCORES, VERSIONS, diagrams, reliability, rows
-from bal.metrics.tally import BINS, Tally, total
+from bal.metrics import families
+from bal.metrics.calibration import BINS, diagrams, names
+from bal.metrics.tally import Tally, total, values
 
+T = TypeVar("T")
 DRAWS = 500
 SEED = 0
+LEVEL = 0.95  # of every interval
+INTERVAL = ("_low", "_high")  # what the columns of a metric's interval end in
 
 
-class Drawn(NamedTuple):
-    """Metrics of every draw; the names and meanings of `summary.summary`."""
-
-    values: dict[str, np.ndarray]  # [D] each
-    frequency: np.ndarray  # [D, V, G, K] of the reliability diagrams, NaN in an empty bin
-
-
-def draw(each: Tally, classes: Sequence[str], draws: int = DRAWS, seed: int = SEED) -> Drawn:
-    """The metrics of resampled test sets.
+def draw(each: Tally, draws: int = DRAWS, seed: int = SEED) -> Tally:
+    """The sums of resampled test sets, [D, …], of which `tally.values` makes the metrics of every draw.
 
     Args:
         each: tallies of N ≥ 1 images, [N, …] (`evaluate.tally_each`).
-        classes: the C class names, background first.
         draws: D. seed: equal seeds draw equal images for any two models, which makes differences paired.
-
-    Returns:
-        Every metric of the summary.
     """
-    images = len(each.nll)
-    times = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), draws)  # [D, N]
-    sums = Tally(*(np.tensordot(times.astype(np.float64), np.asarray(x, np.float64), 1) for x in each))  # [D, …]
-    return Drawn(dict(rows(sums, classes)), diagrams(sums).frequency)
+    images = count(each)
+    times = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), draws).astype(np.float64)
+    return jax.tree.map(lambda x: np.tensordot(times, np.asarray(x, np.float64), 1), each)  # [D, N] [N, …] → [D, …]
+
+
+def count(each: Tally) -> int:
+    """N, of tallies [N, …]."""
+    return len(jax.tree.leaves(each)[0])
 
 
 def columns(each: Tally, classes: Sequence[str]) -> dict[str, float]:
-    """The intervals that go to the curve, `<metric>_low` and `_high`.
+    """The intervals that go to the curve, `<metric>_low` and `_high`, of the metrics that each family names.
 
-    Of the IoUs, of NLL, of the foreground's ECE, and of how well each score of the tally finds errors. NaN with fewer
-    than two images, and where a metric is undefined in more than half of the draws.
+    NaN with fewer than two images, and where a metric is undefined in more than half of the draws.
     """
-    scores = SCORES[: each.score_count.shape[1]]
-    shown = [f"iou_{name}" for name in classes]
-    shown += [f"{metric}{version}" for metric in ("nll", "ece_foreground") for version in VERSIONS]
-    shown += [f"{metric}_{score}" for metric in ("auroc", "aurc") for score in scores]
     found = around(each, classes)
+    shown = [name for family in families().values() for name in family.intervals(classes) if name in found]
     return {f"{name}{end}": found[name][i] for name in shown for i, end in enumerate(INTERVAL)}
 
 
 def around(each: Tally, classes: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """The interval of every metric of the summary; NaN as in `columns`."""
-    if len(each.nll) < 2:
-        return {name: (np.nan, np.nan) for name, _ in rows(total(each), classes)}
-    values = draw(each, classes).values
-    low, high = percentiles(np.stack(list(values.values()), -1))
-    return {name: (float(low[i]), float(high[i])) for i, name in enumerate(values)}
+    """The interval of every metric; NaN as in `columns`."""
+    if count(each) < 2:
+        return {name: (np.nan, np.nan) for name, _ in values(total(each), classes)}
+    drawn = dict(values(draw(each), classes))
+    low, high = percentiles(np.stack(list(drawn.values()), -1))
+    return {name: (float(low[i]), float(high[i])) for i, name in enumerate(drawn)}
 
 
 class Band(NamedTuple):
@@ -86,13 +79,38 @@ class Band(NamedTuple):
     high: np.ndarray  # [K]
 
 
-def bands(each: Tally, classes: tuple[str, ...]) -> dict[str, Band]:
-    """For every diagram of `summary.reliability`, the diagram with intervals over images."""
-    diagrams = reliability(total(each), classes)
-    low, high = percentiles(draw(each, classes).frequency)  # [V, G, K] each
-    reached = (np.asarray(each.bin_count) > 0).sum(0) > 1  # [V, G, K]
-    low, high = (np.where(reached, x, np.nan).reshape(-1, BINS) for x in (low, high))  # [V G, K]
-    return {name: Band(*d, low[i], high[i]) for i, (name, d) in enumerate(diagrams.items())}
+def bands(each: Tally, classes: Sequence[str]) -> dict[str, Band]:
+    """For every class and the foreground, and the same with `_raw`, its reliability diagram with intervals."""
+    whole = diagrams(total(each)["calibration"])
+    low, high = percentiles(diagrams(draw(each)["calibration"]).frequency)  # [V, G, K] each
+    reached = (np.asarray(each["calibration"].bin_count) > 0).sum(0) > 1  # [V, G, K]
+    every = *whole, *(np.where(reached, x, np.nan) for x in (low, high))
+    rows = zip(*(x.reshape(-1, BINS) for x in every), strict=True)  # [V G, K] each
+    return {name: Band(*row) for name, row in zip(names(classes), rows, strict=True)}
+
+
+def interval(
+    statistic: Callable[[list[T]], float], groups: Sequence[T], draws: int = 200, seed: int = 0
+) -> tuple[float, float]:
+    """A percentile interval of any statistic over groups (images, regions) drawn with replacement.
+
+    Args:
+        statistic: of a list of as many groups as there are, some of them several times and some missing.
+        groups: what was measured of each.
+        draws: of the whole list. seed: the same seed draws the same.
+
+    Returns:
+        The 2.5 % and the 97.5 % percentile of the draws whose statistic is not NaN; NaN twice when there are
+        fewer than two groups, or when more than half of the draws are NaN.
+
+    Reference:
+        Efron and Tibshirani 1993, "An introduction to the bootstrap", chapter 13.
+    """
+    if len(groups) < 2:
+        return float("nan"), float("nan")
+    picks = np.random.default_rng(seed).integers(0, len(groups), (draws, len(groups)))
+    low, high = percentiles(np.array([statistic([groups[i] for i in pick]) for pick in picks]))
+    return float(low), float(high)
 
 
 def percentiles(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

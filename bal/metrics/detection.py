@@ -1,19 +1,78 @@
-"""Does a score find errors? Ranking metrics of a score per pixel, and intervals over images for any statistic.
+"""Does a score find errors? Ranking metrics of a score per pixel, exact and streamed.
 
-Pixels of one image are not independent, so an interval is never drawn over pixels: `bootstrap` draws whole groups.
+A score finds errors if it ranks the wrongly predicted pixels above the others (`auroc_<score>`), or if leaving out the
+pixels that it trusts least leaves few errors (`aurc_<score>`, of which `error_rate` is what chance gives). The
+functions are of pixels that are all there; the family counts those of a streamed test set in fine bins
+(`bal.metrics.histograms`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from bal.metrics import histograms
+from bal.metrics.base import Chunk
+from bal.metrics.histograms import SCORE_BINS, score_bin
 from bal.types import BadInput
 
-T = TypeVar("T")
-LEVEL = 0.95  # of every interval here
+SCORES = {
+    "entropy": "the predictive entropy (after calibration)",
+    "bald": "the mutual information",
+    "acquisition": "the acquisition that the run follows",
+}  # the scores that are judged, in order; the last where it is another one
+
+
+class Sums(NamedTuple):
+    """A scores that may find errors."""
+
+    pixels: Any  # [] labelled
+    score_count: Any  # [A, 2, L] pixels rightly and wrongly predicted after calibration, in bins of each score
+
+
+@dataclass(frozen=True)
+class Detection:
+    """AUROC and AURC of the errors of the calibrated prediction; NaN for a score that was negative anywhere."""
+
+    def zeros(self, classes: int, scores: int) -> Sums:
+        return Sums(np.zeros((), np.int64), np.zeros((scores, 2, SCORE_BINS), np.int64))
+
+    def of_chunk(self, chunk: Chunk) -> Sums:
+        scores = len(chunk.scores)
+        bin = jnp.where(chunk.valid[None], score_bin(chunk.scores), SCORE_BINS)  # [A, P]
+        row = 2 * jnp.arange(scores)[:, None] + chunk.wrong[None]  # [A, P]
+        cells = scores * 2 * SCORE_BINS
+        segment = jnp.where(bin < SCORE_BINS, row * SCORE_BINS + bin, cells).reshape(-1)  # [A P], the rest is dropped
+        count = jax.ops.segment_sum(jnp.ones_like(segment), segment, cells)  # [A 2 L]
+        return Sums(chunk.valid.sum(dtype=jnp.int32), count.reshape(scores, 2, SCORE_BINS))
+
+    def columns(self, sums: Sums, classes: Sequence[str]) -> list[tuple[str, np.ndarray]]:
+        count, found = np.asarray(sums.score_count), []
+        known = count.sum((-2, -1)) == np.asarray(sums.pixels)[..., None]  # [..., A]
+        for name, metric in (("auroc", histograms.auroc), ("aurc", histograms.aurc)):
+            value = np.where(known, metric(count), np.nan)  # [..., A]
+            scores = list(SCORES)[: value.shape[-1]]
+            found += [(f"{name}_{score}", value[..., a]) for a, score in enumerate(scores)]
+        return found
+
+    def intervals(self, classes: Sequence[str]) -> list[str]:
+        return [f"{metric}_{score}" for metric in ("auroc", "aurc") for score in SCORES]
+
+    def meanings(self, classes: Sequence[str]) -> dict[str, str]:
+        return {name.format(s): text.format(of) for name, text in _MEANINGS.items() for s, of in SCORES.items()}
+
+
+_MEANINGS = {
+    "auroc_{}": "How often {} of a wrongly predicted test pixel exceeds that of a rightly predicted one; 0.5 is "
+    "chance. Empty where the score is negative anywhere.",
+    "aurc_{}": "Error rate among the test pixels where {} is lowest, averaged over all shares of them (area under the "
+    "risk–coverage curve). Lower is better; error_rate is chance.",
+}
 
 
 def auroc(score: np.ndarray, event: np.ndarray, weight: np.ndarray | None = None) -> float:
@@ -90,38 +149,6 @@ def aurc(score: np.ndarray, event: np.ndarray) -> float:
     seen, found = (np.concatenate([[0.0], np.cumsum(x[::-1])]) for x in (above + below, above))  # most trusted first
     rank = np.arange(1, len(event) + 1)
     return float(np.mean(np.interp(rank, seen, found) / rank))
-
-
-def bootstrap(
-    statistic: Callable[[list[T]], float], groups: Sequence[T], draws: int = 200, seed: int = 0
-) -> tuple[float, float]:
-    """A percentile interval of a statistic over groups (images) drawn with replacement.
-
-    Args:
-        statistic: of a list of as many groups as there are, some of them several times and some missing.
-        groups: what was measured of each image.
-        draws: of the whole list. seed: the same seed draws the same.
-
-    Returns:
-        The 2.5 % and the 97.5 % percentile of the draws whose statistic is not NaN; NaN twice when there are
-        fewer than two groups, or when more than half of the draws are NaN.
-
-    Reference:
-        Efron and Tibshirani 1993, "An introduction to the bootstrap", chapter 13.
-    """
-    if len(groups) < 2:
-        return float("nan"), float("nan")
-    picks = np.random.default_rng(seed).integers(0, len(groups), (draws, len(groups)))
-    return percentile(np.array([statistic([groups[i] for i in pick]) for pick in picks]))
-
-
-def percentile(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of bootstrapped values [draws]; NaN twice when more than half of them are NaN."""
-    known = values[~np.isnan(values)]
-    if not len(known) or 2 * len(known) < len(values):
-        return float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
 
 
 def _checked(score: np.ndarray, event: np.ndarray) -> np.ndarray:

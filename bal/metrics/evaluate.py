@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from bal.metrics import tally as metrics
+from bal.metrics.base import Image
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments, predict_moments
 from bal.scoring.acquisitions import BALD, Entropy
@@ -20,9 +21,11 @@ from bal.sources.batches import Watch, load, one_behind
 from bal.types import Array
 
 
-@functools.partial(jax.jit, static_argnames=("scores",))
-def _tally(model: Model, scores: tuple[Acquisition, ...], x: Array, size: Array, label: Array) -> metrics.Tally:
-    """The sums of every image of a batch, after and before calibration, and how each score finds errors."""
+@functools.partial(jax.jit, static_argnames=("scores", "measured"))
+def _measure(
+    model: Model, scores: tuple[Acquisition, ...], measured: metrics.Chunked, x: Array, size: Array, label: Array
+) -> tuple[metrics.Tally, Array, Array]:
+    """What the pixels of every image of a batch add, after and before calibration; the prediction and its classes."""
 
     def wanted(moments: Moments) -> tuple[Array, Array, Array]:
         return moments.predictive, moments.mean_p, jnp.stack([score(moments) for score in scores], -1)
@@ -31,11 +34,12 @@ def _tally(model: Model, scores: tuple[Acquisition, ...], x: Array, size: Array,
     calibrated, raw, found = predict_moments(model, x, size, needs, then=wanted)
     if model.calibrator.on == "members":
         raw = predict_moments(_uncalibrated(model), x, size).mean_p
-    return metrics.tally_images(calibrated, raw, label, found)
+    sums = metrics.of_chunks(measured, calibrated, raw, label, found)
+    return sums, jnp.argmax(calibrated, -1).astype(jnp.uint8), calibrated
 
 
 def scores_of(acquisition: Acquisition | None) -> tuple[Acquisition, ...]:
-    """The scores whose errors found are counted, in the order of `summary.SCORES`.
+    """The scores whose errors found are counted, in the order of `detection.SCORES`.
 
     The run's acquisition is left out where it is one of the others, looks at nothing, or has to learn first.
     """
@@ -77,14 +81,17 @@ def tally_each(
     scores = scores_of(acquisition)
     each, done = metrics.zeros(len(source.classes), len(ids), scores=len(scores)), 0
     results = (
-        (loaded, _tally(model, scores, loaded.image, loaded.size, loaded.label))
+        (loaded, _measure(model, scores, metrics.chunked(), loaded.image, loaded.size, loaded.label))
         for loaded in load(source, ids, stride(model), labels=True)
     )
-    for loaded, batch in one_behind(results):
-        rows = list(loaded.rows)
-        for whole, part in zip(each, jax.device_get(batch), strict=True):
-            whole[rows] = part[: len(rows)]
-        done += len(rows)
+    for loaded, found in one_behind(results):
+        sums, predicted, predictive, label = jax.device_get((*found, loaded.label))
+        metrics.put_batch(each, loaded.rows, sums)
+        for b, row in enumerate(loaded.rows):
+            height, width = source.shape(ids[row])
+            cropped = (x[b, :height, :width] for x in (label, predicted, predictive))
+            metrics.put_image(each, row, Image(*cropped))
+        done += len(loaded.rows)
         if watch:
             watch(done, len(ids))
     return each

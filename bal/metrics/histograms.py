@@ -21,16 +21,16 @@ from scipy.special import digamma
 
 from bal.types import Array
 
-SCORES = 1024  # L, bins of a score
+SCORE_BINS = 1024  # L, bins of a score
 TOP = 16.0  # the score at which they end; higher ones are in the last
-MASS = 1024  # M, bins of a probability
+MASS_BINS = 1024  # M, bins of a probability
 PARTS = 15  # K, bins of equal mass
 
 
 def score_bin(score: Array) -> Array:
     """The bin of every score, which never falls as it rises: [...] → [...] int32, L for what is negative or NaN."""
     root = jnp.sqrt(jnp.sqrt(jnp.maximum(score, 0.0) / TOP))
-    return jnp.where(score >= 0, jnp.clip(SCORES * root, 0, SCORES - 1).astype(jnp.int32), SCORES)
+    return jnp.where(score >= 0, jnp.clip(SCORE_BINS * root, 0, SCORE_BINS - 1).astype(jnp.int32), SCORE_BINS)
 
 
 def auroc(count: np.ndarray) -> np.ndarray:

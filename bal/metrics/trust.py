@@ -44,7 +44,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bal.metrics.detection import auroc, bootstrap, capture
+from bal.metrics.bootstrap import interval
+from bal.metrics.detection import auroc, capture
 from bal.types import RegionPrediction
 
 TOP = 0.1  # share of pixels that `capture` looks at
@@ -145,7 +146,7 @@ def _estimate(seen: Sequence[RegionPrediction], statistic: Callable[[list[Region
     """A statistic of all regions with its interval over regions; NaN without any."""
     if not seen:
         return Estimate(NAN, NAN, NAN)
-    return Estimate(statistic(list(seen)), *bootstrap(statistic, seen))
+    return Estimate(statistic(list(seen)), *interval(statistic, seen))
 
 
 def _all(group: Sequence[RegionPrediction], name: str) -> np.ndarray:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from bal.metrics.summary import INTERVAL, SCORES
+from bal.metrics.bootstrap import INTERVAL
+from bal.metrics.detection import SCORES
 from bal.report.columns import Row, count, number, show
 from bal.report.reliability import order
 from bal.report.tables import dot, header, table

@@ -6,7 +6,9 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from itertools import groupby
 
+from bal.metrics import summary
 from bal.metrics.trust import sentence
 from bal.report.columns import ABSENT, Row, count, meaning, number, show
 from bal.report.style import class_index, policy_variable
@@ -87,24 +89,21 @@ def _tile(name: str, value: str, note: str) -> str:
 
 
 def class_tables(rows: Sequence[Row], classes: Sequence[str]) -> str:
-    """One table a class: pooled IoU and F1, IoU averaged over images, calibration error before and after."""
-    head = (
-        '<tr class="group"><th colspan="2"></th><th colspan="2"><span>pooled over pixels</span></th>'
-        "<th><span>per image</span></th><th><span>before → after</span></th></tr>"
-    ) + header("round", "cost", "IoU", "F1", "IoU", "ECE")
-    cards = []
+    """One table a class, of what every family of metrics shows of it, as far as it was measured."""
+    cards, columns = [], {column for row in rows for column in row}
     for k, name in [*list(enumerate(classes))[1:], (0, classes[0])]:
+        cells = [cell for cell in summary.cells(classes) if cell.name == name and cell.column in columns]
         body = [
             (
                 count(number(row, "round")),
                 count(number(row, "cost")),
-                show(number(row, f"iou_{name}")),
-                show(number(row, f"f1_{name}")),
-                show(number(row, f"iou_image_{name}")),
-                before_after(row, f"ece_{name}"),
+                *(before_after(row, cell.column, cell.digits) for cell in cells),
             )
             for row in rows
         ]
+        groups = [("", 2), *((group, len(list(some))) for group, some in groupby(cell.group for cell in cells))]
+        heads = (f'<th colspan="{n}">{f"<span>{escape(group)}</span>" if group else ""}</th>' for group, n in groups)
+        head = f'<tr class="group">{"".join(heads)}</tr>' + header("round", "cost", *(cell.title for cell in cells))
         baseline = number(rows[-1], "iou_all_background")
         note = f'<p class="note">IoU {baseline:.3f} if everything is called {escape(name)}.</p>'
         note = "" if k or math.isnan(baseline) else note

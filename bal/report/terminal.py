@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from bal.config.extensions import name_of
 from bal.config.schema import Config
 from bal.experiment.events import Event, Record
 from bal.experiment.folder import RunFolder
+from bal.metrics import summary
+from bal.metrics.base import Headline
 from bal.metrics.trust import sentence
 from bal.pool.cost import COUNTED
 
@@ -189,23 +191,34 @@ def round_parts(row: Mapping[str, Any], before: Mapping[str, Any] | None, config
 def summary_table(rows: Sequence[Mapping[str, Any]], width: int = PLAIN) -> Table:
     """The acquisition curve as a table of at most `width` columns; what does not fit is in curve.csv."""
     names = classes_of(rows[0])
-    for images in (True, False):
-        for shown in range(len(names), 0, -1):
-            table = _table(rows, names[:shown], len(names) - shown, images)
-            if Console(width=10_000).measure(table).maximum <= width:
-                return table
-            if images:
-                break  # before a class is left out, the second number of each goes
-    return _table(rows, names[:1], len(names) - 1, False)
+    lines = [line for line in summary.headlines(names) if line.column in rows[-1]]
+    *others, narrowest = (_table(rows, names, *layout) for layout in _layouts(lines, names))
+    return next((table for table in others if Console(width=10_000).measure(table).maximum <= width), narrowest)
 
 
-def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], left_out: int, images: bool) -> Table:
+def _layouts(lines: Sequence[Headline], names: Sequence[str]) -> Iterator[tuple[list[Headline], bool]]:
+    """What a table may show, widest first: which columns, and whether with the mean over images.
+
+    Of each class, and of the foreground, the first family's column stays longest; before a class is left out, the
+    second number of each goes.
+    """
+    first = {line.name: line for line in reversed(lines)}
+    more = [line for line in lines if line != first[line.name]]
+    for shown in range(len(more), -1, -1):
+        yield [line for line in lines if line not in more[shown:]], True
+    for shown in range(len(names), 0, -1):
+        yield [line for line in lines if line not in more and line.name not in names[shown:]], False
+
+
+def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], lines: Sequence[Headline], images: bool) -> Table:
     """`images`: the mean over images beside what is pooled over all pixels."""
+    left_out = len(set(names) - {line.name for line in lines})
     more = f"; {left_out} more classes in curve.csv" if left_out else ""
+    captions = dict.fromkeys(line.caption for line in lines if line.caption)
     table = Table(
         title="IoU over all test pixels" + (" (mean over images)" if images else "") + more,
         caption=f"Predicting {names[0]} everywhere: IoU {rows[-1]['iou_all_background']:.3f} on it, 0 on the rest.\n"
-        "fg ECE: calibration error of the foreground, before→after calibration; T: temperature, mean over classes.",
+        + "; ".join((*captions, "T: temperature, mean over classes.")),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -213,17 +226,21 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], left_out: in
         collapse_padding=True,
     )
     by_pixels = any(row["cost"] != row["regions"] for row in rows)
-    for name in ("round", "regions", *(("cost",) if by_pixels else ()), *names, "fg ECE", "T"):
+    for name in ("round", "regions", *(("cost",) if by_pixels else ()), *(line.title for line in lines), "T"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         cells = [str(row["round"]), str(row["regions"])]
         if by_pixels:
             cells.append(f"{row['cost']:g}")
-        for name in names:
-            cells.append(_shown(row[f"iou_{name}"]) + (f" ({_shown(row[f'iou_image_{name}'])})" if images else ""))
-        cells.append(f"{_shown(row['ece_foreground_raw'])}→{_shown(row['ece_foreground'])}")
-        table.add_row(*cells, _shown(row["temperature"], 2))
+        table.add_row(*cells, *(_cell(row, line, images) for line in lines), _shown(row["temperature"], 2))
     return table
+
+
+def _cell(row: Mapping[str, Any], line: Headline, images: bool) -> str:
+    """One number, what it was before calibration, and its mean over images."""
+    before = f"{_shown(row[f'{line.column}_raw'])}→" if f"{line.column}_raw" in row else ""
+    beside = f" ({_shown(row[line.beside])})" if images and line.beside else ""
+    return before + _shown(row[line.column]) + beside
 
 
 def _shown(value: float, digits: int = 3) -> str:

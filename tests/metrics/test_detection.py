@@ -1,4 +1,4 @@
-"""Ranking metrics against scikit-learn and naive formulas, and the bootstrap against what theory says."""
+"""Ranking metrics against scikit-learn and naive formulas."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from bal.metrics.detection import aurc, auroc, bootstrap, capture
+from bal.metrics.detection import aurc, auroc, capture
 from bal.types import BadInput
 
 
@@ -73,17 +73,3 @@ def test_what_cannot_be_ranked_is_refused(f):
 def test_a_share_is_a_share():
     with pytest.raises(BadInput, match=r"share is 1\.5"):
         capture(np.zeros(2), np.zeros(2, bool), 1.5)
-
-
-def test_bootstrap_of_a_mean_is_as_wide_as_theory_says():
-    values = np.random.default_rng(0).standard_normal(60)
-    low, high = bootstrap(np.mean, list(values), draws=2000, seed=1)
-    assert (low, high) == bootstrap(np.mean, list(values), draws=2000, seed=1)
-    assert low < values.mean() < high
-    np.testing.assert_allclose(high - low, 2 * 1.96 * values.std() / math.sqrt(60), rtol=0.08)
-
-
-def test_intervals_that_nothing_supports_are_withheld():
-    assert all(math.isnan(x) for x in bootstrap(np.mean, [1.0]))
-    assert all(math.isnan(x) for x in bootstrap(lambda groups: math.nan, [1.0, 2.0]))
-    assert bootstrap(np.mean, [1.0, 1.0, 1.0]) == (1.0, 1.0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from bal.metrics.detection import aurc, auroc
-from bal.metrics.histograms import MASS, SCORES, TOP, equal_mass_ece, mass_ece, score_bin
+from bal.metrics.histograms import MASS_BINS, SCORE_BINS, TOP, equal_mass_ece, mass_ece, score_bin
 from bal.metrics.histograms import aurc as binned_aurc
 from bal.metrics.histograms import auroc as binned_auroc
 
@@ -22,7 +22,7 @@ PIXELS = 40_000
 def counted(score: np.ndarray, event: np.ndarray) -> np.ndarray:
     """[2, L] of a score."""
     bin = np.asarray(score_bin(score))
-    return np.stack([np.bincount(bin[event == which], minlength=SCORES) for which in (False, True)])
+    return np.stack([np.bincount(bin[event == which], minlength=SCORE_BINS) for which in (False, True)])
 
 
 def scores(spread: float, sharp: float, classes: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -83,17 +83,17 @@ def test_bins_never_fall(values):
     bins = np.asarray(score_bin(np.sort(np.array(values, np.float32))))
     assert (np.diff(bins) >= 0).all()
     assert bins.min() >= 0
-    assert bins.max() < SCORES
+    assert bins.max() < SCORE_BINS
 
 
 def test_what_has_no_bin():
-    assert np.asarray(score_bin(np.array([-1.0, -1e-9, np.nan], np.float32))).tolist() == [SCORES] * 3
+    assert np.asarray(score_bin(np.array([-1.0, -1e-9, np.nan], np.float32))).tolist() == [SCORE_BINS] * 3
     edges = np.asarray(score_bin(np.array([0.0, -0.0, TOP, np.inf], np.float32)))
-    assert edges.tolist() == [0, 0, SCORES - 1, SCORES - 1]
+    assert edges.tolist() == [0, 0, SCORE_BINS - 1, SCORE_BINS - 1]
 
 
 def test_nothing_to_rank():
-    none = np.zeros((2, SCORES), int)
+    none = np.zeros((2, SCORE_BINS), int)
     assert math.isnan(binned_auroc(none))
     assert math.isnan(binned_aurc(none))
     right = counted(np.linspace(0, 1, 50, dtype=np.float32), np.zeros(50, bool))
@@ -119,6 +119,6 @@ def test_bins_of_equal_mass_cut_from_fine_ones(a, b, power):
     rng = np.random.default_rng(0)
     p = rng.beta(a, b, PIXELS)
     event = rng.random(PIXELS) < p**power
-    k = np.minimum((MASS * p).astype(int), MASS - 1)
-    sums = (np.bincount(k, w, MASS) for w in (None, p, event))
+    k = np.minimum((MASS_BINS * p).astype(int), MASS_BINS - 1)
+    sums = (np.bincount(k, w, MASS_BINS) for w in (None, p, event))
     assert abs(mass_ece(*sums) - equal_mass_ece(p, event)) < 1e-3

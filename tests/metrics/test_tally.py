@@ -1,46 +1,24 @@
 """The metrics against plain float64 formulas, cases done by hand, and what a streamed sum must satisfy."""
 
+from __future__ import annotations
+
 import math
 
 import jax
 import numpy as np
 import pytest
+from examples import NAMES, SHAPE, WIDE, assert_close, example, measure, pick, scores, softmax, sure, tally
 
-from bal.metrics.detection import aurc, auroc
+from bal.metrics import families
+from bal.metrics.base import CHUNK
+from bal.metrics.calibration import BINS
+from bal.metrics.detection import SCORES, aurc, auroc
 from bal.metrics.histograms import equal_mass_ece
-from bal.metrics.summary import Reliability, columns, decompose, reliability, summary
-from bal.metrics.tally import BINS, CHUNK, add, tally_batch, zeros
+from bal.metrics.summary import columns, summary
+from bal.metrics.tally import add, pack, tally_images, unpack, zeros
 from bal.types import IGNORE, BadInput
 
-NAMES = ("background", "curve_1", "curve_2")
-SHAPE = (4, 96, 64)  # more pixels than a chunk, and not a multiple of it
-
-
-def example(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Calibrated and raw probabilities [B, H, W, C], labels [B, H, W]; the last image is padding."""
-    rng = np.random.default_rng(seed)
-    logits = 2 * rng.standard_normal((*SHAPE, 3)) + np.array([5.0, 0.0, -1.0])
-    truth = (logits + rng.gumbel(size=logits.shape)).argmax(-1)
-    truth[rng.random(SHAPE) < 0.2] = IGNORE
-    truth[-1] = IGNORE
-    return softmax(1.1 * logits), softmax(3.0 * logits), truth.astype(np.int32)
-
-
-def scores(*probs: np.ndarray) -> np.ndarray:
-    """[B, H, W, A] least confidence of several predictions."""
-    return np.stack([1 - p.max(-1) for p in probs], -1)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    p = np.exp(logits - logits.max(-1, keepdims=True))
-    return (p / p.sum(-1, keepdims=True)).astype(np.float32)
-
-
-def measure(*batches: tuple[np.ndarray, np.ndarray, np.ndarray], names: tuple[str, ...] = NAMES) -> dict[str, float]:
-    total = zeros(len(names))
-    for batch in batches:
-        total = add(total, tally_batch(*batch))
-    return summary(total, names)
+OURS = ("overlap", "calibration", "baseline")  # of whose columns `naive` has the formulas
 
 
 def naive_parts(p: np.ndarray, event: np.ndarray) -> tuple[float, float, float]:
@@ -95,34 +73,37 @@ def naive(calibrated: np.ndarray, raw: np.ndarray, label: np.ndarray, names: tup
     return out
 
 
-def test_summary_is_the_formula() -> None:
-    batch = example()
-    got, expected = measure(batch), naive(*batch, NAMES)
-    assert got.keys() == expected.keys() == set(columns(NAMES))
+def assert_formula(batch: tuple[np.ndarray, ...], names: tuple[str, ...]) -> None:
+    got, expected = measure(batch, names=names), naive(*batch, names)
+    of = {name for family in OURS for name in families()[family].meanings(names)}
+    assert expected.keys() == of
+    assert list(got) == [name for name in columns(names) if name.split("_")[-1] not in SCORES]
     for key in expected:
         rounded = 3e-3 if "mass" in key else 1e-6  # of few pixels, those at the edges matter
         np.testing.assert_allclose(got[key], expected[key], rtol=1e-5, atol=rounded, err_msg=key)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, WIDE])
+def test_summary_is_the_formula(shape) -> None:
+    assert_formula(example(shape=shape), NAMES)
 
 
 def test_two_classes() -> None:
     calibrated, raw, label = example(seed=1)
-    batch = (softmax(np.log(calibrated[..., :2])), softmax(np.log(raw[..., :2])), np.where(label == 2, 1, label))
-    got, expected = measure(batch, names=NAMES[:2]), naive(*batch, NAMES[:2])
-    for key in expected:
-        rounded = 3e-3 if "mass" in key else 1e-6  # of few pixels, those at the edges matter
-        np.testing.assert_allclose(got[key], expected[key], rtol=1e-5, atol=rounded, err_msg=key)
+    batch = softmax(np.log(calibrated[..., :2])), softmax(np.log(raw[..., :2])), np.where(label == 2, 1, label)
+    assert_formula(batch, NAMES[:2])
 
 
 def test_scores_find_the_errors_of_the_calibrated_prediction() -> None:
     calibrated, raw, label = example()
     found = scores(calibrated, raw)
-    got = summary(tally_batch(calibrated, raw, label, found), NAMES)
+    got = summary(tally(calibrated, raw, label, found), NAMES)
     some = label != IGNORE
     wrong = calibrated[some].argmax(-1) != label[some]
     for a, name in enumerate(("entropy", "bald")):
         np.testing.assert_allclose(got[f"auroc_{name}"], auroc(found[some][:, a], wrong), atol=1e-3)
         np.testing.assert_allclose(got[f"aurc_{name}"], aurc(found[some][:, a], wrong), atol=1e-3)
-    assert got.keys() - set(columns(NAMES)) == {"auroc_entropy", "auroc_bald", "aurc_entropy", "aurc_bald"}
+    assert set(columns(NAMES)) - got.keys() == {"auroc_acquisition", "aurc_acquisition"}
 
 
 def test_a_score_that_is_negative_somewhere_is_not_judged() -> None:
@@ -131,58 +112,16 @@ def test_a_score_that_is_negative_somewhere_is_not_judged() -> None:
     found[label == IGNORE] = -1.0
     place = tuple(np.argwhere(label != IGNORE)[0])
     found[(*place, 1)] = -1.0
-    got = summary(tally_batch(calibrated, raw, label, found), NAMES)
+    got = summary(tally(calibrated, raw, label, found), NAMES)
     assert math.isfinite(got["auroc_entropy"])
     assert math.isnan(got["auroc_bald"])
     assert math.isnan(got["aurc_bald"])
 
 
-def test_the_parts_of_a_brier_score_by_hand() -> None:
-    """Two values of p, 0.2 and 0.8, on 10 pixels each, of which 1 and 7 are events."""
-    count, p, o = np.array([10, 0, 10]), np.array([0.2, np.nan, 0.8]), np.array([0.1, np.nan, 0.7])
-    parts = decompose(Reliability(count, p, o))
-    np.testing.assert_allclose(parts, (0.01, 0.09, 0.24))
-    brier = (1 * 0.8**2 + 9 * 0.2**2 + 7 * 0.2**2 + 3 * 0.8**2) / 20
-    np.testing.assert_allclose(parts.reliability - parts.resolution + parts.uncertainty, brier)
-    assert all(math.isnan(x) for x in decompose(Reliability(0 * count, p * np.nan, o * np.nan)))
-
-
-def test_the_parts_nearly_add_up_in_bins() -> None:
-    diagram = reliability(tally_batch(*example()), NAMES)["curve_1"]
-    parts = decompose(diagram)
-    calibrated, _, label = example()
-    some = label != IGNORE
-    brier = np.mean((calibrated[some][:, 1] - (label[some] == 1)) ** 2)
-    assert abs(parts.reliability - parts.resolution + parts.uncertainty - brier) < 0.002
-
-
-def test_a_sum_of_halves_is_the_whole() -> None:
-    first, second = ((*batch, scores(*batch[:2])) for batch in (example(), example(seed=2)))
-    both = add(add(zeros(3, scores=2), tally_batch(*first)), tally_batch(*second))
-    whole = tally_batch(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
-    for name, left, right in zip(both._fields, both, whole, strict=True):
-        np.testing.assert_allclose(left, right, rtol=1e-5, err_msg=name)
-    for name in ("confusion", "iou_images", "bin_count", "bin_events", "mass_count", "score_count"):
-        np.testing.assert_array_equal(getattr(both, name), getattr(whole, name), err_msg=name)
-        assert getattr(both, name).dtype == np.int64
-
-
-def test_padding_images_and_ignored_pixels_count_for_nothing() -> None:
-    calibrated, raw, label = example()
-    real = add(zeros(3), tally_batch(calibrated[:3], raw[:3], label[:3]))
-    changed = [p.copy() for p in (calibrated, raw)]
-    for p in changed:
-        p[label == IGNORE] = np.nan
-    for batch in ((calibrated, raw, label), (*changed, label)):
-        for name, left, right in zip(real._fields, tally_batch(*batch), real, strict=True):
-            np.testing.assert_allclose(left, right, rtol=1e-5, err_msg=name)
-
-
 def test_by_hand() -> None:
     """Two images of four pixels: 0 0 1 1 read as 0 1 1 1, and 0 0 0 0 read as 0 0 0 2 with the last one ignored."""
-    sure = np.eye(3, dtype=np.float32)
     label = np.array([[[0, 0], [1, 1]], [[0, 0], [0, IGNORE]]])
-    p = sure[np.array([[[0, 1], [1, 1]], [[0, 0], [0, 2]]])]
+    p = sure(np.array([[[0, 1], [1, 1]], [[0, 0], [0, 2]]]))
     got = measure((p, p, label))
     assert got["iou_background"] == 4 / 5
     assert got["iou_curve_1"] == 2 / 3
@@ -200,50 +139,16 @@ def test_by_hand() -> None:
     np.testing.assert_allclose(got["nll"], -math.log(1e-37) / 7, rtol=1e-6)  # wrong and sure: large, not infinite
 
 
-def test_diagrams_hold_every_pixel_in_its_bin() -> None:
-    p1 = np.array([0.0, 0.06, 1 / 15, 0.5, 14 / 15, 1.0], np.float32)
-    probs = np.stack([1 - p1, p1], -1).reshape(1, 1, -1, 2)
-    label = np.array([0, 1, 0, 1, 1, 1]).reshape(1, 1, -1)
-    diagrams = reliability(tally_batch(probs, probs, label), ("paper", "ink"))
-    assert list(diagrams) == ["paper", "ink", "foreground", "paper_raw", "ink_raw", "foreground_raw"]
-    ink = diagrams["ink"]
-    assert ink.count[[0, 1, 7, 14]].tolist() == [2, 1, 1, 2]
-    assert ink.count.sum() == 6
-    np.testing.assert_allclose(ink.confidence[[0, 1, 7, 14]], [0.03, 1 / 15, 0.5, (14 / 15 + 1) / 2], atol=1e-6)
-    assert ink.frequency[[0, 1, 7, 14]].tolist() == [0.5, 0.0, 1.0, 1.0]
-    assert np.isnan(ink.confidence[2])
-    assert diagrams["foreground"].count.sum() == 5  # p = 0 is no candidate
-
-
-def test_a_calibrated_model_has_no_foreground_error() -> None:
-    calibrated, raw, label = example(seed=4)
-    exact = softmax(np.log(calibrated) / np.float32(1.1))
-    got = measure((exact, raw, label))
-    assert got["ece_foreground"] < 0.03 < 0.1 < got["ece_foreground_raw"]
-
-
 def test_counts_beyond_32_bits_and_probabilities_near_one() -> None:
     p1 = np.full((1, 2, CHUNK), 0.0003, np.float32)
     p = np.stack([1 - p1, p1], -1)
-    once = tally_batch(p, p, np.zeros(p1.shape, np.int32))
-    many = zeros(2)
-    for _ in range(3):
-        many = add(
-            many, jax.tree.map(lambda x: np.asarray(x).astype(float if x.dtype == np.float32 else int) * 10**9, once)
-        )
-    assert many.confusion[0, 0] == 2 * CHUNK * 3 * 10**9
+    once = jax.tree.map(lambda x: x * 10**9, tally(p, p, np.zeros(p1.shape, np.int32)))
+    many = add(add(once, once), once)
+    assert many["overlap"].confusion[0, 0] == 2 * CHUNK * 3 * 10**9
     got = summary(many, ("paper", "ink"))
     np.testing.assert_allclose(got["ece_paper"], 0.0003, atol=1e-6)
     assert got["iou_paper"] == 1
     assert math.isnan(got["ece_foreground"])  # no candidate
-
-
-def test_nothing_at_all() -> None:
-    got = measure()
-    assert all(math.isnan(value) for value in got.values())
-    calibrated, raw, label = example()
-    nothing = measure((calibrated, raw, np.full_like(label, IGNORE)))
-    assert all(math.isnan(value) for value in nothing.values())
 
 
 def test_one_class_in_truth() -> None:
@@ -252,6 +157,40 @@ def test_one_class_in_truth() -> None:
     assert got["iou_all_background"] == 1
     assert got["iou_curve_1"] == 0
     assert np.isfinite(list(got.values())).all()
+
+
+def test_images_do_not_depend_on_what_else_is_in_their_batch() -> None:
+    """Three of them do not split evenly over two devices, one does not either, four do."""
+    batch = example(seed=3)
+    whole = tally_images(*batch)
+    for rows in (slice(0, 3), slice(2, 3)):
+        assert_close(tally_images(*(x[rows] for x in batch)), pick(whole, rows))
+
+
+def test_a_checkpoint_keeps_a_tally() -> None:
+    each = tally_images(*example())
+    saved = pack(each)
+    assert all(isinstance(x, np.ndarray) for fields in saved.values() for x in fields.values())
+    again = unpack(dict(reversed(saved.items())))
+    assert jax.tree.structure(again) == jax.tree.structure(each)
+    assert_close(again, each)
+
+
+SAVED = pack(zeros(3))
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        {"confusion": np.zeros((3, 3)), "nll": np.zeros(2)},  # as it was before there were families
+        {},
+        {name: sums for name, sums in SAVED.items() if name != "overlap"},
+        SAVED | {"overlap": SAVED["overlap"] | {"hits": np.zeros(3)}},
+    ],
+)
+def test_a_checkpoint_of_other_metrics_is_refused(saved) -> None:
+    with pytest.raises(BadInput, match="measures other things than overlap, calibration"):
+        unpack(saved)
 
 
 @pytest.mark.parametrize("names", [("a", "foreground"), ("a", "a"), ("a", "b", "image_b"), ("a", "b", "b_raw")])

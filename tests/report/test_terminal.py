@@ -1,0 +1,47 @@
+"""The table that ends a run on the terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from bal.metrics.summary import columns, headlines
+from bal.report import terminal
+
+CLASSES = ("background", "curve_1", "curve_2")
+ROW = {"round": 0, "regions": 24, "cost": 24, "temperature": 1.5}
+
+
+def shown(row: dict, width: int) -> str:
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(terminal.summary_table([row], width))
+    return console.export_text()
+
+
+def test_every_family_s_headlines_are_in_a_wide_table():
+    row = ROW | {name: (i + 1) / 1000 for i, name in enumerate(columns(CLASSES))}
+    text = shown(row, 200)
+    for line in headlines(CLASSES):
+        assert f"{row[line.column]:.3f}" in text, line.column
+        assert line.beside is None or f"({row[line.beside]:.3f})" in text, line.column
+        assert all(part in text for part in line.title.split())
+        assert line.caption.split(":")[0] in text
+    assert f"{row['ece_foreground_raw']:.3f}→{row['ece_foreground']:.3f}" in text
+
+
+@pytest.mark.parametrize("classes", [2, 3, 12])
+@pytest.mark.parametrize("width", range(60, 200, 20))
+def test_what_is_left_out_first(width, classes):
+    """Further families from the end, then the means over images, then classes from the end; never the calibration."""
+    names = ("background", *(f"class_{k}" for k in range(1, classes)))
+    text = shown(ROW | dict.fromkeys(columns(names), 0.5), width)
+    heads, title = text.split("─")[0], text.splitlines()[0]
+    kept = [name for name in names if name in heads.split("T")[0].split("fg")[0]]
+    assert kept[0] == "background"
+    assert "0.500→0.500" in text
+    more, means = "clDice" in text, "0.500 (0.500)" in text
+    assert means or not more
+    assert not means or len(kept) == classes
+    assert (f"{classes - len(kept)} more classes" in title) == (len(kept) < classes)
