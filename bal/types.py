@@ -13,13 +13,11 @@ methods are pure. Frozen also means hashable, so an extension can be a static ar
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
-
-TINY = np.finfo(np.float32).tiny
-
 
 class RegionPrediction(NamedTuple):
     """The P labelled pixels of one region, as a model saw them (`bal.scoring.held_out`)."""

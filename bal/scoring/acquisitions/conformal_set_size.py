@@ -52,16 +52,13 @@ class ConformalSetSize:
     coverage: Literal["class", "marginal"] = "class"
     """A threshold for each class, from the pixels of that class (class), or one for all from all pixels (marginal),
     which the background decides."""
+    needs = ("predictive",)
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1:
             raise BadInput(f"conformal_set_size.alpha is {self.alpha}; expected 0 < α < 1")
         if self.coverage not in ("class", "marginal"):
             raise BadInput(f"conformal_set_size.coverage is {self.coverage!r}; expected 'class' or 'marginal'")
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("predictive",)
 
     def __call__(self, moments: Moments, state: Array) -> Array:
         p = moments.predictive
