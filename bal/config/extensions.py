@@ -121,9 +121,7 @@ def check(slot: str, what: str, cls: Any) -> None:
         raise BadInput(f"{what} is no {noun}: expected a frozen dataclass, got {cls!r}")
     if not inspect.getattr_static(cls, "__dataclass_params__").frozen:
         raise BadInput(f"{what} is not frozen: write @dataclass(frozen=True), so that it can be hashed by jax.jit")
-    missing = [
-        [name for name in _members(kind) if name not in _has(cls)] for kind in get_args(protocol) or (protocol,)
-    ]
+    missing = [[name for name in _members(kind) if name not in _has(cls)] for kind in get_args(protocol) or (protocol,)]
     if all(missing):
         raise BadInput(f"{what} is no {noun}: it has no {', nor '.join(', '.join(names) for names in missing)}")
     _check_abilities(what, cls, SLOTS[slot].abilities)
