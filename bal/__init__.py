@@ -18,15 +18,15 @@ from bal.loop import run_loop
 from bal.pool.regions import Regions
 from bal.pool.units.base import Unit
 from bal.posterior.calibrators.base import Calibrator
-from bal.posterior.heads.base import Head
+from bal.posterior.heads.base import Finalizes, Head, Joins
 from bal.posterior.heads.function import FunctionHead
 from bal.posterior.losses import Criterion
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments
-from bal.posterior.nets.base import Drop, Net, NetSettings
-from bal.scoring.acquisitions.base import Acquisition
+from bal.posterior.nets.base import Drop, HasCells, HasFeatures, Net, NetSettings, Scales
+from bal.scoring.acquisitions.base import Acquisition, Learns, SumOverClasses
 from bal.selection.selectors.base import Offer, Query, Selector
-from bal.sources.base import Source, SourceSettings
+from bal.sources.base import PartlyLabelled, Source, SourceSettings
 from bal.types import IGNORE, Array, BadInput, Batch, Key, Params, Region, RegionPrediction
 
 __all__ = [
@@ -44,15 +44,21 @@ __all__ = [
     "Criterion",
     "Drop",
     "Event",
+    "Finalizes",
     "FunctionHead",
+    "HasCells",
+    "HasFeatures",
     "Head",
+    "Joins",
     "Key",
+    "Learns",
     "Model",
     "Moments",
     "Net",
     "NetSettings",
     "Offer",
     "Params",
+    "PartlyLabelled",
     "Query",
     "Question",
     "Record",
@@ -60,9 +66,11 @@ __all__ = [
     "RegionPrediction",
     "Regions",
     "Request",
+    "Scales",
     "Selector",
     "Source",
     "SourceSettings",
+    "SumOverClasses",
     "Unit",
     "Waiting",
     "load",

@@ -139,8 +139,9 @@ def _fold_samples(
         return samples.logits(which(i))
 
     def add(i: Array | int, running: dict[str, Array], sample: Array) -> dict[str, Array]:
+        z = classes_first(sample)
         q = None if targets is None else targets[which(i)]
-        return in_blocks(lambda old, z: fold(old, *calibrated(samples.model, z), i, q), running, classes_first(sample))
+        return in_blocks(lambda old, z: fold(old, *calibrated(samples.model, z), i, q), running, z)
 
     *shape, classes = jax.eval_shape(logits, 0).shape
     rows = {n: classes for n in ("mean_p", *OPTIONAL) if n == "mean_p" or n in needs}

@@ -50,9 +50,8 @@ def prepare(model: Model, x: Array, size: Array | None, net: Net | None = None) 
         size: [B, 2] valid height and width, or None when every pixel is valid.
         net: what reads out, where that is not the model's own network.
     """
-    params = model.execution.cast(model.params)
-    cache = model.head.prepare(model.net, params, model.execution.cast(x), size)
-    return Samples(model, net or model.net, params, cache)
+    x, params = model.execution.cast(x), model.execution.cast(model.params)
+    return Samples(model, net or model.net, params, model.head.prepare(model.net, params, x, size))
 
 
 def features(model: Model, x: Array, size: Array | None) -> Array:

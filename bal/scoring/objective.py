@@ -31,11 +31,6 @@ class Objective:
         return self.acquisition.needs
 
     @property
-    def splits(self) -> bool:
-        """Whether the score is a sum over classes."""
-        return isinstance(self.acquisition, SumOverClasses)
-
-    @property
     def targets(self) -> Array | None:
         """[S, T, C] for `predict_moments`, where the acquisition compares pixels with targets that it learnt."""
         return self.state if "joint" in self.needs else None

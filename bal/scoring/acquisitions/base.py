@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments
@@ -42,8 +42,8 @@ class Learns(Protocol):
 
     def learn(
         self, key: Key, model: Model, source: Source, ids: Sequence[str], seen: Sequence[RegionPrediction]
-    ) -> Any:
-        """What it found, an array: the last argument of the score, and of `per_class` where it has that.
+    ) -> Array:
+        """What it found: the last argument of the score, and of `per_class` where it has that.
 
         Args:
             key: for what it draws.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +13,7 @@ from bal.posterior import samples
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments
 from bal.sources.base import Source
-from bal.types import TINY, Array, BadInput, Key
+from bal.types import TINY, Array, BadInput, Key, RegionPrediction
 
 EPS = jnp.finfo(jnp.float32).eps
 
@@ -60,7 +59,9 @@ class EPIG:
         apart = p[..., None] * q.reshape((1,) * p.ndim + (-1,))  # [..., C, T C]
         return divergence(joint, apart).sum((-1, -2)) / len(q)
 
-    def learn(self, key: Key, model: Model, source: Source, ids: Sequence[str], seen: Sequence[Any]) -> Array:
+    def learn(
+        self, key: Key, model: Model, source: Source, ids: Sequence[str], seen: Sequence[RegionPrediction]
+    ) -> Array:
         """[S, T, C]: the probabilities of the samples at the targets, calibrated where the calibrator acts on samples.
 
         Args:
