@@ -15,22 +15,26 @@ from bal.config.schema import Config
 from bal.experiment.api import score_pool, select
 from bal.experiment.events import Event, Record, Waiting
 from bal.loop import run_loop
+from bal.metrics import METRICS
+from bal.metrics.base import Chunk, Metric, OfChunk, OfImage
+from bal.metrics.base import Image as LabelledImage
 from bal.pool.regions import Regions
 from bal.pool.units.base import Unit
 from bal.posterior.calibrators.base import Calibrator
-from bal.posterior.heads.base import Head
+from bal.posterior.heads.base import Finalizes, Head, Joins
 from bal.posterior.heads.function import FunctionHead
 from bal.posterior.losses import Criterion
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments
-from bal.posterior.nets.base import Drop, Net, NetSettings
-from bal.scoring.acquisitions.base import Acquisition
+from bal.posterior.nets.base import Drop, HasCells, HasFeatures, Net, NetSettings, Scales
+from bal.scoring.acquisitions.base import Acquisition, Learns, SumOverClasses
 from bal.selection.selectors.base import Offer, Query, Selector
-from bal.sources.base import Source, SourceSettings
+from bal.sources.base import PartlyLabelled, Source, SourceSettings
 from bal.types import IGNORE, Array, BadInput, Batch, Key, Params, Region, RegionPrediction
 
 __all__ = [
     "IGNORE",
+    "METRICS",
     "Acquisition",
     "Annotator",
     "Answer",
@@ -40,19 +44,30 @@ __all__ = [
     "BadInput",
     "Batch",
     "Calibrator",
+    "Chunk",
     "Config",
     "Criterion",
     "Drop",
     "Event",
+    "Finalizes",
     "FunctionHead",
+    "HasCells",
+    "HasFeatures",
     "Head",
+    "Joins",
     "Key",
+    "LabelledImage",
+    "Learns",
+    "Metric",
     "Model",
     "Moments",
     "Net",
     "NetSettings",
+    "OfChunk",
+    "OfImage",
     "Offer",
     "Params",
+    "PartlyLabelled",
     "Query",
     "Question",
     "Record",
@@ -60,9 +75,11 @@ __all__ = [
     "RegionPrediction",
     "Regions",
     "Request",
+    "Scales",
     "Selector",
     "Source",
     "SourceSettings",
+    "SumOverClasses",
     "Unit",
     "Waiting",
     "load",

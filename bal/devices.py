@@ -31,6 +31,7 @@ def set_up_platform(cache: Path | None = None) -> None:
 
     Must run before the first device is touched; a library import never calls it.
     """
+    # Not every operating system can say which cores a process may use.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jax.config.update("jax_num_cpu_devices", cores)
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

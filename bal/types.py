@@ -13,12 +13,17 @@ methods are pure. Frozen also means hashable, so an extension can be a static ar
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
 
-TINY = np.finfo(np.float32).tiny
+Array = jax.Array
+Key = jax.Array
+Params = Any
+IGNORE = 255  # the label of a pixel that nobody has labelled; no loss and no metric may count it
+TINY = np.finfo(np.float32).tiny  # stands for a probability of 0 in a logarithm
 
 
 class RegionPrediction(NamedTuple):
@@ -48,12 +53,6 @@ class RegionPrediction(NamedTuple):
         return np.bincount(self.label * classes + self.predicted, minlength=classes**2).reshape(classes, classes)
 
 
-Array = jax.Array
-Key = jax.Array
-Params = Any
-IGNORE = 255  # the label of a pixel that nobody has labelled; no loss and no metric may count it
-
-
 class BadInput(ValueError):
     """Something a person gave us cannot be used. The message is one clear line: what, where, what to do."""
 
@@ -73,3 +72,38 @@ class Region(NamedTuple):
     region: int
     box: tuple[int, int, int, int]  # top, left, height, width in pixels
     mask: np.ndarray | None = None  # [height, width] bool, which pixels of the box; None for all of them
+
+
+MOVED = {
+    "Acquisition": "bal.scoring.acquisitions.base",
+    "Annotator": "bal.annotation.annotators.base:AnswersAtOnce",
+    "AUTO": "bal.devices",
+    "Calibrator": "bal.posterior.calibrators.base",
+    "Criterion": "bal.posterior.losses",
+    "Drop": "bal.posterior.nets.base",
+    "Execution": "bal.devices",
+    "Head": "bal.posterior.heads.base",
+    "Model": "bal.posterior.model",
+    "Moments": "bal.posterior.moments",
+    "Net": "bal.posterior.nets.base",
+    "NetSettings": "bal.posterior.nets.base",
+    "NOTHING": "bal.selection.selectors.base",
+    "Offer": "bal.selection.selectors.base",
+    "Query": "bal.selection.selectors.base",
+    "Selector": "bal.selection.selectors.base",
+    "Source": "bal.sources.base",
+    "SourceSettings": "bal.sources.base",
+}  # what an extension could import from here, and where it lies now, after a colon under what name
+
+if not TYPE_CHECKING:  # which would take any misspelt name for one of these
+
+    def __getattr__(name: str) -> Any:
+        """Names that lived here until the contracts moved beside what they are contracts of.
+
+        Extensions outside this repository were written against this module, whose paths were the public ones; they go
+        on working. What is new imports from `bal`.
+        """
+        if name not in MOVED:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, _, renamed = MOVED[name].partition(":")
+        return getattr(import_module(module), renamed or name)

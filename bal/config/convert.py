@@ -72,7 +72,7 @@ def describe(hint: Any) -> str:
     if origin is tuple:
         several = args[-1:] == (...,)
         return f"a list, each {describe(args[0])}" if several else f"a list: {', '.join(map(describe, args))}"
-    return _WORDS.get(hint, getattr(hint, "__name__", str(hint)))
+    return _WORDS.get(hint, hint.__name__ if isinstance(hint, type) else str(hint))
 
 
 def plain(value: Any, key: str = "") -> Any:

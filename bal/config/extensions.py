@@ -10,24 +10,25 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from operator import attrgetter
 from typing import Any, NamedTuple, get_args
 
 from bal.annotation.annotators import ANNOTATORS
-from bal.annotation.annotators.base import Annotator
+from bal.annotation.annotators.base import Annotator, ChecksSource
 from bal.pool.units import UNITS
 from bal.pool.units.base import Unit
 from bal.posterior.calibrators import CALIBRATORS
 from bal.posterior.calibrators.base import Calibrator
 from bal.posterior.heads import HEADS
-from bal.posterior.heads.base import Head
+from bal.posterior.heads.base import Finalizes, Head, Joins
 from bal.posterior.nets import NETS
-from bal.posterior.nets.base import NetSettings
+from bal.posterior.nets.base import HasCells, HasFeatures, Net, NetSettings
 from bal.scoring.acquisitions import ACQUISITIONS
-from bal.scoring.acquisitions.base import Acquisition
+from bal.scoring.acquisitions.base import Acquisition, Learns, SumOverClasses
 from bal.selection.selectors import SELECTORS
 from bal.selection.selectors.base import Selector
 from bal.sources import SOURCES
@@ -42,17 +43,18 @@ class Slot(NamedTuple):
     table: Mapping[str, type]
     protocol: Any  # or a union of protocols, one of which it must satisfy
     group: str  # of entry points
+    abilities: tuple[type, ...] = ()  # what they may satisfy besides, each whole or not at all
 
 
 SLOTS: dict[str, Slot] = {
-    "acq": Slot("acquisition", ACQUISITIONS, Acquisition, "bal.acquisitions"),
-    "head": Slot("head", HEADS, Head, "bal.heads"),
+    "acq": Slot("acquisition", ACQUISITIONS, Acquisition, "bal.acquisitions", (SumOverClasses, Learns)),
+    "head": Slot("head", HEADS, Head, "bal.heads", (Finalizes, Joins)),
     "source": Slot("source", SOURCES, SourceSettings, "bal.sources"),
     "net": Slot("net", NETS, NetSettings, "bal.nets"),
     "unit": Slot("unit", UNITS, Unit, "bal.regions"),
     "selector": Slot("selector", SELECTORS, Selector, "bal.selectors"),
     "calibrator": Slot("calibrator", CALIBRATORS, Calibrator, "bal.calibrators"),
-    "annotator": Slot("annotator", ANNOTATORS, Annotator, "bal.annotators"),
+    "annotator": Slot("annotator", ANNOTATORS, Annotator, "bal.annotators", (ChecksSource,)),
 }
 
 
@@ -74,7 +76,7 @@ def find(slot: str, name: str) -> type:
     Raises:
         BadInput: the name is unknown, or what it stands for cannot be imported or is no such extension.
     """
-    noun, table, _, group = SLOTS[slot]
+    noun, table, group = SLOTS[slot].noun, SLOTS[slot].table, SLOTS[slot].group
     if name in table:
         return table[name]
     for entry in installed(group):
@@ -82,7 +84,7 @@ def find(slot: str, name: str) -> type:
             return _checked(slot, f"entry point '{name} = {entry.value}' of {group}", entry.load)
     if ":" in name:
         module, _, path = name.partition(":")
-        return _checked(slot, f"{noun} '{name}'", lambda: _member(importlib.import_module(module), path))
+        return _checked(slot, f"{noun} '{name}'", lambda: attrgetter(path)(importlib.import_module(module)))
     choices = names(slot)
     raise BadInput(f"unknown {noun} '{name}'{nearest(name, choices)} choices: {', '.join(choices)}")
 
@@ -113,23 +115,80 @@ def first_line(cls: type) -> str:
 
 
 def check(slot: str, what: str, cls: Any) -> None:
-    """Raises BadInput unless `cls` is a frozen dataclass with the methods that this slot needs."""
-    noun, _, protocol, _ = SLOTS[slot]
+    """Raises BadInput unless `cls` is a frozen dataclass with what this slot needs, and no ability by half."""
+    noun, protocol = SLOTS[slot].noun, SLOTS[slot].protocol
     if not isinstance(cls, type) or not dataclasses.is_dataclass(cls):
         raise BadInput(f"{what} is no {noun}: expected a frozen dataclass, got {cls!r}")
-    if not cls.__dataclass_params__.frozen:  # pyright: ignore[reportAttributeAccessIssue]
+    if not inspect.getattr_static(cls, "__dataclass_params__").frozen:
         raise BadInput(f"{what} is not frozen: write @dataclass(frozen=True), so that it can be hashed by jax.jit")
-    missing = [_missing(cls, kind) for kind in get_args(protocol) or (protocol,)]
+    missing = [[name for name in _members(kind) if name not in _has(cls)] for kind in get_args(protocol) or (protocol,)]
     if all(missing):
         raise BadInput(f"{what} is no {noun}: it has no {', nor '.join(', '.join(names) for names in missing)}")
+    _check_abilities(what, cls, SLOTS[slot].abilities)
 
 
-def _missing(cls: type, protocol: type) -> list[str]:
-    """What a protocol asks for and a dataclass has not."""
-    has = set(dir(cls)) | {field.name for field in dataclasses.fields(cls)}
+def check_net(net: Net) -> None:
+    """Raises BadInput for a network, bound to its images, that has an ability by half."""
+    _check_abilities(f"the network {type(net).__name__}", net, (HasCells, HasFeatures))
+
+
+def _check_abilities(what: str, thing: Any, abilities: Sequence[type]) -> None:
+    """Raises BadInput unless each ability is there whole, called as it is called here, or not at all.
+
+    From then on `isinstance` tells who has it.
+
+    Args:
+        what: how an error message begins.
+        thing: a class, or an instance.
+        abilities: runtime-checkable protocols.
+    """
+    cls = thing if isinstance(thing, type) else type(thing)
+    for ability in abilities:
+        asked = {name: vars(ability).get(name) for name in _members(ability)}
+        means = f"{ability.__name__} is {' and '.join(_called(name, member) for name, member in asked.items())}"
+        there = [name for name in asked if name in _has(thing)]
+        if there and len(there) < len(asked):
+            missing = [name for name in asked if name not in there]
+            raise BadInput(f"{what} has {', '.join(there)} without {', '.join(missing)}; {means}")
+        for name in there:
+            own = inspect.getattr_static(cls, name, None)
+            if inspect.isfunction(own) and not _takes(own, asked[name]):
+                raise BadInput(f"{what} has {_called(name, own)}; {means}")
+
+
+def _members(protocol: type) -> list[str]:
+    """What a protocol itself asks for, by name."""
     asked = {**vars(protocol), **inspect.get_annotations(protocol)}
-    needed = [name for name in asked if not name.startswith("_") or name == "__call__"]
-    return [name for name in needed if name not in has]
+    return [name for name in asked if not name.startswith("_") or name == "__call__"]
+
+
+def _has(thing: Any) -> set[str]:
+    """The names that an instance has, or will have as far as its class tells."""
+    fields = dataclasses.fields(thing) if dataclasses.is_dataclass(thing) else ()
+    return {*dir(thing), *(field.name for field in fields)}
+
+
+def _called(name: str, member: Any) -> str:
+    """`finalize(net, params, labelled, key)`; of what is no method, its name."""
+    if not inspect.isfunction(member):
+        return name
+    _, *parameters = inspect.signature(member).parameters.values()
+    return f"{name}({', '.join(str(p.replace(annotation=p.empty)) for p in parameters)})"
+
+
+def _takes(own: Callable[..., Any], asked: Any) -> bool:
+    """Whether a method takes the arguments of another, by position; where that has `*rest`, with one or with none."""
+    parameters = inspect.signature(asked).parameters.values()
+    least = sum(p.kind is not p.VAR_POSITIONAL for p in parameters)
+    return any(_binds(own, count) for count in range(least, len(parameters) + 1))
+
+
+def _binds(function: Callable[..., Any], count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 def nearest(word: str, choices: Any) -> str:
@@ -146,9 +205,3 @@ def _checked(slot: str, what: str, load: Any) -> type:
         raise BadInput(f"{what} cannot be loaded: {type(error).__name__}: {line}") from error
     check(slot, what, cls)
     return cls
-
-
-def _member(module: Any, path: str) -> Any:
-    for part in path.split("."):
-        module = getattr(module, part)
-    return module

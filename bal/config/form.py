@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 import tyro
 
@@ -22,6 +22,12 @@ from bal.config.convert import convert, describe
 from bal.config.extensions import SLOTS
 from bal.config.files import Setting, Settings
 from bal.types import BadInput
+
+
+class Form:
+    """What every form is, whatever it is the form of."""
+
+    __of__: ClassVar[type]  # the dataclass
 
 
 def form(node: Any, settings: Settings, chosen: Mapping[str, Any], prefix: str = "") -> Any:
@@ -57,7 +63,10 @@ def form(node: Any, settings: Settings, chosen: Mapping[str, Any], prefix: str =
             values[name] = _value(key, settings[key], hint) if key in settings else value
             hinted = None if values[name] is tyro.MISSING else shown(settings.get(key))
             rows.append((name, Annotated[hint, tyro.conf.arg(help=docs_of(cls).get(name), help_behavior_hint=hinted)]))
-    filled = dataclasses.make_dataclass(cls.__name__, rows, eq=False, repr=False, namespace={"__of__": cls})(**values)
+    made = dataclasses.make_dataclass(
+        cls.__name__, rows, bases=(Form,), eq=False, repr=False, namespace={"__of__": cls}
+    )
+    filled = made(**values)
     if not prefix:
         _refuse_unknown(dict(leaves(filled)), settings)
     return filled
@@ -66,7 +75,7 @@ def form(node: Any, settings: Settings, chosen: Mapping[str, Any], prefix: str =
 def leaves(filled: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The dotted keys of a form that hold a value rather than further fields, and their values; depth first."""
     for name, value in vars(filled).items():
-        if hasattr(type(value), "__of__"):
+        if isinstance(value, Form):
             yield from leaves(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
@@ -79,7 +88,7 @@ def build(filled: Any, settings: Settings, prefix: str = "") -> Any:
         BadInput: a value is missing, or a dataclass refused its values; says where they came from if that is known.
     """
     values = {
-        name: build(value, settings, f"{prefix}{name}.") if hasattr(type(value), "__of__") else value
+        name: build(value, settings, f"{prefix}{name}.") if isinstance(value, Form) else value
         for name, value in vars(filled).items()
     }
     for name, value in values.items():
@@ -127,11 +136,11 @@ def hints_of(cls: type) -> dict[str, Any]:
 def docs_of(cls: type) -> dict[str, str]:
     """The docstring below each field, on one line; nothing where the source cannot be read."""
     try:
-        (body,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
     except (OSError, SyntaxError, ValueError):
         return {}
     docs = {}
-    for field, doc in pairwise(body.body):  # pyright: ignore[reportAttributeAccessIssue]
+    for field, doc in pairwise(definition.body if isinstance(definition, ast.ClassDef) else ()):
         match field, doc:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
                 docs[name] = " ".join(text.split())

@@ -17,7 +17,7 @@ from bal.posterior.calibrators.base import Calibrator
 from bal.posterior.heads.base import Head
 from bal.posterior.model import Model
 from bal.posterior.nets.base import Net
-from bal.scoring.acquisitions.base import Acquisition
+from bal.scoring.acquisitions.base import Acquisition, Learns
 from bal.scoring.objective import Objective
 from bal.scoring.score import score_regions
 from bal.selection.selectors.base import NOTHING, Offer, Query, Selector
@@ -73,7 +73,8 @@ def score_pool(
     Raises:
         BadInput: there is no such acquisition.
     """
-    asked, unit = _entry(acquisition, "acq"), unit or Tile()
+    asked: Acquisition = _entry(acquisition, "acq")
+    unit = unit or Tile()
     bound: Any = Bare(source.channels, len(source.classes)) if net is None else net
     calibrator = calibrator or Identity()
     state = calibrator.init(bound.classes) if state is None else state
@@ -81,9 +82,8 @@ def score_pool(
     regions = lay_out(unit, ids, [source.shape(id) for id in ids], source.image)
     model = Model(head, bound, params, calibrator, state)
     key = jax.random.key(0) if key is None else key
-    learn = getattr(asked, "learn", None)
-    objective = Objective(asked, learn(key, model, source, tuple(ids), ()) if learn else None)
-    return regions, score_regions(model, source, regions, unit, objective, key, watch)
+    learnt = asked.learn(key, model, source, tuple(ids), ()) if isinstance(asked, Learns) else None
+    return regions, score_regions(model, source, regions, unit, Objective(asked, learnt), key, watch)
 
 
 def select(

@@ -20,7 +20,7 @@ ROOM = 2**17  # bytes that a checkpoint takes besides its arrays
 
 def _reserve(folder: Path, size: int) -> None:
     """Raises OSError unless so many bytes can be written: orbax would say so in a thousand lines."""
-    if not hasattr(os, "posix_fallocate"):
+    if not hasattr(os, "posix_fallocate"):  # as on macOS, where orbax has to say it
         return
     with tempfile.NamedTemporaryFile(dir=folder.parent, prefix=f".{folder.name}.") as file:
         try:
@@ -58,10 +58,12 @@ class Checkpoints:
         `reading`: another process may be writing, so nothing is tidied up.
         """
         self._folder, self._failed = folder, False
+        save: Any = ocp.training.save_decision_policies.FixedIntervalPolicy(1)  # Any: orbax annotates these two as
+        keeping: Any = ocp.training.preservation_policies.LatestN(keep)  # classes that they are not
         self._checkpointer = ocp.training.Checkpointer(
             str(folder.absolute()),
-            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),  # pyright: ignore[reportArgumentType]
-            preservation_policy=ocp.training.preservation_policies.LatestN(keep),  # pyright: ignore[reportArgumentType]
+            save_decision_policy=save,
+            preservation_policy=keeping,
             cleanup_tmp_directories=not reading,
         )
 

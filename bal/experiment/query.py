@@ -16,9 +16,11 @@ from bal.pool.regions import lay_out
 from bal.posterior.model import Model
 from bal.scoring import class_weights, descriptors
 from bal.scoring.acquisitions import Random
+from bal.scoring.acquisitions.base import Learns
 from bal.scoring.held_out import predict_regions
 from bal.scoring.objective import Objective
 from bal.scoring.score import score_regions, survey
+from bal.sources.base import unlabelled
 from bal.types import BadInput, RegionPrediction
 
 GLANCE = 32  # images of the pool from which a route learns how often each class is predicted
@@ -37,7 +39,7 @@ def check(setup: Setup) -> None:
     """Raises BadInput for a selector or a route that this experiment has nothing to give."""
     config = setup.config
     descriptors.check(tuple(name for name in config.selector.needs if name not in OFFERED), setup.net)
-    if "truth" in config.selector.needs and getattr(setup.source, "unlabelled", ()):
+    if "truth" in config.selector.needs and unlabelled(setup.source):
         raise BadInput("the selector reads the truth, and the source has no mask for some images of the pool")
     config.routing.check(config.route, setup.source.classes)
 
@@ -47,12 +49,11 @@ def make_objective(setup: Setup, pool: Pool, model: Model, round: int) -> Object
     config = setup.config
     state = None
     weight = None
-    learn = getattr(config.acq, "learn", None)
     seen = []
-    if learn is not None or config.route == "gap":
+    if isinstance(config.acq, Learns) or config.route == "gap":
         seen = list(predict_regions(model, setup.source, setup.regions, pool.bought(AUDIT), Random()).values())
-    if learn is not None:
-        state = learn(setup.key(round, LEARN), model, setup.source, setup.source.pool, seen)
+    if isinstance(config.acq, Learns):
+        state = config.acq.learn(setup.key(round, LEARN), model, setup.source, setup.source.pool, seen)
     if config.route == "gap":
         weight = class_weights.gap(_audit_iou(seen, setup.source.classes), config.routing.ceiling)
     elif config.route == "rarity":

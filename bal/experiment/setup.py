@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from bal.annotation.annotators.base import ChecksSource
+from bal.config import extensions
 from bal.config.schema import Config
 from bal.metrics import summary
 from bal.pool.cost import COUNTED, price
@@ -63,4 +64,5 @@ def set_up(config: Config) -> Setup:
     mean = tuple(round(float(v), 6) for v in seen.mean(0, dtype=np.float64))
     std = tuple(max(round(float(v), 6), 1e-3) for v in seen.std(0, dtype=np.float64))
     net = config.net.bind(source.channels, len(source.classes), mean, std)
+    extensions.check_net(net)
     return Setup(config, source, regions, costs, net)

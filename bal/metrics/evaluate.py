@@ -13,8 +13,7 @@ from bal.metrics.base import Image
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments, predict_moments
 from bal.scoring.acquisitions import BALD, Entropy
-from bal.scoring.acquisitions.base import Acquisition
-from bal.scoring.held_out import _uncalibrated
+from bal.scoring.acquisitions.base import Acquisition, Learns
 from bal.scoring.score import stride
 from bal.sources.base import Source
 from bal.sources.batches import Watch, load, one_behind
@@ -33,7 +32,7 @@ def _measure(
     needs = tuple({name for score in scores for name in score.needs})
     calibrated, raw, found = predict_moments(model, x, size, needs, then=wanted)
     if model.calibrator.on == "members":
-        raw = predict_moments(_uncalibrated(model), x, size).mean_p
+        raw = predict_moments(model.uncalibrated(), x, size).mean_p
     sums = metrics.of_chunks(measured, calibrated, raw, label, found)
     return sums, jnp.argmax(calibrated, -1).astype(jnp.uint8), calibrated
 
@@ -44,7 +43,7 @@ def scores_of(acquisition: Acquisition | None) -> tuple[Acquisition, ...]:
     The run's acquisition is left out where it is one of the others, looks at nothing, or has to learn first.
     """
     always = Entropy(), BALD()
-    if acquisition is None or not acquisition.needs or acquisition in always or hasattr(acquisition, "learn"):
+    if acquisition is None or not acquisition.needs or acquisition in always or isinstance(acquisition, Learns):
         return always
     return *always, acquisition
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from typing import Any
@@ -30,3 +31,7 @@ class Model:
     calibrator: Calibrator
     state: Any
     execution: Execution = AUTO
+
+    def uncalibrated(self) -> Model:
+        """The same posterior with the state of its calibrator that changes nothing."""
+        return dataclasses.replace(self, state=self.calibrator.init(self.net.classes))

@@ -16,7 +16,9 @@ import jax.numpy as jnp
 
 from bal import devices
 from bal.posterior.model import Model
-from bal.types import Array, BadInput
+from bal.posterior.nets.base import HasCells
+from bal.posterior.samples import Samples, calibrated, classes_first, predictive, prepare
+from bal.types import TINY, Array, BadInput
 
 
 class Moments(NamedTuple):
@@ -31,23 +33,8 @@ class Moments(NamedTuple):
     joint: Array | None = None  # [..., C T C] mean_s p_s(y) q_s(t, y*), with what the samples say of T target pixels
 
 
-TINY = jnp.finfo(jnp.float32).tiny
 OPTIONAL = ("mean_plogp", "var_p", "votes", "mean_qlogq", "joint")
 BLOCK = 4096  # pixels folded at a time: what is written for one pass is still in the nearest cache for the next
-
-
-def log_softmax(logits: Array) -> tuple[Array, Array]:
-    """[C, …] logits → probabilities and log-probabilities, with one exponential a class.
-
-    The barriers stop XLA:CPU from computing the exponentials anew for every output they are fused into.
-    """
-    once = jax.lax.optimization_barrier
-    z = logits.astype(jnp.float32)
-    z = once(z - z.max(0, keepdims=True))
-    e = once(jnp.exp(z))
-    total = e.sum(0, keepdims=True)
-    inverse, log = once((1.0 / total, jnp.log(total)))
-    return e * inverse, z - log
 
 
 def fold(running: dict[str, Array], p: Array, logp: Array, s: Array | int, q: Array | None = None) -> dict[str, Array]:
@@ -129,39 +116,32 @@ def predict_moments(
         raise BadInput(f"the moment `joint` needs targets [{model.head.samples}, T, C], one row a sample, got {came}")
 
     def on_one_device(shared: tuple[Model, Array | None], x: Array, size: Array | None) -> Any:
-        model, targets = shared
-        cells: Any = getattr(model.net, "cells", model.net)  # the network that leaves its logits in cells, if it can
-        moments = _fold_samples(model, cells, how, model.execution.cast(x), size, needs, targets)
-        result = then(Moments(predictive=_predictive(model, moments["mean_p"]), **moments))
-        return result if cells is model.net else jax.tree.map(lambda y: cells.unfold(y, x.shape[1:3]), result)
+        (model, targets), shape = shared, (x.shape[1], x.shape[2])
+        net = model.net
+        samples = prepare(model, x, size, net.cells if isinstance(net, HasCells) else net)
+        moments = _fold_samples(samples, how, needs, targets)
+        result = then(Moments(predictive=predictive(model, moments["mean_p"]), **moments))
+        return jax.tree.map(lambda y: net.unfold(y, shape), result) if isinstance(net, HasCells) else result
 
     return devices.rowwise(on_one_device, (model, targets), x, size, members=how.shards)
 
 
 def _fold_samples(
-    model: Model,
-    cells: Any,
-    how: devices.Plan,
-    x: Array,
-    size: Array | None,
-    needs: tuple[str, ...],
-    targets: Array | None,
+    samples: Samples, how: devices.Plan, needs: tuple[str, ...], targets: Array | None
 ) -> dict[str, Array]:
-    """The moments [..., C] of all samples, in the network's cells."""
-    params = model.execution.cast(model.params)
-    cache = model.head.prepare(model.net, params, x, size)
+    """The moments [..., C] of all samples, in the order of pixels that they come in."""
     first = jax.lax.axis_index(devices.MEMBERS) if how.shards > 1 else 0
 
     def which(i: Array | int) -> Array | int:
         return first + i * how.shards
 
     def logits(i: Array | int) -> Array:
-        return model.head.logits(cells, params, cache, which(i))
+        return samples.logits(which(i))
 
     def add(i: Array | int, running: dict[str, Array], sample: Array) -> dict[str, Array]:
-        z = jnp.moveaxis(sample, -1, 0).reshape(classes, -1)  # [C, …]
+        z = classes_first(sample)
         q = None if targets is None else targets[which(i)]
-        return in_blocks(lambda old, z: fold(old, *_log_probs(model, z), i, q), running, z)
+        return in_blocks(lambda old, z: fold(old, *calibrated(samples.model, z), i, q), running, z)
 
     *shape, classes = jax.eval_shape(logits, 0).shape
     rows = {n: classes for n in ("mean_p", *OPTIONAL) if n == "mean_p" or n in needs}
@@ -180,19 +160,3 @@ def merge(moments: dict[str, Array]) -> dict[str, Array]:
         between = (moments["mean_p"] - whole["mean_p"]) * (moments["mean_p"] - whole["mean_p"])
         whole["var_p"] = whole["var_p"] + jax.lax.pmean(between, devices.MEMBERS)
     return whole
-
-
-def _log_probs(model: Model, logits: Array) -> tuple[Array, Array]:
-    """Probabilities and log-probabilities [C, P] of one sample, calibrated where the calibrator acts on samples."""
-    p, logp = log_softmax(logits)
-    if model.calibrator.on == "members":
-        logp = model.calibrator.log_probs(model.state, logp.T).T
-        p = jnp.exp(logp)
-    return p, logp
-
-
-def _predictive(model: Model, mean_p: Array) -> Array:
-    """Calibrated predictive probabilities [..., C] from the pooled mean [..., C]."""
-    if model.calibrator.on == "members":
-        return mean_p
-    return jnp.exp(model.calibrator.log_probs(model.state, jnp.log(jnp.maximum(mean_p, TINY))))

@@ -18,7 +18,7 @@ import optax
 from jax.sharding import Mesh
 
 from bal import devices
-from bal.posterior.heads.base import Head
+from bal.posterior.heads.base import Finalizes, Head, Joins
 from bal.posterior.losses import Criterion
 from bal.posterior.nets.base import Net
 from bal.posterior.patches import Crop, cut, middles
@@ -84,7 +84,9 @@ def batches(crops: Sequence[Crop], train: Train, rows: int, members: int, key: K
         order = [next(streams[row % members]) for row in range(rows * members)]
         cuts = [cut(crops[c], train.patch, rng.random(4), train.flip) for c in order]
         image, label, size = (np.stack(parts) for parts in zip(*cuts, strict=True))
-        yield Batch(image, label, size if small else None)  # type: ignore[arg-type]
+        yield Batch._make(
+            (image, label, size if small else None)
+        )  # still numpy's: devices get it when it is their turn
 
 
 @functools.partial(jax.jit, static_argnames=("head", "net", "criterion", "train"), donate_argnames=("params", "state"))
@@ -127,8 +129,7 @@ def abstract(head: Head, net: Net, train: Train) -> Params:
 
 def finish(head: Head, net: Net, params: Params, labelled: Batch, key: Key) -> Params:
     """The head's own last step after training, where it has one."""
-    finalize = getattr(head, "finalize", None)
-    return finalize(net, params, labelled, key) if finalize else params
+    return head.finalize(net, params, labelled, key) if isinstance(head, Finalizes) else params
 
 
 def fit(
@@ -171,8 +172,8 @@ def fit(
             if watch:
                 watch(Progress(i + 1, train.steps, seen))
     apart = [devices.replicate(descent.params) for descent in descents]
-    params = head.join(apart) if len(apart) > 1 else apart[0]  # pyright: ignore[reportAttributeAccessIssue]
-    if not hasattr(head, "finalize"):
+    params = head.join(apart) if isinstance(head, Joins) and len(apart) > 1 else apart[0]
+    if not isinstance(head, Finalizes):
         return params
     return devices.replicate(finish(head, net, params, middles(crops, train.patch), final_key))
 
@@ -197,7 +198,7 @@ class Descent:
 
 def start(head: Head, net: Net, criterion: Criterion, train: Train, crops: Sequence[Crop], key: Key) -> list[Descent]:
     """The optimisations that `fit` drives: one for each member that can be trained alone, else one for all."""
-    solo = getattr(head, "solo", None) or head
+    solo = (head.solo if isinstance(head, Joins) else None) or head
     count = head.members // solo.members
     keys, places = jax.random.split(key, count), devices.places(count, solo.members * train.batch * train.patch**2)
     return [Descent(solo, net, criterion, train, crops, k, place) for k, place in zip(keys, places, strict=True)]

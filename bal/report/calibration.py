@@ -28,7 +28,7 @@ def class_calibration(row: Row, classes: Sequence[str], around: Intervals) -> st
         return ""
 
     def pair(column: str) -> tuple[str, str]:
-        return tuple(_within(row, f"{column}{version}", around) for version in ("_raw", ""))  # pyright: ignore
+        return _within(row, f"{column}_raw", around), _within(row, column, around)
 
     body = []
     for name, colour in order(classes):

@@ -149,7 +149,7 @@ class Display:
 
 def reads_truth(config: Config) -> bool:
     """Whether a run is no method but an upper baseline, which looks at labels that nobody has given yet."""
-    return getattr(config.selector, "reads_truth", False)
+    return "truth" in config.selector.needs
 
 
 def notes(record: Record, config: Config) -> list[str]:

@@ -22,18 +22,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from bal.pool.units.base import Unit
+from bal.posterior import samples
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments, predict_moments
-from bal.posterior.nets.base import Drop, Net
+from bal.posterior.nets.base import HasFeatures
 from bal.scoring.objective import Objective
-from bal.types import Array, BadInput, Params
+from bal.types import Array, BadInput
 
 
 class ScoredBatch(NamedTuple):
@@ -50,27 +50,8 @@ class ScoredBatch(NamedTuple):
     total: Callable[[Array], Array]  # the same, summed
 
 
-@dataclass(frozen=True)
-class Trunk:
-    """A network whose output is the features before its output layer, so that any head can be asked for them."""
-
-    net: Any
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.net, name)
-
-    def readout(self, params: Params, features: Any, drop: Drop) -> Array:
-        return self.net.features(features)
-
-
-def features(batch: ScoredBatch) -> Array:
-    """[B, H, W, F] of posterior sample 0, at the resolution of the image."""
-    head, net = batch.model.head, cast(Net, Trunk(batch.model.net))
-    return head.logits(net, batch.model.params, head.prepare(net, batch.model.params, batch.x, batch.size), 0)
-
-
 def _gradient(batch: ScoredBatch) -> Array:
-    inputs = features(batch)
+    inputs = samples.features(batch.model, batch.x, batch.size)
     inputs = jnp.concatenate([inputs, jnp.ones_like(inputs[..., :1])], -1)  # [B, H, W, F + 1]
     residual = batch.p - jax.nn.one_hot(batch.p.argmax(-1), batch.p.shape[-1])
     product = residual[..., :, None] * inputs[..., None, :]
@@ -79,21 +60,16 @@ def _gradient(batch: ScoredBatch) -> Array:
 
 def _joint(batch: ScoredBatch) -> Array:
     """[B, rows, columns, S, C]: the mean of p_s weighted by the score; unweighted where no pixel's is positive."""
-    head, model = batch.model.head, batch.model
-    cache = head.prepare(model.net, model.params, batch.x, batch.size)
+    drawn = samples.prepare(batch.model, batch.x, batch.size)
     weight = jnp.maximum(batch.score, 0.0)
     weight = jnp.where(weight > 0, weight, jnp.finfo(jnp.float32).tiny * 1e6)[..., None]  # [B, H, W, 1]
     whole = batch.total(weight)
 
     def sample(s: Array) -> Array:
-        logits = head.logits(model.net, model.params, cache, s).astype(jnp.float32)
-        logp = jax.nn.log_softmax(logits)
-        if model.calibrator.on == "members":
-            logp = model.calibrator.log_probs(model.state, logp)
-        weighted = batch.total(weight * jnp.exp(logp))
+        weighted = batch.total(weight * jnp.exp(drawn.log_probs(s)))
         return weighted / jnp.broadcast_to(whole, weighted.shape)
 
-    return jnp.moveaxis(jax.lax.map(sample, jnp.arange(head.samples)), 0, -2)
+    return jnp.moveaxis(jax.lax.map(sample, jnp.arange(batch.model.head.samples)), 0, -2)
 
 
 def _boundary(batch: ScoredBatch) -> Array:
@@ -108,7 +84,7 @@ DESCRIPTORS: dict[str, Callable[[ScoredBatch], Array]] = {
     "predicted": lambda batch: batch.mean(jax.nn.one_hot(batch.p.argmax(-1), batch.p.shape[-1])),
     "frequency": lambda batch: batch.mean(batch.p),
     "boundary": _boundary,
-    "embedding": lambda batch: batch.mean(features(batch)),
+    "embedding": lambda batch: batch.mean(samples.features(batch.model, batch.x, batch.size)),
     "gradient": _gradient,
     "joint": _joint,
 }
@@ -118,8 +94,8 @@ def check(names: tuple[str, ...], net: Any) -> None:
     """Raises BadInput for a reading that there is not, or that this network cannot give."""
     if unknown := [name for name in names if name not in DESCRIPTORS]:
         raise BadInput(f"nothing called {unknown[0]!r} can be read of a region; choices: {', '.join(DESCRIPTORS)}")
-    if {"embedding", "gradient"} & set(names) and not hasattr(net, "features"):
-        raise BadInput(f"{type(net).__name__} has no `features`, which the selector needs; see bal.nets.UNet")
+    if {"embedding", "gradient"} & set(names) and not isinstance(net, HasFeatures):
+        raise BadInput(f"{type(net).__name__} has no `features`, which the selector needs; see bal.posterior.nets.UNet")
 
 
 @functools.partial(jax.jit, static_argnames=("unit", "names", "room"))

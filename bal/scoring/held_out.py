@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +13,14 @@ import numpy as np
 from bal import devices
 from bal.pool.regions import Regions
 from bal.posterior.model import Model
-from bal.posterior.moments import TINY, Moments, predict_moments
+from bal.posterior.moments import Moments, predict_moments
+from bal.posterior.samples import prepare
 from bal.scoring.acquisitions.base import Acquisition
 from bal.scoring.objective import Objective, as_objective
 from bal.scoring.score import stride
 from bal.sources.base import Source
 from bal.sources.batches import load
-from bal.types import IGNORE, Array, RegionPrediction
+from bal.types import IGNORE, TINY, Array, RegionPrediction
 
 
 def reads_samples(acquisition: Acquisition | Objective) -> bool:
@@ -63,40 +64,63 @@ def predict_regions(
     Returns:
         What it saw of each region, by candidate index, in ascending order.
     """
-    images = sorted({int(regions.image[m]) for m in answers})
+
+    def ask(x: Array, size: Array) -> tuple[Array, ...]:
+        return _predict(model, as_objective(objective), x, size)
+
+    seen = {}
+    for m, maps in walk(model, source, regions, answers, ask):
+        known = answers[m] != IGNORE
+        seen[m] = RegionPrediction(answers[m][known], *(y[known] for y in maps))
+    return {m: seen[m] for m in sorted(seen)}
+
+
+def walk(
+    model: Model,
+    source: Source,
+    regions: Regions,
+    answers: Mapping[int, np.ndarray],
+    ask: Callable[[Array, Array], tuple[Array, ...]],
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Shows the images of labelled regions to a model, once each, and keeps what is said of the regions.
+
+    Args:
+        model: for the sides that its images are padded to.
+        source, regions: the pool.
+        answers: label [height, width] of each region, by candidate index.
+        ask: images [B, H, W, Cin] and sizes [B, 2] → maps [B, H, W, …].
+
+    Yields:
+        Each candidate index, and its part [height, width, …] of every map; image by image, not in ascending order.
+    """
+    of_image: dict[int, list[int]] = {}
+    for m in sorted(answers):
+        of_image.setdefault(int(regions.image[m]), []).append(m)
+    images = sorted(of_image)
     length = 1 << (len(images) - 1).bit_length() if images else 0  # the last one again: few lengths, few programs
     ids = [regions.ids[n] for n in images + images[-1:] * (length - len(images))]
-    seen: dict[int, RegionPrediction] = {}
     for loaded in load(source, ids, stride(model)):
-        maps = [devices.fetch(y) for y in _predict(model, as_objective(objective), loaded.image, loaded.size)]
+        maps = [devices.fetch(y) for y in ask(loaded.image, loaded.size)]
         for b, row in enumerate(loaded.rows):
-            for m in (m for m in answers if row < len(images) and regions.image[m] == images[row]):
+            for m in of_image[images[row]] if row < len(images) else ():
                 top, left, height, width = regions.box[m]
-                known = answers[m] != IGNORE
-                cut = (y[b, top : top + height, left : left + width][known] for y in maps)
-                seen[m] = RegionPrediction(answers[m][known], *cut)
-    return {m: seen[m] for m in sorted(seen)}
+                yield m, [y[b, top : top + height, left : left + width] for y in maps]
 
 
 ROOM = 1024  # labelled pixels for the calibrator are padded to this times a power of two, so that shapes stay few
 CAP = 2**15  # of them at most; of more, a stratified subsample
 
 
-def _uncalibrated(model: Model) -> Model:
-    return dataclasses.replace(model, state=model.calibrator.init(model.net.classes))
-
-
 @jax.jit
 def _pooled(model: Model, x: Array, size: Array) -> Array:
     """[B, H, W, C] log of the uncalibrated pooled mean."""
-    return jnp.log(jnp.maximum(predict_moments(_uncalibrated(model), x, size).mean_p, TINY))
+    return jnp.log(jnp.maximum(predict_moments(model.uncalibrated(), x, size).mean_p, TINY))
 
 
 @jax.jit
 def _member(model: Model, x: Array, size: Array, s: Array) -> Array:
-    """[B, H, W, C] log-probabilities of the s-th sample."""
-    cache = model.head.prepare(model.net, model.params, x, size)
-    return jax.nn.log_softmax(model.head.logits(model.net, model.params, cache, s).astype(jnp.float32))
+    """[B, H, W, C] log-probabilities of the s-th sample, before calibration."""
+    return prepare(model, x, size).raw_log_probs(s)
 
 
 def calibrate(model: Model, source: Source, regions: Regions, answers: Mapping[int, np.ndarray]) -> Model:
@@ -111,25 +135,20 @@ def calibrate(model: Model, source: Source, regions: Regions, answers: Mapping[i
         The model with a fitted state; without labels, with the state that changes nothing.
     """
     if not answers:
-        return _uncalibrated(model)
-    images = sorted({int(regions.image[m]) for m in answers})
-    ids = [regions.ids[n] for n in images]
+        return model.uncalibrated()
+    pooled = model.calibrator.on == "pooled"
+
+    def ask(x: Array, size: Array) -> tuple[Array, ...]:
+        if pooled:
+            return (_pooled(model, x, size),)
+        return tuple(_member(model, x, size, jnp.int32(s)) for s in range(model.head.samples))
+
     logp, label = [], []
-    for loaded in load(source, ids, stride(model)):
-        if model.calibrator.on == "pooled":
-            maps = [_pooled(model, loaded.image, loaded.size)]
-        else:
-            maps = [_member(model, loaded.image, loaded.size, jnp.int32(s)) for s in range(model.head.samples)]
-        host = np.stack([devices.fetch(m) for m in maps], -2)  # [B, H, W, S, C]
-        for b, row in enumerate(loaded.rows):
-            for m in sorted(m for m in answers if regions.image[m] == images[row]):
-                top, left, height, width = regions.box[m]
-                window = host[b, top : top + height, left : left + width]
-                logp.append(window.reshape(height * width, *window.shape[2:]))
-                label.append(answers[m].ravel())
+    for m, maps in walk(model, source, regions, answers, ask):
+        logp.append(np.stack(maps, -2).reshape(answers[m].size, len(maps), -1))  # [P, S, C]
+        label.append(answers[m].ravel())
     seen = np.concatenate(logp)
-    seen = seen[:, 0] if model.calibrator.on == "pooled" else seen
-    return dataclasses.replace(model, state=_fit(model, seen, np.concatenate(label)))
+    return dataclasses.replace(model, state=_fit(model, seen[:, 0] if pooled else seen, np.concatenate(label)))
 
 
 def _fit(model: Model, logp: np.ndarray, label: np.ndarray) -> object:

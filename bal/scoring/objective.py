@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from bal.posterior.moments import Moments
-from bal.scoring.acquisitions.base import Acquisition
+from bal.scoring.acquisitions.base import Acquisition, SumOverClasses
 from bal.types import Array, BadInput
 
 
@@ -31,11 +31,6 @@ class Objective:
         return self.acquisition.needs
 
     @property
-    def splits(self) -> bool:
-        """Whether the score is a sum over classes."""
-        return hasattr(self.acquisition, "per_class")
-
-    @property
     def targets(self) -> Array | None:
         """[S, T, C] for `predict_moments`, where the acquisition compares pixels with targets that it learnt."""
         return self.state if "joint" in self.needs else None
@@ -55,9 +50,9 @@ class Objective:
 
         Of a score that is no sum over classes: the score times the probability of each class, which adds up as well.
         """
-        if not self.splits:
+        if not isinstance(self.acquisition, SumOverClasses):
             return self.acquisition(moments, *self._learnt)[..., None] * moments.predictive
-        parts = self.acquisition.per_class(moments, *self._learnt)  # pyright: ignore[reportAttributeAccessIssue]
+        parts = self.acquisition.per_class(moments, *self._learnt)
         return parts if self.weight is None else parts * jnp.broadcast_to(self.weight, parts.shape)
 
 
@@ -68,7 +63,7 @@ def as_objective(acquisition: Acquisition | Objective) -> Objective:
 
 def check_route(acquisition: Acquisition) -> None:
     """Raises BadInput for a score that cannot be weighted by class."""
-    if not hasattr(acquisition, "per_class"):
+    if not isinstance(acquisition, SumOverClasses):
         raise BadInput(
             f"{type(acquisition).__name__} is no sum over classes, so there is nothing to route; "
             "take bald or entropy, or --route uniform"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from bal.types import BadInput
 
@@ -106,7 +107,9 @@ def _decode(path: Path, colour: bool) -> np.ndarray:
 
 def _plain(file: Image.Image) -> bool:
     """False for a TIFF of several deep channels, which Pillow would cut to 8 bits or, plane by plane, mix up."""
-    bits = getattr(file, "tag_v2", {}).get(258, (8,))  # BitsPerSample
+    if not isinstance(file, TiffImageFile):
+        return True
+    bits = file.tag_v2.get(258, (8,))  # BitsPerSample
     return len(bits) == 1 or max(bits) <= 8
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -41,6 +41,21 @@ class Source(Protocol):
     def mask(self, id: str) -> np.ndarray:
         """int32 [H, W] of class ids, IGNORE where unlabelled."""
         ...
+
+
+@runtime_checkable
+class PartlyLabelled(Protocol):
+    """An ability of a source: a pool where not every image has a mask, because people are to be asked."""
+
+    @property
+    def unlabelled(self) -> tuple[str, ...]:
+        """Ids of the pool that have no mask."""
+        ...
+
+
+def unlabelled(source: Source) -> tuple[str, ...]:
+    """Ids of the pool that have no mask: none, unless the source says so."""
+    return source.unlabelled if isinstance(source, PartlyLabelled) else ()
 
 
 class SourceSettings(Protocol):

@@ -3,8 +3,8 @@
 python benchmarks/examples/05_my_selector.py                                (a minute and a half on two cores)
 PYTHONPATH=benchmarks/examples python -m bal.run --selector 05_my_selector:OneAnImage
 
-To copy: `needs` names what it reads of the regions besides the scores (the names stand at the
-top of bal/scoring/descriptors.py; `labelled` and `truth` besides). A purchase is unique, eligible, never NaN and never over
+To copy: `needs` names what it reads of the regions besides the scores (the names stand at the top of
+bal/scoring/descriptors.py; `labelled` and `truth` besides). A purchase is unique, eligible, never NaN and never over
 budget, whatever the scores.
 """
 

@@ -2,8 +2,8 @@
 
 python benchmarks/examples/06_my_metric.py                                  (a minute on two cores)
 
-To copy: one file in `bal/metrics/` and one line in its table, and it is streamed, resampled for its interval, written to
-`curve.csv` and explained in the report. `of_chunk` instead of `of_image` measures pixels one by one on the device.
+To copy: one file in `bal/metrics/` and one line in its table; then it is streamed, resampled for its interval, put
+into `curve.csv` and explained in the report. `of_chunk` instead of `of_image` measures pixels one by one on the device.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class Sums(NamedTuple):
 
 @dataclass(frozen=True)
 class Ink:
-    """How much too much of each class is predicted: predicted pixels over labelled ones, 1 where the amount is right."""
+    """How much of each class is predicted: predicted pixels over labelled ones, 1 where the amount is right."""
 
     def zeros(self, classes: int, scores: int) -> Sums:
         return Sums(np.zeros(classes, np.int64), np.zeros(classes, np.int64))

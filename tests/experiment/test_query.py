@@ -17,6 +17,7 @@ from bal.pool.units.pixel import Pixel
 from bal.pool.units.superpixel import Superpixel
 from bal.scoring import class_weights
 from bal.scoring.acquisitions import ACQUISITIONS, BALD, Entropy, Margin, Random
+from bal.scoring.acquisitions.base import Learns, SumOverClasses
 from bal.scoring.class_weights import Routing
 from bal.selection.selectors import SELECTORS, ForegroundRandom, OracleForegroundRandom, Stratified
 from bal.types import BadInput
@@ -40,7 +41,7 @@ def test_every_selector_is_offered_what_it_reads(name):
     assert all(sum(line["for"].values()) == pytest.approx(1, abs=1e-3) for line in lines)
 
 
-@pytest.mark.parametrize("name", [n for n in ACQUISITIONS if hasattr(ACQUISITIONS[n], "learn")])
+@pytest.mark.parametrize("name", [n for n in ACQUISITIONS if issubclass(ACQUISITIONS[n], Learns)])
 def test_what_an_acquisition_learns_survives_a_resume(name, tmp_path):
     config = tiny(rounds=2, acq=ACQUISITIONS[name]())
     run(config, tmp_path / "whole")
@@ -170,7 +171,7 @@ def test_the_objective_reaches_audit_and_pool_alike(tmp_path):
     pool = start(setup)[0].pool
     objective = query.make_objective(setup, pool, None, 0)  # weights that are given need no model
     np.testing.assert_array_equal(objective.weight, [0, 1, 0])
-    assert objective.splits
+    assert isinstance(objective.acquisition, SumOverClasses)
     assert (pool.split == TRAINING).sum() == 8
     run(config, tmp_path / "run")
     assert "weights:\n  - 0.0\n  - 1.0\n  - 0.0" in (tmp_path / "run" / "config.yaml").read_text()

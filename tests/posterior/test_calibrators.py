@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import check_protocol
 from scipy.optimize import minimize_scalar
 
 from bal.posterior.calibrators import CALIBRATORS, Isotonic, Temperature
+from bal.posterior.calibrators.base import Calibrator
 from bal.posterior.calibrators.temperature import _most_probable
 from bal.types import IGNORE, BadInput
 
@@ -58,6 +60,7 @@ HARD = {
 @everyone
 def test_frozen_hashable_documented(name: str) -> None:
     kind = CALIBRATORS[name]
+    check_protocol(kind, Calibrator)
     assert hash(kind()) == hash(kind())
     assert kind().on in ("pooled", "members")
     with pytest.raises(dataclasses.FrozenInstanceError):

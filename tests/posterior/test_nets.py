@@ -25,6 +25,7 @@ VARIANTS = {
     for norm in ("none", "group", "layer", "rms")
     for stem in (True, False)
 } | {"unet-deep": UNet(width=8, depth=3, norm="group"), "unet-flat": UNet(width=8, depth=0)}
+SMALL = VARIANTS | {name: cls() for name, cls in NETS.items() if name != "unet"}  # every network of the table
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -47,10 +48,9 @@ def test_settings(name):
     check_settings(NETS[name])
     check_protocol(NETS[name], NetSettings)
     check_protocol(type(NETS[name]().bind(1, 2)), Net)
-    assert any(v.startswith(name) for v in VARIANTS), f"add a small instance of {name} to this test"
 
 
-@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize("settings", SMALL.values(), ids=SMALL)
 def test_logits_have_the_shape_of_the_image(settings):
     for channels, classes, shape in ((1, 2, (16, 16)), (3, 3, (17, 9)), (1, 5, (1, 33)), (3, 4, (7, 8))):
         net = settings.bind(channels, classes)
@@ -61,7 +61,7 @@ def test_logits_have_the_shape_of_the_image(settings):
         assert logits.dtype == jnp.float32
 
 
-@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize("settings", SMALL.values(), ids=SMALL)
 def test_an_image_has_the_same_logits_alone_padded_and_beside_others(settings):
     net = settings.bind(1, 3, mean=(0.4,), std=(0.2,))
     params = started(net)

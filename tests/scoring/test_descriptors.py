@@ -14,6 +14,7 @@ from bal.pool.units.superpixel import Superpixel
 from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Temperature
 from bal.posterior.moments import predict_moments
+from bal.posterior.samples import features
 from bal.scoring import descriptors
 from bal.scoring.acquisitions import BALD, Entropy, Margin, Random
 from bal.scoring.descriptors import DESCRIPTORS
@@ -111,8 +112,7 @@ def test_every_head_shows_its_features(name, net, pictures):
 def test_features_are_what_the_readout_reads(model, pictures):
     """A linear map of features at full resolution, one for each place in a cell, is the logits."""
     net, x = model.net, jnp.asarray(pictures.image(pictures.pool[0]))[None]
-    seen = descriptors.RegionPrediction(*[None] * len(descriptors.RegionPrediction._fields))._replace(model=model, x=x)
-    f, z = np.asarray(descriptors.features(seen))[0], np.asarray(sample(model.head, net, model.params, x, None, 0))[0]
+    f, z = np.asarray(features(model, x, None))[0], np.asarray(sample(model.head, net, model.params, x, None, 0))[0]
     corner = f[::2, ::2].reshape(-1, f.shape[-1]), z[::2, ::2].reshape(-1, z.shape[-1])
     inputs = np.concatenate([corner[0], np.ones((len(corner[0]), 1))], 1)
     left = corner[1] - inputs @ np.linalg.lstsq(inputs, corner[1], rcond=None)[0]

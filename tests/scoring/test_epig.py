@@ -12,8 +12,8 @@ import pytest
 from helpers import bucketed, softmax
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stacks import aims, folded
 from test_acquisitions import epig
-from test_moments import aims, folded
 
 from bal.posterior.calibrators import Identity, Temperature
 from bal.posterior.calibrators.temperature import TemperatureState

@@ -13,6 +13,7 @@ from offers import KEY, M, bought
 
 from bal.metrics.lure import population_weights
 from bal.selection.selectors import (
+    SELECTORS,
     ForegroundPower,
     ForegroundRandom,
     OracleForegroundRandom,
@@ -189,9 +190,8 @@ def test_a_least_share_of_foreground():
         ForegroundPower(least=1.0)
 
 
-def test_the_oracle_says_that_it_reads_the_truth():
-    assert OracleForegroundRandom().reads_truth
-    assert not hasattr(ForegroundRandom(), "reads_truth")
+def test_only_the_oracle_reads_the_truth():
+    assert {name for name, cls in SELECTORS.items() if "truth" in cls().needs} == {"oracle_foreground_random"}
 
 
 def test_probabilities_of_foreground_draws_never_pretend():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bal.sources.base import Source
+from bal.sources.base import Source, unlabelled
 from bal.types import BadInput, Region
 
 
@@ -17,7 +17,7 @@ class Oracle:
 
     def check(self, source: Source) -> None:
         """Raises BadInput if the pool holds an image whose mask the source does not have."""
-        missing = getattr(source, "unlabelled", ())
+        missing = unlabelled(source)
         if missing:
             raise BadInput(
                 f"{len(missing)} of the {len(source.pool)} images of the pool have no mask for the oracle to read, "

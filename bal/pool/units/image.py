@@ -18,17 +18,11 @@ class Image:
     """How the pixels of an image become its score; `sum` grows with its size."""
     top: float = 0.1
     """Share of the pixels that `top` counts."""
+    multiple = 1
+    looks = False
 
     def __post_init__(self) -> None:
         check_top(self.top)
-
-    @property
-    def multiple(self) -> int:
-        return 1
-
-    @property
-    def looks(self) -> bool:
-        return False
 
     def cut(self, shape: tuple[int, int], image: np.ndarray | None = None) -> np.ndarray:
         return np.zeros(shape, np.int32)

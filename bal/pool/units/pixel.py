@@ -15,13 +15,8 @@ from bal.types import Array
 class Pixel:
     """Single pixels; a purchase is a scatter of points."""
 
-    @property
-    def multiple(self) -> int:
-        return 1
-
-    @property
-    def looks(self) -> bool:
-        return False
+    multiple = 1
+    looks = False
 
     def cut(self, shape: tuple[int, int], image: np.ndarray | None = None) -> np.ndarray:
         return np.arange(shape[0] * shape[1], dtype=np.int32).reshape(shape)

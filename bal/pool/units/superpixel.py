@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import jax
 import jax.numpy as jnp
@@ -30,26 +31,18 @@ class Superpixel:
     """How the pixels of a region become its score; `top` is the mean of its highest."""
     top: float = 0.1
     """Share of the pixels that `top` counts."""
+    multiple = 1
+    looks = True
 
     def __post_init__(self) -> None:
         if self.size < 2 or not self.compactness > 0:
             raise BadInput(f"superpixels need size ≥ 2 and compactness > 0, got {self.size} and {self.compactness}")
         check_top(self.top)
-        try:
-            import skimage  # noqa: F401  # pyright: ignore[reportMissingImports]
-        except ImportError as error:
-            raise BadInput("superpixels need scikit-image: pip install 'bal[superpixel]'") from error
-
-    @property
-    def multiple(self) -> int:
-        return 1
-
-    @property
-    def looks(self) -> bool:
-        return True
+        if find_spec("skimage") is None:
+            raise BadInput("superpixels need scikit-image: pip install 'bal[superpixel]'")
 
     def cut(self, shape: tuple[int, int], image: np.ndarray | None = None) -> np.ndarray:
-        from skimage.segmentation import slic  # pyright: ignore[reportMissingImports]
+        from skimage.segmentation import slic  # pyright: ignore[reportMissingImports]  (it need not be installed)
 
         assert image is not None
         count = max(1, round(shape[0] * shape[1] / self.size**2))

@@ -20,6 +20,7 @@ class Tile:
     """How the pixels of a tile become its score; `top` is the mean of its highest."""
     top: float = 0.1
     """Share of the pixels that `top` counts."""
+    looks = False
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -29,10 +30,6 @@ class Tile:
     @property
     def multiple(self) -> int:
         return self.size
-
-    @property
-    def looks(self) -> bool:
-        return False
 
     def cut(self, shape: tuple[int, int], image: np.ndarray | None = None) -> np.ndarray:
         rows, columns = (np.arange(length, dtype=np.int32) // self.size for length in shape)

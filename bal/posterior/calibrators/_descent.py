@@ -48,8 +48,9 @@ def check(calibrator: Any, name: str, *positive: str) -> None:
     if calibrator.on not in ("pooled", "members"):
         raise BadInput(f"{name}.on is {calibrator.on!r}; expected 'pooled' or 'members'")
     for field in (*positive, "pixels_per_observation"):
-        if not 0 < getattr(calibrator, field) < math.inf:
-            raise BadInput(f"{name}.{field} is {getattr(calibrator, field)}; expected a positive number")
+        value = getattr(calibrator, field)
+        if not 0 < value < math.inf:
+            raise BadInput(f"{name}.{field} is {value}; expected a positive number")
 
 
 @partial(jax.jit, static_argnames="apply")

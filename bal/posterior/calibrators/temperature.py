@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from bal.posterior.calibrators._descent import FLOOR, Map, most_probable
+from bal.posterior.calibrators._descent import FLOOR, Map, check, most_probable
 from bal.types import Array, BadInput
 
 STEPS = 30  # halvings of the log T interval: 6 / 2³⁰ is below what float32 resolves
@@ -59,15 +59,11 @@ class Temperature:
     """How many labelled pixels are worth one independent observation; 1 treats all pixels as independent."""
 
     def __post_init__(self) -> None:
-        if self.on not in ("pooled", "members"):
-            raise BadInput(f"temperature.on is {self.on!r}; expected 'pooled' or 'members'")
+        check(self, "temperature", "prior_scale")
         if not 0 < self.lowest < 1 < self.highest < math.inf:
             raise BadInput(
                 f"temperature.lowest is {self.lowest} and .highest {self.highest}; expected lowest < 1 < highest"
             )
-        for name in ("prior_scale", "pixels_per_observation"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise BadInput(f"temperature.{name} is {getattr(self, name)}; expected a positive number")
 
     def init(self, classes: int) -> TemperatureState:
         """T = 1, which changes nothing."""

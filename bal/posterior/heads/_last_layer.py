@@ -19,10 +19,13 @@ import jax.numpy as jnp
 
 from bal.posterior.heads._plain import keep
 from bal.posterior.losses import Criterion
-from bal.posterior.nets.base import Net
+from bal.posterior.nets.base import HasCells, Net
 from bal.types import IGNORE, Array, Batch, Key, Params
 
 ROOM = 2**15  # pixels seen at a time by `labelled_cells`: the memory that a fit takes, whatever the number of labels
+
+
+WANTED = "a posterior over the last layer needs a network whose readout"
 
 
 class Cells(NamedTuple):
@@ -59,10 +62,8 @@ def weights(net: Net, readout: Params) -> Array:
     Raises:
         ValueError: it is not one 1×1 convolution with a bias, as that of `bal.posterior.nets.UNet`.
     """
-    if set(readout) != {"conv"} or set(readout["conv"]) != {"kernel", "bias"} or not hasattr(net, "cells"):
-        raise ValueError(
-            "a posterior over the last layer needs a network whose readout is one 1×1 convolution, as in bal.nets.UNet"
-        )
+    if set(readout) != {"conv"} or set(readout["conv"]) != {"kernel", "bias"}:
+        raise ValueError(f"{WANTED} is one 1×1 convolution, as in bal.posterior.nets.UNet")
     kernel, bias = readout["conv"]["kernel"], readout["conv"]["bias"]
     rows = jnp.concatenate([kernel.reshape(-1, bias.size), bias[None]])  # [F + 1, G C]
     return rows.reshape(len(rows), -1, net.classes).transpose(1, 0, 2)  # [G, F + 1, C]
@@ -96,11 +97,17 @@ def _cells(net: Net, params: Params, batch: Batch) -> Cells:
     return Cells(jnp.concatenate([x, jnp.ones_like(x[:, :1])], axis=1), in_cells(net, batch.label, len(x)))
 
 
-def in_cells(net: Any, label: Array, cells: int) -> Array:
-    """[B, H, W] labels → [G, P], as `net.cells` would leave logits; IGNORE where a cell reaches beyond the image."""
+def in_cells(net: Net, label: Array, cells: int) -> Array:
+    """[B, H, W] labels → [G, P], as `net.cells` would leave logits; IGNORE where a cell reaches beyond the image.
+
+    Raises:
+        ValueError: the network has no cells.
+    """
+    if not isinstance(net, HasCells):
+        raise ValueError(f"{WANTED} can be left in cells (`cells` and `unfold`), as in bal.posterior.nets.UNet")
     grid = (-(-label.shape[1] // net.stride) * net.stride, -(-label.shape[2] // net.stride) * net.stride)
     pixels = label.shape[0] * grid[0] * grid[1]  # G P
     side = round((pixels // cells) ** 0.5)
     number = jnp.arange(pixels).reshape(-1, grid[0] // side, grid[1] // side, 1)  # [G B, h, w, 1]
-    where = net.cells.unfold(number, label.shape[1:])[..., 0]  # [B, H, W]
+    where = net.unfold(number, (label.shape[1], label.shape[2]))[..., 0]  # [B, H, W]
     return jnp.full(pixels, IGNORE, jnp.int32).at[where.ravel()].set(label.ravel()).reshape(-1, cells)  # [G, P]

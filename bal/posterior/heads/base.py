@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from bal.posterior.losses import Criterion
 from bal.posterior.nets.base import Net
@@ -12,10 +13,8 @@ from bal.types import Array, Batch, Key, Params
 class Head(Protocol):
     """A posterior over a network; an entry of `bal.posterior.heads.HEADS`.
 
-    The s-th sample is the same function for every image, batch size, sharding and device. A head may also have
-
-    - `finalize(net, params, labelled: Batch, key) -> params`, called once after training (post-hoc posteriors);
-    - `solo`, the head that trains one of its members alone, with `join(params of each) -> params`.
+    The s-th sample is the same function for every image, batch size, sharding and device. A head may also be one that
+    `Finalizes` or one that `Joins`.
     """
 
     @property
@@ -42,6 +41,29 @@ class Head(Protocol):
         """[B, H, W, C] of the s-th posterior sample; `s` may be traced.
 
         What it does to the result of `net.readout` it does pixel by pixel: scoring may ask with a network whose pixels
-        are in another order (`net.cells`, where a network has it).
+        are in another order (`bal.posterior.nets.base.HasCells`).
         """
+        ...
+
+
+@runtime_checkable
+class Finalizes(Protocol):
+    """An ability of a head: a step of its own once the network is trained, as post-hoc posteriors have."""
+
+    def finalize(self, net: Net, params: Params, labelled: Batch, key: Key) -> Params:
+        """The parameters with the posterior among them; called once, with every labelled region in a patch."""
+        ...
+
+
+@runtime_checkable
+class Joins(Protocol):
+    """An ability of a head: members that know nothing of each other can be trained one at a time."""
+
+    @property
+    def solo(self) -> Head | None:
+        """The head that trains one member alone; None where, with these settings, all are trained together."""
+        ...
+
+    def join(self, params: Sequence[Params]) -> Params:
+        """The parameters of this head from those of its members, each trained by `solo`."""
         ...

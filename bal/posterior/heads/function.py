@@ -20,10 +20,7 @@ class FunctionHead:
 
     fn: Callable[[Params, Array, Array | int], Array]
     samples: int = 1
-
-    @property
-    def members(self) -> int:
-        return 1
+    members = 1
 
     def init(self, net: Any, key: Key) -> Params:
         raise ValueError("a FunctionHead has no parameters of its own: pass the ones you trained")

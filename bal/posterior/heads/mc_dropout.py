@@ -37,16 +37,13 @@ class MCDropout:
     Whatever lies before the first of them is computed once for all samples."""
     seed: int = 0
     """Seed of the masks, not of the run: sample s is the same sub-network everywhere."""
+    members = 1
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.rate < 1.0 or self.samples < 1:
             raise ValueError(
                 f"MC dropout needs 0 ≤ rate < 1 and samples ≥ 1, got rate={self.rate}, samples={self.samples}"
             )
-
-    @property
-    def members(self) -> int:
-        return 1
 
     def init(self, net: Net, key: Key) -> Params:
         return net.init(key)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from bal.types import Array, Key, Params
 
-# What a head does to the activations at a named site of a network. It may also have `scale(site, x)`: factors [F] where
-# all it does to x [B, h, w, F] is to multiply channels, alike in all examples, else None; a network may put them into
-# its weights.
-Drop = Callable[[str, Array], Array]
+Drop = Callable[[str, Array], Array]  # what a head does to the activations at a named site of a network
+
+
+@runtime_checkable
+class Scales(Protocol):
+    """A `Drop` that says where all it does is to multiply channels, which a network may put into its weights."""
+
+    def __call__(self, site: str, x: Array) -> Array: ...
+
+    def scale(self, site: str, x: Array) -> Array | None:
+        """Factors [F] of x [B, h, w, F] at a site, alike in all examples; None where it does anything else."""
+        ...
 
 
 class Net(Protocol):
@@ -47,6 +55,29 @@ class Net(Protocol):
 
     def readout(self, params: Params, features: Any, drop: Drop) -> Array:
         """→ logits [B, H, W, C] at the resolution of the image."""
+        ...
+
+
+@runtime_checkable
+class HasCells(Protocol):
+    """An ability of a network: its logits can be left where its last layer makes them, for what is pointwise."""
+
+    @property
+    def cells(self) -> Net:
+        """The same network with its logits in cells: [G B, h, w, C], as if every G-th pixel were an image."""
+        ...
+
+    def unfold(self, x: Array, shape: tuple[int, int]) -> Array:
+        """[G B, h, w, …] in cells → [B, H, W, …]."""
+        ...
+
+
+@runtime_checkable
+class HasFeatures(Protocol):
+    """An ability of a network: what its output layer is given can be seen."""
+
+    def features(self, features: Any) -> Array:
+        """What `readout` is given, as [B, H, W, F] at the resolution of the image."""
         ...
 
 

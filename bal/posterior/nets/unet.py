@@ -19,7 +19,7 @@ from flax import nnx
 
 from bal.posterior.nets._convolve import convolve, convolve_upsampled
 from bal.posterior.nets._norms import Kind, Norm, valid_pixels
-from bal.posterior.nets.base import Drop
+from bal.posterior.nets.base import Drop, Scales
 from bal.types import Array, Key, Params
 
 PARTS = ("encoder", "decoder", "readout")
@@ -51,8 +51,7 @@ def max_pool(x: Array) -> Array:
 
 def absorb(drop: Drop, site: str, x: Array, kernel: Array) -> tuple[Array, Array]:
     """What a head does to x [B, h, w, F], done to the kernel [..., F, G] that x meets next where that is the same."""
-    scale = getattr(drop, "scale", None)
-    factor = None if scale is None else scale(site, x)  # [F]
+    factor = drop.scale(site, x) if isinstance(drop, Scales) else None  # [F]
     return (drop(site, x), kernel) if factor is None else (x, kernel * factor[:, None])
 
 
@@ -245,16 +244,16 @@ class BoundUNet:
         return jax.tree.unflatten(tree, made)
 
     def encode(self, params: Params, x: Array, size: Array | None, drop: Drop) -> Maps:
-        return _call(self, "encoder", params, x, size, drop)
+        return _part(self, "encoder", params)(x, size, drop)
 
     def bridge(self, params: Params, code: Maps) -> Maps:
-        return _call(self, "decoder", params, code, method="bridge")
+        return _part(self, "decoder", params).bridge(code)
 
     def decode(self, params: Params, code: Maps, drop: Drop) -> Maps:
-        return _call(self, "decoder", params, code, drop)
+        return _part(self, "decoder", params)(code, drop)
 
     def readout(self, params: Params, features: Maps, drop: Drop) -> Array:
-        return _call(self, "readout", params, features, drop)
+        return _part(self, "readout", params)(features, drop)
 
     def features(self, features: Maps) -> Array:
         """What `readout` is given, as [B, H, W, F] at the resolution of the image."""
@@ -270,8 +269,9 @@ def _graph(net: BoundUNet, part: str) -> tuple[Any, Any]:
     return nnx.split(nnx.eval_shape(lambda: module(net, nnx.Rngs(0))), nnx.Param)
 
 
-def _call(net: BoundUNet, part: str, params: Params, *args: Any, method: str = "__call__") -> Any:
+def _part(net: BoundUNet, part: str, params: Params) -> Any:
+    """One part of the network with its parameters in it."""
     graph, abstract = _graph(net, part)
     state = jax.tree.map(lambda x: x, abstract)
     nnx.replace_by_pure_dict(state, params[part])
-    return getattr(nnx.merge(graph, state), method)(*args)
+    return nnx.merge(graph, state)

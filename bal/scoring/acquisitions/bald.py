@@ -24,9 +24,7 @@ class BALD:
         Ghahramani (2017), "Deep Bayesian Active Learning with Image Data".
     """
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("mean_p", "mean_plogp")
+    needs = ("mean_p", "mean_plogp")
 
     def __call__(self, moments: Moments) -> Array:
         return self.per_class(moments).sum(-1)

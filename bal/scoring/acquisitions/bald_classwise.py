@@ -29,9 +29,7 @@ class BALDClasswise:
         information. Its sum over one-against-rest questions is this project's own.
     """
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("mean_p", "mean_plogp", "mean_qlogq")
+    needs = ("mean_p", "mean_plogp", "mean_qlogq")
 
     def __call__(self, moments: Moments) -> Array:
         return self.per_class(moments).sum(-1)

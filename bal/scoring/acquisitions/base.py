@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
+from bal.posterior.model import Model
 from bal.posterior.moments import Moments
-from bal.types import Array
+from bal.sources.base import Source
+from bal.types import Array, Key, RegionPrediction
 
 
 class Acquisition(Protocol):
     """A pointwise score, higher = query; an entry of `bal.scoring.acquisitions.ACQUISITIONS`.
 
-    It may also have
-
-    - `per_class(moments) -> [..., C]`, where the score is a sum over classes: then classes can be routed to;
-    - `learn(key, model, source, ids, seen) -> state`, asked once before images are scored, with the ids of the pool and
-      what the model saw of the audited regions (`bal.types.Seen`); an array, and the last argument of the other two.
+    It may also be a `SumOverClasses`, and one that `Learns`.
     """
 
     @property
@@ -25,4 +24,31 @@ class Acquisition(Protocol):
 
     def __call__(self, moments: Moments) -> Array:
         """[..., C] moments → [...] scores, in nats where the score is an information."""
+        ...
+
+
+@runtime_checkable
+class SumOverClasses(Protocol):
+    """An ability of an acquisition: its score is a sum over classes, so that each class can have a weight."""
+
+    def per_class(self, moments: Moments, *state: Array) -> Array:
+        """[..., C] moments → [..., C], what each class adds to the score; `state` from one that `Learns`, else none."""
+        ...
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """An ability of an acquisition: it looks at the model once a round, before images are scored."""
+
+    def learn(
+        self, key: Key, model: Model, source: Source, ids: Sequence[str], seen: Sequence[RegionPrediction]
+    ) -> Array:
+        """What it found: the last argument of the score, and of `per_class` where it has that.
+
+        Args:
+            key: for what it draws.
+            model: the posterior of this round, calibrated.
+            source, ids: the pool.
+            seen: what the model says of the audited regions; may be empty.
+        """
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +14,7 @@ from bal.posterior.model import Model
 from bal.posterior.moments import Moments
 from bal.scoring.acquisitions._nats import plogp
 from bal.sources.base import Source
-from bal.types import Array, BadInput, Key
+from bal.types import Array, BadInput, Key, RegionPrediction
 
 TIE = 0.01  # what the entropy may add: less than one class, and little in the mean of a region
 
@@ -52,6 +52,7 @@ class ConformalSetSize:
     coverage: Literal["class", "marginal"] = "class"
     """A threshold for each class, from the pixels of that class (class), or one for all from all pixels (marginal),
     which the background decides."""
+    needs = ("predictive",)
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1:
@@ -59,23 +60,21 @@ class ConformalSetSize:
         if self.coverage not in ("class", "marginal"):
             raise BadInput(f"conformal_set_size.coverage is {self.coverage!r}; expected 'class' or 'marginal'")
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("predictive",)
-
     def __call__(self, moments: Moments, state: Array) -> Array:
         p = moments.predictive
         size = (1.0 - p <= state.reshape((1,) * (p.ndim - 1) + (-1,))).sum(-1)
         entropy = -plogp(p).sum(-1) / math.log(p.shape[-1])
         return jnp.maximum(size - 1, 0).astype(jnp.float32) + TIE * entropy
 
-    def learn(self, key: Key, model: Model, source: Source, ids: Sequence[str], seen: Sequence[Any]) -> Array:
+    def learn(
+        self, key: Key, model: Model, source: Source, ids: Sequence[str], seen: Sequence[RegionPrediction]
+    ) -> Array:
         """[C]: the thresholds q_c, 1 where a class cannot be ruled out.
 
         Args:
             key, model, ids: not looked at.
             source: whose classes they are.
-            seen: label [P] and predictive [P, C] of each audited region (`bal.types.Seen`); may be empty.
+            seen: label [P] and predictive [P, C] of each audited region; may be empty.
         """
         classes = len(source.classes)
         label = np.concatenate([np.zeros(0, np.int32), *(s.label for s in seen)])

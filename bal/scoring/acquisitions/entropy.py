@@ -21,9 +21,7 @@ class Entropy:
         Shannon (1948); Settles (2009), "Active Learning Literature Survey", section 3.1.
     """
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("predictive",)
+    needs = ("predictive",)
 
     def __call__(self, moments: Moments) -> Array:
         return self.per_class(moments).sum(-1)

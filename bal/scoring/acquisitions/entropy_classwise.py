@@ -24,9 +24,7 @@ class EntropyClasswise:
         are a selector's.
     """
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("predictive",)
+    needs = ("predictive",)
 
     def __call__(self, moments: Moments) -> Array:
         return self.per_class(moments).sum(-1)

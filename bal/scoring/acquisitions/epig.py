@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bal.posterior import samples
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments
 from bal.sources.base import Source
-from bal.types import Array, BadInput, Key
+from bal.types import TINY, Array, BadInput, Key, RegionPrediction
 
-TINY, EPS = jnp.finfo(jnp.float32).tiny, jnp.finfo(jnp.float32).eps
+EPS = jnp.finfo(jnp.float32).eps
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,13 @@ class EPIG:
     background. None: uniformly among all pixels."""
     images: int = 8
     """Images of the pool, drawn at random each round, that the targets come from."""
+    needs = ("mean_p", "joint")
 
     def __post_init__(self) -> None:
         if self.targets < 1 or self.images < 1:
             raise BadInput(f"epig needs targets ≥ 1 and images ≥ 1, got {self.targets} and {self.images}")
         if not 0 <= (self.foreground or 0.0) <= 1:
             raise BadInput(f"epig.foreground is {self.foreground}; expected a share from 0 to 1, or null for uniform")
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("mean_p", "joint")
 
     def __call__(self, moments: Moments, state: Array) -> Array:
         assert moments.joint is not None
@@ -62,7 +59,9 @@ class EPIG:
         apart = p[..., None] * q.reshape((1,) * p.ndim + (-1,))  # [..., C, T C]
         return divergence(joint, apart).sum((-1, -2)) / len(q)
 
-    def learn(self, key: Key, model: Model, source: Source, ids: Sequence[str], seen: Sequence[Any]) -> Array:
+    def learn(
+        self, key: Key, model: Model, source: Source, ids: Sequence[str], seen: Sequence[RegionPrediction]
+    ) -> Array:
         """[S, T, C]: the probabilities of the samples at the targets, calibrated where the calibrator acts on samples.
 
         Args:
@@ -124,32 +123,16 @@ def _pad(image: np.ndarray, shape: np.ndarray) -> np.ndarray:
     return x
 
 
-def _sampler(model: Model, x: Array, size: Array) -> Callable[[Array], Array]:
-    """s → [1, H, W, C], the probabilities of the s-th sample as they are folded where images are scored."""
-    params = model.execution.cast(model.params)
-    cache = model.head.prepare(model.net, params, model.execution.cast(x), size)
-
-    def sample(s: Array) -> Array:
-        logits = model.head.logits(model.net, params, cache, s)
-        logp = jax.nn.log_softmax(logits.astype(jnp.float32))
-        return jnp.exp(model.calibrator.log_probs(model.state, logp) if model.calibrator.on == "members" else logp)
-
-    return sample
-
-
 @jax.jit
 def _predicted(model: Model, x: Array, size: Array) -> Array:
     """[H, W] most likely class of one image [1, H, W, Cin]."""
-    sample = _sampler(model, x, size)
-    like = jax.eval_shape(sample, jnp.int32(0))
-    total = jax.lax.fori_loop(0, model.head.samples, lambda s, p: p + sample(s), jnp.zeros(like.shape, like.dtype))
-    if model.calibrator.on == "pooled":
-        total = model.calibrator.log_probs(model.state, jnp.log(jnp.maximum(total / model.head.samples, TINY)))
-    return total[0].argmax(-1)
+    drawn, none = samples.prepare(model, x, size), jnp.zeros((*x.shape[:3], model.net.classes), jnp.float32)
+    total = jax.lax.fori_loop(0, model.head.samples, lambda s, p: p + jnp.exp(drawn.log_probs(s)), none)
+    return samples.predictive(model, total / model.head.samples)[0].argmax(-1)
 
 
 @jax.jit
 def _at(model: Model, x: Array, size: Array, row: Array, column: Array) -> Array:
     """[S, T, C] probabilities of every sample at T pixels of one image."""
-    sample = _sampler(model, x, size)
-    return jax.lax.map(lambda s: sample(s)[0, row, column], jnp.arange(model.head.samples))
+    drawn = samples.prepare(model, x, size)
+    return jax.lax.map(lambda s: jnp.exp(drawn.log_probs(s))[0, row, column], jnp.arange(model.head.samples))

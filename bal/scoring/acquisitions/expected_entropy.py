@@ -20,9 +20,7 @@ class ExpectedEntropy:
         Kendall & Gal (2017), "What Uncertainties Do We Need in Bayesian Deep Learning for Computer Vision?"
     """
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("mean_plogp",)
+    needs = ("mean_plogp",)
 
     def __call__(self, moments: Moments) -> Array:
         return self.per_class(moments).sum(-1)

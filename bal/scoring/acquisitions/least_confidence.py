@@ -20,9 +20,7 @@ class LeastConfidence:
         Lewis & Gale (1994), "A Sequential Algorithm for Training Text Classifiers".
     """
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("predictive",)
+    needs = ("predictive",)
 
     def __call__(self, moments: Moments) -> Array:
         return 1.0 - moments.predictive.max(-1)

@@ -22,9 +22,7 @@ class Margin:
         Scheffer, Decomain & Wrobel (2001), "Active Hidden Markov Models for Information Extraction".
     """
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("predictive",)
+    needs = ("predictive",)
 
     def __call__(self, moments: Moments) -> Array:
         best = jax.lax.top_k(moments.predictive, 2)[0]  # [..., 2]

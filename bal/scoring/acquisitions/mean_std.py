@@ -23,9 +23,7 @@ class MeanStd:
         in Urban Remote Sensing Images Using Deep Convolutional Neural Networks".
     """
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("var_p",)
+    needs = ("var_p",)
 
     def __call__(self, moments: Moments) -> Array:
         assert moments.var_p is not None

@@ -17,9 +17,7 @@ class Random:
     It needs no moment, so no forward pass over the pool is ever made for it.
     """
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ()
+    needs = ()
 
     def __call__(self, moments: Moments) -> Array:
         return jnp.zeros(moments.predictive.shape[:-1])

@@ -21,9 +21,7 @@ class VariationRatio:
         Learning with Image Data".
     """
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("votes",)
+    needs = ("votes",)
 
     def __call__(self, moments: Moments) -> Array:
         assert moments.votes is not None

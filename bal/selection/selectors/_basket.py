@@ -48,8 +48,9 @@ class Basket:
         self.scores, self.cost, self.offer = scores, cost, offer
         self.spent, self.taken = 0.0, np.zeros(0, np.int64)
         self.open = priced & np.isfinite(scores)  # [M] what could be bought next
-        self.capped = offer.cap is not None and offer.image is not None
-        self._of_image = np.zeros(int(offer.image.max(initial=-1)) + 1 if self.capped else 0, np.int64)  # pyright: ignore
+        image = None if offer.cap is None else offer.image
+        self.capped = image is not None
+        self._of_image = np.zeros(0 if image is None else int(image.max(initial=-1)) + 1, np.int64)
         self._size = _room(cost[priced], offer.budget)  # K, whatever the scores are
 
     @property

@@ -30,9 +30,7 @@ class Badge:
         Lower Bounds", arXiv:1906.03671, algorithm 1.
     """
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("gradient",)
+    needs = ("gradient",)
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
         basket = Basket(scores, offer)

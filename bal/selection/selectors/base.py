@@ -40,7 +40,7 @@ class Offer(NamedTuple):
 class Selector(Protocol):
     """Scores and an offer → a Query; set-aware methods live here. An entry of `bal.selection.selectors.SELECTORS`.
 
-    One that reads the masks of what nobody has labelled yet says so with `reads_truth = True`: an upper baseline.
+    One that needs `truth` reads the masks of what nobody has labelled yet: no method, but an upper baseline.
     """
 
     @property

@@ -45,16 +45,13 @@ class BatchBALD:
     """Most configurations of labels that are kept."""
     most: int = 10
     """Purchases after which the plain score takes over."""
+    needs = ("joint",)
 
     def __post_init__(self) -> None:
         if min(self.shortlist, self.exact) < 1 or self.most < 0:
             raise BadInput(
                 f"batch_bald needs shortlist ≥ 1, exact ≥ 1, most ≥ 0; got {self.shortlist}, {self.exact}, {self.most}"
             )
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("joint",)
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
         basket = Basket(scores, offer)

@@ -35,16 +35,13 @@ class ForegroundPower:
     """β of the last purchase, geometric in between; None keeps it."""
     least: float = 0.0
     """A region of a larger predicted foreground share is drawn first; 0: one pixel is enough."""
+    needs = ("predicted",)
 
     def __post_init__(self) -> None:
         if not (0 < self.beta < float("inf") and 0 < (self.beta_end or self.beta) < float("inf")):
             raise BadInput(f"foreground_power needs β > 0, got {self.beta} and {self.beta_end}")
         if not 0 <= self.least < 1:
             raise BadInput(f"foreground_power needs 0 ≤ least < 1, got {self.least}")
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("predicted",)
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
         basket = Basket(scores, offer)

@@ -28,14 +28,11 @@ class ForegroundRandom:
 
     least: float = 0.0
     """A region of a larger predicted foreground share is drawn first; 0: one pixel is enough."""
+    needs = ("predicted",)
 
     def __post_init__(self) -> None:
         if not 0 <= self.least < 1:
             raise BadInput(f"foreground_random needs 0 ≤ least < 1, got {self.least}")
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("predicted",)
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
         return foreground_first(key, Basket(scores, offer), about["predicted"], self.least)

@@ -28,9 +28,7 @@ class KCenter:
         arXiv:1708.00489, algorithm 1. The factor of two: Gonzalez (1985), for equal costs.
     """
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("embedding", "labelled")
+    needs = ("embedding", "labelled")
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
         basket = Basket(scores, offer)

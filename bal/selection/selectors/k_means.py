@@ -38,14 +38,11 @@ class KMeans:
     """Regions to cluster for each one to buy; the paper's β."""
     iterations: int = 20
     """Steps of Lloyd's algorithm."""
+    needs = ("embedding",)
 
     def __post_init__(self) -> None:
         if self.prefilter < 1 or self.iterations < 0:
             raise BadInput(f"k_means needs prefilter ≥ 1, iterations ≥ 0; got {self.prefilter}, {self.iterations}")
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("embedding",)
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
         basket = Basket(scores, offer)

@@ -29,9 +29,7 @@ class Knapsack:
         Problems", section 2.1 (the extended greedy algorithm).
     """
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ()
+    needs = ()
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
         by_ratio, by_score = Basket(scores, offer), Basket(scores, offer)

@@ -31,14 +31,11 @@ class Softmax:
     """β of the first purchase."""
     beta_end: float | None = None
     """β of the last purchase, geometric in between; None keeps it."""
+    needs = ()
 
     def __post_init__(self) -> None:
         if not (0 < self.beta < float("inf") and 0 < (self.beta_end or self.beta) < float("inf")):
             raise BadInput(f"softmax needs β > 0, got {self.beta} and {self.beta_end}")
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ()
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
         basket = Basket(scores, offer)

@@ -38,16 +38,13 @@ class Stratified:
     """β of the first purchase."""
     beta_end: float | None = 100.0
     """β of the last purchase, geometric in between; None keeps it."""
+    needs = ("by_predicted",)
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
             raise BadInput(f"stratified needs a share from 0 to 1, got {self.share}")
         if not (0 < self.beta < float("inf") and 0 < (self.beta_end or self.beta) < float("inf")):
             raise BadInput(f"stratified needs β > 0, got {self.beta} and {self.beta_end}")
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ("by_predicted",)
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
         basket = Basket(scores, offer)

@@ -23,9 +23,7 @@ class TopK:
     per_cost: bool = False
     """Rank by score per cost; a score that is not positive ranks after all that are, the cheaper one first."""
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ()
+    needs = ()
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
         basket = Basket(scores, offer)

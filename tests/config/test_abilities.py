@@ -1,0 +1,122 @@
+"""An ability is had whole or not at all, which is found out where an extension is resolved."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from bal.config import extensions
+from bal.config.extensions import SLOTS
+from bal.posterior.heads import DeepEnsemble, LastLayerLaplace, MCDropout
+from bal.posterior.heads.base import Finalizes, Joins
+from bal.posterior.heads.mc_dropout import Masks
+from bal.posterior.nets import UNet
+from bal.posterior.nets.base import HasCells, HasFeatures, Scales
+from bal.scoring.acquisitions import BALD, EPIG, Margin
+from bal.scoring.acquisitions.base import Learns, SumOverClasses
+from bal.sources.base import PartlyLabelled, unlabelled
+from bal.types import BadInput
+
+
+def refusal(slot: str, base: type, **members: Any) -> str:
+    """What is said of an extension that has these members besides those of `base`."""
+    cls = dataclasses.make_dataclass("Mine", [], bases=(base,), frozen=True, namespace=members)
+    with pytest.raises(BadInput) as refused:
+        extensions.check(slot, "head 'm:Mine'" if slot == "head" else "acquisition 'm:Mine'", cls)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("slot", "base", "members", "message"),
+    [
+        ("head", MCDropout, {"solo": None}, "head 'm:Mine' has solo without join; Joins is solo and join(params)"),
+        (
+            "head",
+            MCDropout,
+            {"join": lambda self, params: params},
+            "head 'm:Mine' has join without solo; Joins is solo and join(params)",
+        ),
+        (
+            "head",
+            DeepEnsemble,
+            {"join": lambda self, first, second: first},
+            "head 'm:Mine' has join(first, second); Joins is solo and join(params)",
+        ),
+        (
+            "head",
+            MCDropout,
+            {"finalize": lambda self, params, labelled: params},
+            "head 'm:Mine' has finalize(params, labelled); Finalizes is finalize(net, params, labelled, key)",
+        ),
+        (
+            "acq",
+            BALD,
+            {"learn": lambda self, model: None},
+            "acquisition 'm:Mine' has learn(model); Learns is learn(key, model, source, ids, seen)",
+        ),
+        (
+            "acq",
+            Margin,
+            {"per_class": lambda self: None},
+            "acquisition 'm:Mine' has per_class(); SumOverClasses is per_class(moments, *state)",
+        ),
+    ],
+)
+def test_an_ability_by_half_is_refused(slot, base, members, message):
+    assert refusal(slot, base, **members) == message
+
+
+@pytest.mark.parametrize(
+    ("slot", "base", "members"),
+    [
+        ("head", MCDropout, {"solo": None, "join": lambda self, params: params}),
+        ("head", MCDropout, {"finalize": lambda self, n, p, batch, k, more=None: p}),
+        ("head", MCDropout, {"finalize": lambda self, *everything: everything}),
+        ("head", LastLayerLaplace, {"finalize": None}),
+        ("acq", Margin, {"per_class": lambda self, moments: None}),
+        ("acq", Margin, {"per_class": lambda self, moments, state: None}),
+        ("acq", Margin, {"learn": staticmethod(lambda key, model, source, ids, seen: None)}),
+    ],
+)
+def test_an_ability_may_be_written_in_many_ways(slot, base, members):
+    cls = dataclasses.make_dataclass("Mine", [], bases=(base,), frozen=True, namespace=members)
+    extensions.check(slot, "mine", cls)
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A network that can leave its logits in cells, and never put them back."""
+
+    cells: Any = None
+
+
+def test_a_network_is_checked_once_it_is_bound():
+    with pytest.raises(BadInput, match=r"^the network Folded has cells without unfold; HasCells is cells and unfold\("):
+        extensions.check_net(Folded())  # pyright: ignore[reportArgumentType]
+    extensions.check_net(UNet().bind(1, 2))
+    extensions.check_net(None)  # pyright: ignore[reportArgumentType]  (a FunctionHead has none)
+
+
+@pytest.mark.parametrize("slot", SLOTS)
+def test_every_entry_has_its_abilities_whole(slot):
+    for name, cls in SLOTS[slot].table.items():
+        extensions.check(slot, name, cls)
+
+
+def test_who_can_do_what():
+    for head, can in ((DeepEnsemble(), {Joins}), (LastLayerLaplace(), {Finalizes}), (MCDropout(), set())):
+        assert {ability for ability in SLOTS["head"].abilities if isinstance(head, ability)} == can
+    for acquisition, can in ((BALD(), {SumOverClasses}), (EPIG(), {Learns}), (Margin(), set())):
+        assert {ability for ability in SLOTS["acq"].abilities if isinstance(acquisition, ability)} == can
+    assert isinstance(UNet().bind(1, 2), HasCells)
+    assert isinstance(UNet().bind(1, 2), HasFeatures)
+    assert isinstance(Masks(MCDropout(), None, 1), Scales)  # pyright: ignore[reportArgumentType]
+    assert not isinstance(lambda site, x: x, Scales)
+
+
+def test_a_source_may_say_which_masks_it_lacks(pictures):
+    assert not isinstance(pictures, PartlyLabelled)
+    assert unlabelled(pictures) == ()
