@@ -9,7 +9,15 @@ Whatever the command line does is a function call away, with the same names and 
 What an extension must satisfy, and what travels between the parts, is here too; paths below `bal` are private.
 """
 
-from bal.annotation.annotators.base import Annotator, Answer, AnswersAtOnce, AnswersLater, Question, Request
+from bal.annotation.annotators.base import (
+    Annotator,
+    Answer,
+    AnswersAtOnce,
+    AnswersLater,
+    ChecksSource,
+    Question,
+    Request,
+)
 from bal.config.resolve import load
 from bal.config.schema import Config
 from bal.experiment.api import score_pool, select
@@ -44,6 +52,7 @@ __all__ = [
     "BadInput",
     "Batch",
     "Calibrator",
+    "ChecksSource",
     "Chunk",
     "Config",
     "Criterion",
