@@ -6,9 +6,9 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from itertools import groupby
 
 from bal.metrics import summary
+from bal.metrics.base import Cell
 from bal.metrics.trust import sentence
 from bal.report.columns import ABSENT, Row, count, meaning, number, show
 from bal.report.style import class_index, policy_variable
@@ -92,7 +92,11 @@ def class_tables(rows: Sequence[Row], classes: Sequence[str]) -> str:
     """One table a class, of what every family of metrics shows of it, as far as it was measured."""
     cards, columns = [], {column for row in rows for column in row}
     for k, name in [*list(enumerate(classes))[1:], (0, classes[0])]:
-        cells = [cell for cell in summary.cells(classes) if cell.name == name and cell.column in columns]
+        groups: dict[str, list[Cell]] = {}
+        for cell in summary.cells(classes):
+            if cell.name == name and cell.column in columns:
+                groups.setdefault(cell.group, []).append(cell)
+        cells = [cell for group in groups.values() for cell in group]
         body = [
             (
                 count(number(row, "round")),
@@ -101,9 +105,9 @@ def class_tables(rows: Sequence[Row], classes: Sequence[str]) -> str:
             )
             for row in rows
         ]
-        groups = [("", 2), *((group, len(list(some))) for group, some in groupby(cell.group for cell in cells))]
-        heads = (f'<th colspan="{n}">{f"<span>{escape(group)}</span>" if group else ""}</th>' for group, n in groups)
-        head = f'<tr class="group">{"".join(heads)}</tr>' + header("round", "cost", *(cell.title for cell in cells))
+        heads = (f'<th colspan="{len(some)}"><span>{escape(group)}</span></th>' for group, some in groups.items())
+        head = f'<tr class="group"><th colspan="2"></th>{"".join(heads)}</tr>'
+        head += header("round", "cost", *(cell.title for cell in cells))
         baseline = number(rows[-1], "iou_all_background")
         note = f'<p class="note">IoU {baseline:.3f} if everything is called {escape(name)}.</p>'
         note = "" if k or math.isnan(baseline) else note

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import io
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -41,6 +43,14 @@ def each() -> metrics.Tally:
 @pytest.fixture(params=METRICS)
 def name(request) -> str:
     return request.param
+
+
+def test_a_family_is_a_file_that_imports_no_other():
+    files = {name: Path(inspect.getfile(family)) for name, family in METRICS.items()}
+    assert len(set(files.values())) == len(METRICS)
+    for name, file in files.items():
+        imported = re.findall(r"(?:from|import) bal\.metrics\.(\w+)", file.read_text(encoding="utf-8"))
+        assert not {files[other].stem for other in METRICS if other != name} & set(imported), name
 
 
 def test_it_is_a_frozen_dataclass_with_defaults(name):
