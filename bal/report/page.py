@@ -120,7 +120,8 @@ _CURVES = (
 )
 _CLASSES = (
     "Pooled: one count over the pixels of all test images. Per image: computed on each test image, then averaged; "
-    "neither bounds the other. ECE is the expected calibration error of the class's own probability: 0 is perfect."
+    "neither bounds the other. ECE is the expected calibration error of the class's own probability: 0 is perfect. "
+    "What every column means is in the small print."
 )
 _NEWEST = (
     "The regions bought last, over the images they come from. The score is what the acquisition thought each "

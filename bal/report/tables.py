@@ -112,7 +112,7 @@ def class_tables(rows: Sequence[Row], classes: Sequence[str]) -> str:
         note = f'<p class="note">IoU {baseline:.3f} if everything is called {escape(name)}.</p>'
         note = "" if k or math.isnan(baseline) else note
         cards.append(f'<div class="card"><h3>{dot(k)}{escape(name)}</h3>{note}{table(head, body)}</div>')
-    return f'<div class="grid pairs filled">{"".join(cards)}</div>'
+    return f'<div class="grid">{"".join(cards)}</div>'
 
 
 def round_table(rows: Sequence[Row]) -> str:
