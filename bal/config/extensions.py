@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, get_args
 
 from bal.annotation.annotators import ANNOTATORS
 from bal.annotation.annotators.base import Annotator, ChecksSource
+from bal.config.conformance import check_abilities, missing
 from bal.pool.units import UNITS
 from bal.pool.units.base import Unit
 from bal.posterior.calibrators import CALIBRATORS
@@ -121,74 +122,15 @@ def check(slot: str, what: str, cls: Any) -> None:
         raise BadInput(f"{what} is no {noun}: expected a frozen dataclass, got {cls!r}")
     if not inspect.getattr_static(cls, "__dataclass_params__").frozen:
         raise BadInput(f"{what} is not frozen: write @dataclass(frozen=True), so that it can be hashed by jax.jit")
-    missing = [[name for name in _members(kind) if name not in _has(cls)] for kind in get_args(protocol) or (protocol,)]
-    if all(missing):
-        raise BadInput(f"{what} is no {noun}: it has no {', nor '.join(', '.join(names) for names in missing)}")
-    _check_abilities(what, cls, SLOTS[slot].abilities)
+    lacking = [missing(cls, kind) for kind in get_args(protocol) or (protocol,)]
+    if all(lacking):
+        raise BadInput(f"{what} is no {noun}: it has no {', nor '.join(', '.join(names) for names in lacking)}")
+    check_abilities(what, cls, SLOTS[slot].abilities)
 
 
 def check_net(net: Net) -> None:
     """Raises BadInput for a network, bound to its images, that has an ability by half."""
-    _check_abilities(f"the network {type(net).__name__}", net, (HasCells, HasFeatures))
-
-
-def _check_abilities(what: str, thing: Any, abilities: Sequence[type]) -> None:
-    """Raises BadInput unless each ability is there whole, called as it is called here, or not at all.
-
-    From then on `isinstance` tells who has it.
-
-    Args:
-        what: how an error message begins.
-        thing: a class, or an instance.
-        abilities: runtime-checkable protocols.
-    """
-    cls = thing if isinstance(thing, type) else type(thing)
-    for ability in abilities:
-        asked = {name: vars(ability).get(name) for name in _members(ability)}
-        means = f"{ability.__name__} is {' and '.join(_called(name, member) for name, member in asked.items())}"
-        there = [name for name in asked if name in _has(thing)]
-        if there and len(there) < len(asked):
-            missing = [name for name in asked if name not in there]
-            raise BadInput(f"{what} has {', '.join(there)} without {', '.join(missing)}; {means}")
-        for name in there:
-            own = inspect.getattr_static(cls, name, None)
-            if inspect.isfunction(own) and not _takes(own, asked[name]):
-                raise BadInput(f"{what} has {_called(name, own)}; {means}")
-
-
-def _members(protocol: type) -> list[str]:
-    """What a protocol itself asks for, by name."""
-    asked = {**vars(protocol), **inspect.get_annotations(protocol)}
-    return [name for name in asked if not name.startswith("_") or name == "__call__"]
-
-
-def _has(thing: Any) -> set[str]:
-    """The names that an instance has, or will have as far as its class tells."""
-    fields = dataclasses.fields(thing) if dataclasses.is_dataclass(thing) else ()
-    return {*dir(thing), *(field.name for field in fields)}
-
-
-def _called(name: str, member: Any) -> str:
-    """`finalize(net, params, labelled, key)`; of what is no method, its name."""
-    if not inspect.isfunction(member):
-        return name
-    _, *parameters = inspect.signature(member).parameters.values()
-    return f"{name}({', '.join(str(p.replace(annotation=p.empty)) for p in parameters)})"
-
-
-def _takes(own: Callable[..., Any], asked: Any) -> bool:
-    """Whether a method takes the arguments of another, by position; where that has `*rest`, with one or with none."""
-    parameters = inspect.signature(asked).parameters.values()
-    least = sum(p.kind is not p.VAR_POSITIONAL for p in parameters)
-    return any(_binds(own, count) for count in range(least, len(parameters) + 1))
-
-
-def _binds(function: Callable[..., Any], count: int) -> bool:
-    try:
-        inspect.signature(function).bind(*range(count))
-    except TypeError:
-        return False
-    return True
+    check_abilities(f"the network {type(net).__name__}", net, (HasCells, HasFeatures))
 
 
 def nearest(word: str, choices: Any) -> str:

@@ -41,6 +41,12 @@ def refusal(slot: str, base: type, **members: Any) -> str:
         ),
         (
             "head",
+            MCDropout,
+            {"solo": lambda self: self, "join": lambda self, params: params},
+            "head 'm:Mine' has solo(); Joins is solo and join(params)",
+        ),
+        (
+            "head",
             DeepEnsemble,
             {"join": lambda self, first, second: first},
             "head 'm:Mine' has join(first, second); Joins is solo and join(params)",
