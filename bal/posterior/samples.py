@@ -32,13 +32,12 @@ class Samples(NamedTuple):
 
     def log_probs(self, s: Array | int) -> Array:
         """[B, H, W, C] float32 of the s-th sample, calibrated where the calibrator acts on members."""
-        logits = self.logits(s)
-        return _pixels_first(calibrated(self.model, classes_first(logits))[1], logits.shape)
+        raw, calibrator = self.raw_log_probs(s), self.model.calibrator
+        return calibrator.log_probs(self.model.state, raw) if calibrator.on == "members" else raw
 
     def raw_log_probs(self, s: Array | int) -> Array:
         """[B, H, W, C] float32 of the s-th sample, which a calibrator of members is fitted to."""
-        logits = self.logits(s)
-        return _pixels_first(log_softmax(classes_first(logits))[1], logits.shape)
+        return jax.nn.log_softmax(self.logits(s).astype(jnp.float32))
 
 
 def prepare(model: Model, x: Array, size: Array | None, net: Net | None = None) -> Samples:
@@ -68,10 +67,6 @@ def features(model: Model, x: Array, size: Array | None) -> Array:
 def classes_first(logits: Array) -> Array:
     """[..., C] → [C, P], so that a CPU's vector units run along the pixels; free where the network made them so."""
     return jnp.moveaxis(logits, -1, 0).reshape(logits.shape[-1], -1)  # [C, …]
-
-
-def _pixels_first(x: Array, shape: tuple[int, ...]) -> Array:
-    return x.T.reshape(shape)  # [..., C]
 
 
 def log_softmax(logits: Array) -> tuple[Array, Array]:
