@@ -26,6 +26,7 @@ from bal.experiment.query import PoolScores
 from bal.experiment.recorder import Recorder, Unrecorded, begin
 from bal.experiment.setup import BUY, FIT, Setup, set_up
 from bal.experiment.state import Asked, Info, State
+from bal.experiment.stored import check_stored
 from bal.metrics import evaluate
 from bal.metrics.tally import Tally
 from bal.pool.labels import AUDIT, TRAINING, Pool, label_map
@@ -76,6 +77,7 @@ def run_loop(
         raise BadInput("the model to begin with has another head or network than this configuration")
     folder = None if out is None else RunFolder(Path(out))
     if folder:
+        check_stored(folder, config, resume, overwrite)
         folder.begin(dump_yaml(config), resume, overwrite)
     return _rounds(setup, folder, watch or (lambda event: None), warm_start, close)
 
@@ -87,16 +89,18 @@ def _rounds(
     with Recorder(setup, folder) if folder else Unrecorded(setup) as recorder:
         state, info = recorder.restore()
         publish(folder, setup, recorder.snapshot)
+        shown = recorder.snapshot
         let_go = state.purchase if close and state.asked is not None else None
-        while state.purchase <= setup.config.rounds + 1:
+        while not state.done:
             if state.asked is None:
                 state, info = propose(setup, state, info, watch, warm_start)
                 recorder.asked(state, info)
             request = request_of(setup, state, folder)
             answers = ask(setup.config.annotator, request)
             if len(answers) < len(request.questions) and state.purchase != let_go:
-                publish(folder, setup, recorder.snapshot)
-                raise Waiting(state.purchase, len(request.questions), len(answers), folder)
+                if recorder.snapshot is not shown:
+                    publish(folder, setup, recorder.snapshot)
+                raise Waiting(state.purchase, len(request.questions), len(answers), request.folder)
             state, info = absorb(setup, state, info, request, answers)
             recorder.answered(state, info)
             publish(folder, setup, recorder.snapshot)
@@ -125,7 +129,6 @@ def propose(
     if state.purchase == 0:
         purchase = start_set(setup, state.pool)
         return state._replace(asked=Asked(purchase, [{"score": None}] * len(purchase.index))), Info({})
-    config = setup.config
     pool = state.pool
     round = state.purchase - 1
     began = time.perf_counter()
@@ -137,7 +140,7 @@ def propose(
     row = curve_row.of_model(setup, pool, round, info.queries, model, tally, objective)
     row |= {"seconds_fit": fitted - began, "seconds_score": 0.0}
     asked = Asked(nothing())
-    if round < config.rounds:
+    if not is_last(setup, round):
         began = time.perf_counter()
         tell = partial(_tell, watch, round, "score")
         tell(0, len(setup.source.pool))
@@ -151,8 +154,19 @@ def propose(
 def absorb(setup: Setup, state: State, info: Info, request: Request, answers: dict[str, Answer]) -> tuple[State, Info]:
     """Pays for the answers; the next state, and the round's row, complete."""
     pool, lines, labelled = pay(setup, state, request, answers)
+    if not (pool.split == TRAINING).any():
+        raise BadInput(
+            "no region to train on has been labelled yet: answer some of the questions before the round closes"
+        )
     row = info.row | curve_row.of_purchase(setup, state, pool, labelled) if info.row else info.row
-    return State(state.purchase + 1, pool, None, state.model, state.objective), info._replace(row=row, queries=lines)
+    done = state.model is not None and is_last(setup, state.purchase - 1)
+    after = State(state.purchase + 1, pool, None, state.model, state.objective, done)
+    return after, info._replace(row=row, queries=lines)
+
+
+def is_last(setup: Setup, round: int) -> bool:
+    """Whether the model of a round asks for nothing more. The one place where a run ends."""
+    return round >= setup.config.rounds
 
 
 def train_on(setup: Setup, pool: Pool, round: int, watch: Watch) -> Model:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bal import devices
-from bal.config.dump import differences
-from bal.config.resolve import load, parse
+from bal.config.resolve import parse
 from bal.experiment.exit_status import exit_status, leave
 from bal.loop import run_loop
 from bal.report.terminal import Display
-from bal.types import BadInput
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,13 +18,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> None:
     command = parse(argv)
-    stored = command.out / "config.yaml"
-    if command.resume and stored.is_file():
-        changed = differences(load(stored), command.config)
-        if changed:
-            raise BadInput(
-                f"{command.out} was run with another configuration ({'; '.join(changed)}); choose another --out"
-            )
     devices.set_up_platform()
     with Display(command.config, command.out, command.quiet, command.resume) as display:
         for record in run_loop(

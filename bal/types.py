@@ -1,4 +1,4 @@
-"""The ground floor: the letters of every shape, what travels between the parts, and what an extension must satisfy.
+"""The ground floor: the letters of every shape, and what travels between the parts.
 
 Letters, used in every docstring and at the end of every line that reshapes:
 

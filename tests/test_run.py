@@ -348,7 +348,7 @@ def test_interrupted(tmp_path_factory):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=100)
     assert process.returncode == 130, error
-    assert error.strip() == "bal: interrupted; --resume goes on from the last complete round"
+    assert error.strip() == "bal: interrupted; --resume goes on from the newest checkpoint"
 
 
 @pytest.mark.slow

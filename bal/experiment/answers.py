@@ -34,6 +34,8 @@ def ask(annotator: Annotator, request: Request) -> dict[str, Answer]:
     Raises:
         BadInput: an answer has another size than its region, or is no class.
     """
+    if not request.questions:
+        return {}
     if isinstance(annotator, AnswersLater):
         annotator.ask(request)
         came = annotator.collect(request)
@@ -45,7 +47,7 @@ def ask(annotator: Annotator, request: Request) -> dict[str, Answer]:
             raise BadInput(f"the annotator was asked about {asked} regions and gave {len(labels)} answers")
         answers = {q.id: Answer(label) for q, label in zip(request.questions, labels, strict=True)}
     classes = len(request.source.classes)
-    return {q.id: _checked(q.region, answers[q.id], classes) for q in request.questions if q.id in answers}
+    return {q.id: _checked(q, answers[q.id], classes) for q in request.questions if q.id in answers}
 
 
 def pay(
@@ -70,7 +72,7 @@ def pay(
         price = cost = float(purchase.cost[k])
         if effort:
             length = np.array(boundary(answer.label))
-            cost = float(setup.config.effort.seconds(length)) if answer.seconds is None else answer.seconds
+            cost = float(setup.config.effort.seconds(length)) if answer.seconds is None else float(answer.seconds)
         charged.append(cost)
         labels.append(answer.label)
         lines.append(_line(state.purchase, region, str(purchase.policy[k]), cost, price if effort else None, known[k]))
@@ -100,18 +102,22 @@ def expected_lines(setup: Setup, state: State) -> list[dict[str, Any]]:
     ]
 
 
-def _checked(region: Region, answer: Answer, classes: int) -> Answer:
+def _checked(question: Question, answer: Answer, classes: int) -> Answer:
     """The answer, cut to its region. Raises BadInput unless it has the size of the region, in class ids."""
-    what = f"the annotator's answer for region {region.region} of {region.image}"
-    label, seconds = answer.label, answer.seconds
+    region = question.region
+    what = f"the annotator's answer for region {region.region} of {region.image} ({question.id})"
+    seconds = answer.seconds
     if seconds is not None and not 0 <= seconds < float("inf"):
         raise BadInput(f"{what} took {seconds} seconds; expected a number from 0, or None")
-    if label is None:
+    if answer.label is None:
         return answer
+    label = np.asarray(answer.label)
+    if label.dtype.kind not in "iu":
+        raise BadInput(f"{what} holds {label.dtype}; expected class ids, which are whole numbers")
     if label.shape != region.box[2:]:
         raise BadInput(f"{what} has the shape {label.shape}; expected {region.box[2:]}")
     wrong = label[((label < 0) | (label >= classes)) & (label != IGNORE)]
     if wrong.size:
         raise BadInput(f"{what} holds class {wrong[0]}; expected 0 to {classes - 1}, or {IGNORE} for unlabelled")
     inside = label if region.mask is None else np.where(region.mask, label, IGNORE)
-    return answer._replace(label=inside)
+    return answer._replace(label=inside.astype(np.int32))

@@ -106,7 +106,7 @@ def select(
         selector: by name or as an instance.
         about: [M, ...] of each name in the selector's `needs`.
         key: for selectors that draw.
-        offer: more fields of `bal.types.Offer`: `image` [M] and `cap`, `id` [M], `progress`.
+        offer: more fields of `bal.Offer`: `image` [M] and `cap`, `id` [M], `progress`.
 
     Returns:
         Query(index, score, cost, valid), padded at the end to the most that could have been bought.

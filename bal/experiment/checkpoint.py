@@ -1,4 +1,4 @@
-"""Everything needed to go on, saved once a round. The only import of orbax."""
+"""Everything needed to go on, saved twice a purchase. The only import of orbax."""
 
 from __future__ import annotations
 

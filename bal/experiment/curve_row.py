@@ -44,7 +44,7 @@ def of_model(
         "steered_share": steered / max(sum(line["cost"] for line in bought), 1e-9),
         **summary.columns_of(each, setup.source.classes),
         "temperature": float("nan"),
-        **model.calibrator.summary(model.state),
+        **{name: float(value) for name, value in model.calibrator.summary(model.state).items()},
         **_audited(setup, pool, model, objective),
     }
 

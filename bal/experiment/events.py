@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from bal.experiment.folder import RunFolder
 from bal.posterior.model import Model
 
 
@@ -34,8 +34,14 @@ class Record(NamedTuple):
 class Waiting(Exception):
     """A round cannot close: questions are open. Nothing is lost, and the run goes on from its folder."""
 
-    def __init__(self, purchase: int, asked: int, answered: int, folder: RunFolder | None):
-        self.purchase, self.asked, self.answered = purchase, asked, answered
-        what = "the start set" if purchase == 0 else f"purchase {purchase}"
-        how = f"go on with --resume --out {folder.path}" if folder else "without `out` a run cannot go on later"
-        super().__init__(f"{asked - answered} of {asked} regions of {what} wait for answers; {how}")
+    def __init__(self, purchase: int, asked: int, answered: int, folder: Path | None):
+        super().__init__(purchase, asked, answered, folder)
+        self.purchase = purchase
+        self.asked = asked
+        self.answered = answered
+        self.folder = folder
+
+    def __str__(self) -> str:
+        what = "the start set" if self.purchase == 0 else f"purchase {self.purchase}"
+        how = f"go on with --resume --out {self.folder}" if self.folder else "without `out` a run cannot go on later"
+        return f"{self.asked - self.answered} of {self.asked} regions of {what} wait for answers; {how}"

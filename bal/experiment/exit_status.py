@@ -31,7 +31,7 @@ def exit_status(program: Callable[[], object]) -> int:
         return _fail("out of memory: choose a smaller train.patch, train.batch or net.width")
     except KeyboardInterrupt:
         below = "\n" if sys.stderr.isatty() else ""  # the ^C that the terminal shows
-        print(f"{below}bal: interrupted; --resume goes on from the last complete round", file=sys.stderr)
+        print(f"{below}bal: interrupted; --resume goes on from the newest checkpoint", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our lines, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

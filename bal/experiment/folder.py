@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,15 @@ SAYS = ("acq:", "rounds:")  # how some lines of it begin
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file so that a reader finds the old one or the new one, never a part."""
-    part = path.with_name(f".{path.name}.part")
+    """Writes a file so that a reader finds the old one or the new one, never a part, whoever else writes it too."""
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        os.chmod(part, 0o644)
         os.replace(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        Path(part).unlink(missing_ok=True)
 
 
 class Journal:
@@ -78,6 +81,7 @@ class RunFolder:
         self.report = path / "report.html"
         self.diagrams = path / "reliability.png"
         self.config = path / MARK
+        self.new = False  # whether this process began the run
         self._made = False
 
     def begin(self, config: str, resume: bool, overwrite: bool) -> None:
@@ -102,7 +106,8 @@ class RunFolder:
                 self.clear()
         for part in self._parts():
             part.unlink(missing_ok=True)
-        if not self.config.exists():
+        self.new = not self.config.exists()
+        if self.new:
             try:
                 write_whole(self.config, config)
             except OSError:
@@ -124,13 +129,8 @@ class RunFolder:
 
     def _parts(self) -> list[Path]:
         """Files that only a killed process leaves: it was about to rename or to delete them."""
-        names = (
-            f".{MARK}.part",
-            f".{self.diagrams.name}.part",
-            f".{self.report.name}.????????",
-            f".{self.checkpoints.name}.????????",
-        )
-        return [part for name in names for part in self.path.glob(name)]
+        names = (MARK, self.diagrams.name, self.report.name, self.checkpoints.name)
+        return [part for name in names for part in self.path.glob(f".{name}.????????")]
 
     def holds_run(self) -> bool:
         """Whether there is a config.yaml, and it is one of ours."""
@@ -140,7 +140,18 @@ class RunFolder:
         return all(any(line.startswith(key) for line in lines) for key in SAYS)
 
     def add_row(self, row: Mapping[str, Any]) -> None:
-        """Appends one line to curve.csv, and the header before the first."""
+        """Appends one line to curve.csv, and the header before the first.
+
+        Raises:
+            BadInput: its columns are not those of the rows before it.
+        """
+        header = self.curve.read().partition("\n")[0]
+        if header and header != ",".join(row):
+            odd = sorted(set(header.split(",")) ^ set(row)) or ["their order"]
+            raise BadInput(
+                f"{self.curve.path} has other columns than this version of bal writes ({odd[0]}): finish the run with "
+                "the version that began it, or choose another --out"
+            )
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         if not self.curve.size:

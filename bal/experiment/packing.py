@@ -39,6 +39,7 @@ def pack(setup: Setup, state: State, info: Info) -> dict[str, Any]:
         "format": np.array(FORMAT),
         "data": fingerprint(setup),
         "purchase": np.array(state.purchase),
+        "done": np.array(state.done),
         "pool": labels.pack(state.pool),
         "row": _text(info.row),
         "unspent": np.array(info.unspent),
@@ -75,6 +76,7 @@ def state_of(setup: Setup, saved: Saved) -> State:
         asked=_asked(saved["asked"]) if "asked" in saved else None,
         model=_model(setup, saved) if "params" in saved else None,
         objective=_objective(setup, saved) if "params" in saved else None,
+        done=bool(saved["done"]),
     )
 
 

@@ -32,7 +32,7 @@ class PoolScores(NamedTuple):
 
     score: np.ndarray  # [M]
     price: np.ndarray  # [M] what each is expected to cost
-    table: dict[str, np.ndarray]  # [M, …] readings by name
+    table: dict[str, np.ndarray]  # [M, …] descriptors by name
 
 
 def check(setup: Setup) -> None:
@@ -45,7 +45,7 @@ def check(setup: Setup) -> None:
 
 
 def make_objective(setup: Setup, pool: Pool, model: Model, round: int) -> Objective:
-    """The question of a round: what the acquisition learns of the model, and how much each class counts."""
+    """The objective of a round: what the acquisition learns of the model, and how much each class counts."""
     config = setup.config
     state = None
     weight = None

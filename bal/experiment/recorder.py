@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bal.annotation.annotators.base import AnswersAtOnce
+from bal.annotation.annotators.base import AnswersLater
 from bal.experiment import packing
 from bal.experiment.answers import expected_lines
 from bal.experiment.checkpoint import Checkpoints
@@ -32,14 +32,15 @@ class Snapshot(NamedTuple):
     model: Model | None  # that asked for it
     objective: Objective | None
     journals: tuple[int, int]  # bytes of curve.csv and of queries.jsonl that belong to it
+    open: bool = False  # whether the newest purchase waits for answers
 
 
 def snapshot_of(setup: Setup, state: State, info: Info, journals: tuple[int, int], before: Snapshot | None) -> Snapshot:
     """A run after one more step; the last model asks for nothing, so the newest purchase is that of the one before."""
-    newest = expected_lines(setup, state) or info.queries
-    if not newest and before is not None:
+    asked = expected_lines(setup, state)
+    if not asked and not info.queries and before is not None and not before.open:
         return before._replace(info=info, journals=journals)
-    return Snapshot(info, newest, state.model, state.objective, journals)
+    return Snapshot(info, asked or info.queries, state.model, state.objective, journals, bool(asked))
 
 
 def begin(setup: Setup) -> tuple[State, Info]:
@@ -89,8 +90,11 @@ class Recorder:
         """
         last = self.checkpoints.latest()
         if last is None:
-            self.folder.curve.cut(0)
-            self.folder.ledger.cut(0)
+            if any(self._journals()):
+                raise BadInput(
+                    f"{self.folder.path} has lost its checkpoints, and a run cannot go on without: "
+                    "put them back, or choose another --out"
+                )
             return begin(self.setup)
         curve, ledger = self._saved(last)["journals"]
         self.folder.curve.cut(int(curve))
@@ -134,11 +138,11 @@ class Recorder:
     def __exit__(self, kind: type[BaseException] | None = None, *rest: object) -> None:
         """Closes the files. A run whose first round failed for a reason that will not go away leaves nothing.
 
-        Unless people have been asked: what they have done is never deleted.
+        Unless people have been asked, or another process began it: what they have done is never deleted.
         """
         hopeless = kind is not None and issubclass(kind, BadInput | FloatingPointError)
-        alone = isinstance(self.setup.config.annotator, AnswersAtOnce)
-        hopeless = hopeless and alone and not self.folder.curve.size and (self.checkpoints.latest() or 0) <= 1
+        alone = not isinstance(self.setup.config.annotator, AnswersLater)
+        hopeless = hopeless and alone and self.folder.new and not self.folder.curve.size
         self.checkpoints.close()
         if hopeless:
             self.folder.discard()

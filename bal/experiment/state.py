@@ -27,10 +27,11 @@ class State(NamedTuple):
     asked: Asked | None = None  # the one that is under way
     model: Model | None = None  # that asked for it
     objective: Objective | None = None  # what it was asked
+    done: bool = False  # whether the last model has been recorded
 
 
 class Info(NamedTuple):
-    """What is reported of a round; nothing here goes on."""
+    """What is reported of a round, and is in the curve and the ledger; the next row reads the newest lines again."""
 
     row: dict[str, Any]  # of curve.csv, and a part of it while questions are open; empty for the start set
     tally: Tally | None = None  # of the model, every test image by itself

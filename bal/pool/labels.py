@@ -49,7 +49,7 @@ def add(pool: Pool, index: np.ndarray, cost: np.ndarray, splits: np.ndarray, ans
 
     Args:
         pool: before.
-        index, cost, lots: [K] candidates, what each cost, and TRAINING or AUDIT.
+        index, cost, splits: [K] candidates, what each cost, and TRAINING or AUDIT.
         answers: K labels, each [height, width].
 
     Raises:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 import yaml
 
+from bal.experiment.folder import write_whole
 from bal.pool.cost import COUNTED
 from bal.report import calibration, plots, spending, tables
 from bal.report.columns import Row, count, number
@@ -34,6 +33,7 @@ def write(
     classes: tuple[str, ...],
     bins: Mapping | None = None,
     around: Mapping[str, tuple[float, float]] | None = None,
+    waiting: int = 0,
 ) -> None:
     """Writes the report of a run to `out`, whole or not at all.
 
@@ -47,22 +47,14 @@ def write(
         bins: "foreground" and class names → {"raw", "calibrated"} → (count, confidence, frequency) of each bin,
             and perhaps (…, low, high), the interval of the frequency.
         around: column of curve.csv → its interval in the newest round.
+        waiting: regions of the next purchase, which `panels` show, where nobody has answered for all of them yet.
 
     Raises:
         ValueError: there is no row.
     """
     if not rows:
         raise ValueError("a report needs at least one row of curve.csv; call it after the first round")
-    text = page(rows, queries, panels, config, classes, bins, around)
-    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, out)
-    except BaseException:
-        os.unlink(name)
-        raise
+    write_whole(out, page(rows, queries, panels, config, classes, bins, around, waiting))
 
 
 def page(
@@ -73,6 +65,7 @@ def page(
     classes: tuple[str, ...],
     bins: Mapping | None = None,
     around: Mapping[str, tuple[float, float]] | None = None,
+    waiting: int = 0,
 ) -> str:
     """The HTML of `write`: a pure function of its arguments."""
     styles = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
@@ -85,7 +78,7 @@ def page(
         tables.tiles(rows, classes),
         _section("What the labels bought", _CURVES + _unit(config), _curves(rows, classes)),
         _section("Every class, every round", _CLASSES, tables.class_tables(rows, classes)),
-        _section("The newest purchases", _newest(rows, queries, panels, classes), gallery(panels, classes))
+        _section("The newest purchases", _newest(rows, queries, panels, classes, waiting), gallery(panels, classes))
         + tables.query_list(queries),
         _section("Where the money went", _MONEY, _card(tables.purchases(queries))),
         *(_section(*what, _card(found)) for what, found in _spending(queries, classes) if found),
@@ -126,6 +119,10 @@ _CLASSES = (
 _NEWEST = (
     "The regions bought last, over the images they come from. The score is what the acquisition thought each "
     "pixel was worth, on one colour scale for all images."
+)
+_WAITS = (
+    "Images with a region that is kept for audit are left out: whoever answers for it "
+    "may not see what a model thinks. The score is what the acquisition thought each pixel was worth."
 )
 _MONEY = (
     "Steered regions follow the score, random ones are spread blindly, audit ones are kept for calibration "
@@ -190,7 +187,11 @@ def _section(title: str, note: str, body: str) -> str:
     return f'<h2>{title}</h2><p class="note">{note}</p>{body}'
 
 
-def _newest(rows: Sequence[Row], queries: Sequence[Mapping], panels: Sequence[Panel], classes: Sequence[str]) -> str:
+def _newest(
+    rows: Sequence[Row], queries: Sequence[Mapping], panels: Sequence[Panel], classes: Sequence[str], waiting: int
+) -> str:
+    if waiting:
+        return f"The next purchase, {waiting} regions, waits for answers. {_WAITS}"
     now, bought = number(rows[-1], "round"), max((int(q["round"]) for q in queries), default=0)
     if not panels:
         return "Nothing has been bought on the advice of this model." if bought <= now else "No image of them was kept."

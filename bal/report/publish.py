@@ -45,6 +45,7 @@ def publish(folder: RunFolder | None, setup: Setup, snapshot: Snapshot | None) -
         classes,
         bins,
         bootstrap.around(tally, classes),
+        waiting=len(snapshot.newest) if snapshot.open else 0,
     )
     write_whole(folder.diagrams, reliability_png(bins, classes))
 
@@ -62,12 +63,23 @@ def republish(path: Path) -> Path:
     if not folder.holds_run():
         raise BadInput(f"{path} holds no run")
     setup = set_up(load(folder.config))
-    with Recorder(setup, folder, reading=True) as recorder:
-        snapshot = recorder.read()
+    snapshot = _read(setup, folder)
     if snapshot is None or snapshot.info.tally is None:
         raise BadInput(f"the run in {path} has not finished its first model yet, so there is nothing to show")
     publish(folder, setup, snapshot)
     return folder.report
+
+
+def _read(setup: Setup, folder: RunFolder, tries: int = 3) -> Snapshot | None:
+    """The run as its folder has it; again where it goes on meanwhile and deletes the checkpoint that is being read."""
+    for left in reversed(range(tries)):
+        try:
+            with Recorder(setup, folder, reading=True) as recorder:
+                return recorder.read()
+        except FileNotFoundError:
+            if not left:
+                raise
+    return None
 
 
 def draw(setup: Setup, snapshot: Snapshot) -> list[Panel]:
@@ -75,8 +87,11 @@ def draw(setup: Setup, snapshot: Snapshot) -> list[Panel]:
     model, objective = snapshot.model, snapshot.objective
     if model is None or objective is None:
         return []
+    audited = {query["image"] for query in snapshot.newest if query["policy"] == "audit"} if snapshot.open else ()
     by_image: dict[str, list[Mapping[str, Any]]] = {}
     for query in snapshot.newest:
+        if query["image"] in audited:  # people who have yet to answer for it may not see what a model thinks
+            continue
         by_image.setdefault(query["image"], []).append(query)
     most = sorted(by_image.items(), key=lambda item: -sum(q["policy"] == "steered" for q in item[1]))[:PANELS]
     drawn = []

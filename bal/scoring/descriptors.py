@@ -1,11 +1,11 @@
 """What can be read of a region besides its score, all in the pass that scores it; selectors name what they need.
 
-    score       []       the question's score, by the unit's own reduction
+    score       []       the objective's score, by the unit's own reduction
     by_class    [C]      mean over its pixels of what each class adds to the score
     by_predicted [C]     mean of score · p_c; with entropy it is the PE·p_c of ClaSP
     predicted   [C]      share of its pixels whose most likely class is c
     frequency   [C]      mean of p_c
-    boundary    []       pixels of boundary between classes that are to be expected (`bal.pool.regions.Effort`)
+    boundary    []       pixels of boundary between classes that are to be expected (`bal.pool.cost.Effort`)
     embedding   [F]      mean of the features before the output layer, of posterior sample 0
     gradient    [C(F+1)] mean of (p − e_ŷ) ⊗ (features, 1): the gradient at the output layer if the prediction were true
     joint       [S, C]   probabilities of each sample for one pixel of it, drawn in proportion to the score
@@ -37,7 +37,7 @@ from bal.types import Array, BadInput
 
 
 class ScoredBatch(NamedTuple):
-    """A batch as a reading sees it."""
+    """A batch as a descriptor sees it."""
 
     model: Model
     x: Array  # [B, H, W, Cin]
@@ -91,7 +91,7 @@ DESCRIPTORS: dict[str, Callable[[ScoredBatch], Array]] = {
 
 
 def check(names: tuple[str, ...], net: Any) -> None:
-    """Raises BadInput for a reading that there is not, or that this network cannot give."""
+    """Raises BadInput for a descriptor that there is not, or that this network cannot give."""
     if unknown := [name for name in names if name not in DESCRIPTORS]:
         raise BadInput(f"nothing called {unknown[0]!r} can be read of a region; choices: {', '.join(DESCRIPTORS)}")
     if {"embedding", "gradient"} & set(names) and not isinstance(net, HasFeatures):
@@ -110,10 +110,10 @@ def read(
     valid: Array,
     cut: Array | None,
 ) -> dict[str, Array]:
-    """The score and the readings of a batch.
+    """The score and the descriptors of a batch.
 
     Args:
-        model, question, unit, names: who is asked, what, of which regions, and what else is wanted.
+        model, objective, unit, names: who is asked, what, of which regions, and what else is wanted.
         room: for `unit.reduce`.
         x: [B, H, W, Cin]. size: [B, 2]. valid: [B, H, W], 1 on the image.
         cut: [B, H, W], regions of a unit that looks.

@@ -59,7 +59,7 @@ def predict_regions(
         model: calibrated; it should not have been trained on `answers`.
         source, regions: the pool.
         answers: label [height, width] of each region, by candidate index.
-        question: what scores the pixels.
+        objective: what scores the pixels.
 
     Returns:
         What it saw of each region, by candidate index, in ascending order.

@@ -57,7 +57,7 @@ class Objective:
 
 
 def as_objective(acquisition: Acquisition | Objective) -> Objective:
-    """The question of an acquisition as it is; a question stays itself."""
+    """The objective of an acquisition as it is; an objective stays itself."""
     return acquisition if isinstance(acquisition, Objective) else Objective(acquisition)
 
 

@@ -64,7 +64,7 @@ def survey(
     Args:
         model: the posterior to ask.
         source, regions, unit: the pool, laid out by `bal.pool.regions.lay_out` with this unit.
-        question: what is asked of every pixel.
+        objective: what is asked of every pixel.
         names: of `bal.scoring.descriptors.DESCRIPTORS`.
         watch: called with the images done and in all.
 
@@ -93,7 +93,7 @@ def score_regions(
     """Scores every region of a pool: [M] float32.
 
     Args:
-        model, source, regions, unit, question, watch: as for `survey`. An acquisition that needs no moments is answered
+        model, source, regions, unit, objective, watch: as for `survey`. An acquisition that needs no moments is answered
             by uniform random numbers, unseen.
         key: of those random numbers.
     """
@@ -116,7 +116,7 @@ def best_regions(
     """The k regions of a pool with the highest scores, ranked on the device as they are scored.
 
     Args:
-        model, source, regions, unit, question, key, watch: as for `score_regions`.
+        model, source, regions, unit, objective, key, watch: as for `score_regions`.
         k: how many; may exceed M.
         eligible: [M] bool, which regions may be among them; None for all.
 

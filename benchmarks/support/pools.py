@@ -8,7 +8,7 @@ from bal.sources import WellLog
 
 
 class Cycle:
-    """A `bal.types.Source` of `images` ids that share a few rendered images, so that its memory does not grow."""
+    """A `bal.Source` of `images` ids that share a few rendered images, so that its memory does not grow."""
 
     def __init__(self, images: int, distinct: int = 32, side: int = 128, seed: int = 0):
         """Renders min(images, distinct) well logs of side × side pixels; id n shows rendered image n mod distinct."""

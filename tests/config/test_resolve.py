@@ -533,7 +533,7 @@ def test_convert_refuses(value, hint):
 
 def test_reading_a_command_line_touches_no_device():
     code = (
-        "from bal.config_old import parse; parse(['--seed', '1']); from jax._src import xla_bridge; "
+        "from bal.config.resolve import parse; parse(['--seed', '1']); from jax._src import xla_bridge; "
         "assert not xla_bridge.backends_are_initialized()"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -11,6 +11,7 @@ from runs import ledger, tiny
 
 import bal
 from bal.pool.units.tile import Tile
+from bal.posterior.heads import MCDropout
 from bal.scoring.acquisitions import Entropy
 
 
@@ -51,7 +52,7 @@ def test_a_function_of_ones_own(square, capsys):
 
 
 def test_a_network_of_ours(net, params, logs, capsys):
-    head = bal.heads.MCDropout(samples=2)
+    head = MCDropout(samples=2)
     seen = []
     how = {"ids": logs.pool[:2], "watch": lambda done, total: seen.append((done, total))}
     regions, scores = bal.score_pool(head, net, params, logs, acquisition="entropy", **how)

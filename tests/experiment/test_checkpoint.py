@@ -46,7 +46,7 @@ def test_states_survive_the_disk(tmp_path):
             {
                 "params": flat(params),
                 **{name: flat(state) for name, state in states.items()},
-                "pool": {"lot": np.arange(5, dtype=np.uint8), "money": np.array([0.1, 1 / 3])},
+                "pool": {"split": np.arange(5, dtype=np.uint8), "money": np.array([0.1, 1 / 3])},
                 "journals": np.array([round, 2**40]),
             },
         )
@@ -56,7 +56,7 @@ def test_states_survive_the_disk(tmp_path):
     saved = checkpoints.load(2)
     checkpoints.close()
     assert saved["journals"].tolist() == [2, 2**40]
-    assert saved["pool"]["lot"].dtype == np.uint8
+    assert saved["pool"]["split"].dtype == np.uint8
     assert saved["pool"]["money"].tolist() == [0.1, 1 / 3]
     jax.tree.map(np.testing.assert_array_equal, unflat(saved["params"], like), params)
     for name, state in states.items():

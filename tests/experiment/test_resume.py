@@ -13,6 +13,7 @@ import pytest
 from runs import FLAGS, assert_same_run, curve, ledger, left_behind, quick_publish, run, start, tiny
 
 from bal import BadInput, loop, run_loop
+from bal.config.dump import dump_yaml
 from bal.experiment.checkpoint import Checkpoints
 from bal.posterior.heads import MCDropout
 
@@ -74,15 +75,36 @@ def append(path: Path, text: str) -> None:
     path.write_text(path.read_text() + text)
 
 
-def test_killed_before_the_first_checkpoint(half, whole):
+def test_checkpoints_that_have_gone(half):
+    before = [(half / name).read_bytes() for name in ("curve.csv", "queries.jsonl")]
     shutil.rmtree(half / "checkpoints")
-    run(tiny(), half, resume=True)
-    assert_same_run(half, whole)
+    with pytest.raises(BadInput, match="has lost its checkpoints"):
+        run(tiny(), half, resume=True)
+    assert [(half / name).read_bytes() for name in ("curve.csv", "queries.jsonl")] == before
+
+
+def test_killed_before_the_first_checkpoint(whole, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", nobody_lives(Killed))
+        with pytest.raises(Killed):
+            run(tiny(), tmp_path / "run")
+    run(tiny(), tmp_path / "run", resume=True)
+    assert_same_run(tmp_path / "run", whole)
+
+
+def nobody_lives(kind):
+    def call(*args):
+        raise kind
+
+    return call
 
 
 def test_killed_before_the_first_file(whole, tmp_path):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / ".config.yaml.part").write_text("acq: {na")
+    (tmp_path / "run" / ".config.yaml.a1b2c3d4").write_text("acq: {na")
     run(tiny(), tmp_path / "run")
     assert_same_run(tmp_path / "run", whole)
 
@@ -109,16 +131,33 @@ def test_a_journal_that_has_become_shorter(name, half):
     assert len(run(tiny(), half, resume=True)) == 1
 
 
+def test_another_configuration(half):
+    with pytest.raises(BadInput, match=r"another configuration \(seed: 0, now 1\)"):
+        run(tiny(seed=1), half, resume=True)
+
+
 def test_other_data(half):
+    """The same settings, over a folder whose images are others now."""
     changed = tiny(source=tiny().source.__class__(height=48, width=48, pool=7, test=2))
+    (half / "config.yaml").write_text(dump_yaml(changed))
     with pytest.raises(BadInput, match=r"the images are not those that .* was begun with"):
         run(changed, half, resume=True)
     assert len(ledger([], half)) == 30
 
 
 def test_a_checkpoint_of_another_network(half):
+    changed = tiny(net=tiny().net.__class__(width=8, depth=2), head=MCDropout(samples=3))
+    (half / "config.yaml").write_text(dump_yaml(changed))
     with pytest.raises(ValueError, match=r"another model|samples"):
-        run(tiny(net=tiny().net.__class__(width=8, depth=2), head=MCDropout(samples=3)), half, resume=True)
+        run(changed, half, resume=True)
+
+
+def test_other_columns_are_not_written_under_the_header(half):
+    before = (half / "curve.csv").read_bytes()
+    (half / "curve.csv").write_bytes(before.replace(b"steered_share", b"steered_money", 1))
+    with pytest.raises(BadInput, match="has other columns"):
+        run(tiny(), half, resume=True)
+    assert len((half / "curve.csv").read_bytes()) == len(before), "no row was added"
 
 
 def test_checkpoints_that_stay(whole):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import signal
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from later import Later
 from runs import FLAGS, curve, ledger, quick_publish, run, start, tiny
 
 from bal import Answer, BadInput, Waiting, loop
+from bal.annotation.annotators import Oracle
 from bal.experiment.checkpoint import Checkpoints
 from bal.experiment.recorder import Recorder
 from bal.pool.cost import Effort
@@ -94,6 +96,61 @@ def test_seconds_are_noted_where_they_cost_nothing(whole, tmp_path):
     lines = ledger([], tmp_path / "run")
     assert {line.pop("seconds") for line in lines} == {4.5}
     assert lines == ledger([], whole)
+
+
+def test_a_folder_that_people_may_have_answered_in_is_not_overwritten(tmp_path):
+    config = tiny(annotator=Later(never=(0,)))
+    with pytest.raises(Waiting):
+        run(config, tmp_path / "run")
+    with pytest.raises(BadInput, match="may hold answers of people"):
+        run(config, tmp_path / "run", overwrite=True)
+    assert (tmp_path / "run" / "desk" / "r00" / "questions.json").exists()
+
+
+def test_a_start_set_without_a_label_to_train_on_goes_on_waiting(whole, tmp_path):
+    """Closed too early, it is refused, and can still be answered."""
+    config = tiny(annotator=Later(second=tuple(range(2, 10))))  # the audit comes first in a purchase
+    with pytest.raises(Waiting, match="8 of 10"):
+        run(config, tmp_path / "run")
+    (tmp_path / "run" / "desk" / "r00" / "visits").write_text("0")
+    with pytest.raises(BadInput, match="nothing to train on has been labelled yet"):
+        run(config, tmp_path / "run", resume=True, close=True)
+    visit_until_done(config, tmp_path / "run")
+    same_run(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (np.zeros((16, 16)), r"holds float64; expected class ids, which are whole numbers"),
+        (np.zeros((16, 15), np.uint8), r"has the shape \(16, 15\); expected \(16, 16\)"),
+        (np.full((16, 16), 9, np.uint8), r"\(r00-0000\) holds class 9"),
+    ],
+)
+def test_a_label_that_is_none_is_named(label, message, tmp_path):
+    @dataclass(frozen=True)
+    class Wrong:
+        def annotate(self, source, regions):
+            return [label] * len(regions)
+
+    with pytest.raises(BadInput, match=message):
+        run(tiny(annotator=Wrong()), tmp_path / "run")
+
+
+def test_labels_of_few_bits_are_those_of_many(whole):
+    @dataclass(frozen=True)
+    class Bytes:
+        def annotate(self, source, regions):
+            assert regions, "nobody is asked about nothing"
+            return [label.astype(np.uint8) for label in Oracle().annotate(source, regions)]
+
+    records = run(tiny(annotator=Bytes()))
+    assert ledger(records) == ledger([], whole)[10:]
+
+
+def test_what_is_raised_can_be_sent_to_another_process():
+    waiting = Waiting(1, 10, 3, None)
+    assert str(pickle.loads(pickle.dumps(waiting))) == str(waiting)
 
 
 @pytest.mark.parametrize("seconds", [float("nan"), -1.0, float("inf")])

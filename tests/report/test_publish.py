@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from contextlib import suppress
@@ -59,7 +60,24 @@ def test_a_run_that_waits_shows_what_it_asks(tmp_path):
     assert main([str(out)]) == 0
     assert (out / "report.html").read_text() == page
     assert "round 0" in page
-    assert len(re.findall(r"<figure", page)) > 4, "images of what is asked"
+    assert "The next purchase, 20 regions, waits for answers." in page
+    shown = set(re.findall(r"pool-\d+", page.partition("The newest purchases")[2].partition("Where the money went")[0]))
+    questions = json.loads((out / "desk" / "r01" / "questions.json").read_text())
+    audited = {image for _, image, *_, policy in questions if policy == "audit"}
+    assert audited
+    assert shown <= {image for _, image, *_ in questions} - audited, "an audit is blind"
+
+
+def test_drawing_a_page_of_a_run_that_is_refused_deletes_nothing(tmp_path, capsys):
+    out = tmp_path / "run"
+    run(tiny(rounds=0, budget=10), out)
+    (out / "curve.csv").unlink()
+    text = (out / "config.yaml").read_text()
+    (out / "config.yaml").write_text(text.replace("pool: 6", "pool: 7"))
+    before = contents(out)
+    assert main([str(out)]) == 2
+    assert "are not those that" in capsys.readouterr().err
+    assert contents(out) == before
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ class ForegroundRandom:
 
     The baseline that few query methods beat, and usable in practice: it reads predictions, never the truth, and of the
     score only that there is one. While the predicted foreground lasts, the other regions have no chance, so R_LURE of
-    such draws would be biased and no probabilities are reported; `bal.selection.selectors.foreground` says when there
+    such draws would be biased and no probabilities are reported; `selectors/_foreground.py` says when there
     are some.
 
     Reference:
