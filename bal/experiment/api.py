@@ -83,7 +83,7 @@ def score_pool(
     key = jax.random.key(0) if key is None else key
     learn = getattr(asked, "learn", None)
     objective = Objective(asked, learn(key, model, source, tuple(ids), ()) if learn else None)
-    return regions, score_regions(model, source, regions, unit, objective, key, watch)
+    return regions, score_regions(model, source, regions, objective, key, watch)
 
 
 def select(
