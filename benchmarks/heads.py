@@ -133,7 +133,7 @@ def judge(setup: Setup, pool: Pool, versions: list[Head]) -> Iterator[dict[str, 
 
 def scoring_seconds(model: Model, setup: Setup) -> float:
     """To score the pool by BALD, compiled already; the faster of two."""
-    score = partial(score_regions, model, setup.source, setup.regions, setup.config.unit, BALD(), jax.random.key(0))
+    score = partial(score_regions, model, setup.source, setup.regions, BALD(), jax.random.key(0))
     took = []
     for _ in range(3):
         began = time.perf_counter()

@@ -56,7 +56,7 @@ def held(images: int, samples: int, cache: Path) -> dict[str, Any]:
 
     def score(ids: tuple[str, ...]) -> None:
         regions = lay_out(Tile(), ids, [pool.shape(id) for id in ids])
-        score_regions(model, pool, regions, Tile(), BALD(), key)
+        score_regions(model, pool, regions, BALD(), key)
 
     score(pool.pool[:FIRST])
     before = fresh.resident()

@@ -63,7 +63,7 @@ def scorer(head: Head, net: Net, source: Source) -> Callable[[], np.ndarray]:
     params = devices.replicate(jax.jit(head.init, static_argnums=0)(net, jax.random.key(0)))
     model = Model(head, net, params, Identity(), Identity().init(net.classes))
     regions = lay_out(Tile(), source.pool, [source.shape(id) for id in source.pool])
-    return lambda: score_regions(model, source, regions, Tile(), BALD(), jax.random.key(0))
+    return lambda: score_regions(model, source, regions, BALD(), jax.random.key(0))
 
 
 def network(source: Source) -> Net:

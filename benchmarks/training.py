@@ -61,8 +61,8 @@ def crops(source: Cycle, count: int, patch: int) -> list[Crop]:
     """Random tiles around which a patch is labelled nowhere but in the tile itself."""
     regions = lay_out(Tile(), source.pool, [source.shape(id) for id in source.pool])
     found = []
-    for m in np.random.default_rng(0).choice(regions.image.size, count, replace=False):
-        region = regions.describe(m)
+    chosen = np.random.default_rng(0).choice(regions.image.size, count, replace=False)
+    for region in regions.describe(chosen):
         top, left, height, width = region.box
         own = slice(top, top + height), slice(left, left + width)
         label = np.full(source.shape(region.image), IGNORE, np.int32)

@@ -20,7 +20,7 @@ def request_of(setup: Setup, state: State, folder: RunFolder | None) -> Request:
     """What the purchase that is under way wants to know."""
     assert state.asked is not None
     purchase = state.asked.purchase
-    regions = [setup.regions.describe(int(m)) for m in purchase.index]
+    regions = setup.regions.describe(purchase.index, setup.source.image)
     questions = [
         Question(f"r{state.purchase:02d}-{k:04d}", region, str(policy))
         for k, (region, policy) in enumerate(zip(regions, purchase.policy, strict=True))
@@ -96,9 +96,10 @@ def expected_lines(setup: Setup, state: State) -> list[dict[str, Any]]:
     if state.asked is None:
         return []
     purchase, known = state.asked
+    regions = setup.regions.describe(purchase.index, setup.source.image)
     return [
-        _line(state.purchase, setup.regions.describe(int(m)), str(policy), float(cost), None, about)
-        for m, policy, cost, about in zip(purchase.index, purchase.policy, purchase.cost, known, strict=True)
+        _line(state.purchase, region, str(policy), float(cost), None, about)
+        for region, policy, cost, about in zip(regions, purchase.policy, purchase.cost, known, strict=True)
     ]
 
 

@@ -83,7 +83,7 @@ def score_pool(
     model = Model(head, bound, params, calibrator, state)
     key = jax.random.key(0) if key is None else key
     learnt = asked.learn(key, model, source, tuple(ids), ()) if isinstance(asked, Learns) else None
-    return regions, score_regions(model, source, regions, unit, Objective(asked, learnt), key, watch)
+    return regions, score_regions(model, source, regions, Objective(asked, learnt), key, watch)
 
 
 def select(

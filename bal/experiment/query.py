@@ -73,7 +73,7 @@ def _frequency(setup: Setup, model: Model) -> np.ndarray:
     """[C] mean predicted probability of each class, over some images of the pool, evenly chosen."""
     ids = setup.source.pool[:: -(-len(setup.source.pool) // GLANCE)]
     some = lay_out(setup.config.unit, ids, [setup.source.shape(id) for id in ids], setup.source.image)
-    found = survey(model, setup.source, some, setup.config.unit, Random(), ("frequency",))["frequency"]
+    found = survey(model, setup.source, some, Random(), ("frequency",))["frequency"]
     return (found * some.pixels[:, None]).sum(0, dtype=np.float64) / some.pixels.sum()
 
 
@@ -87,14 +87,14 @@ def score_pool(setup: Setup, pool: Pool, model: Model, objective: Objective, rou
     key = setup.key(round, SCORE)
     wanted = [name for name in config.selector.needs if name not in OFFERED]
     if not (objective.needs or wanted):
-        score = score_regions(model, setup.source, setup.regions, config.unit, objective, key)
+        score = score_regions(model, setup.source, setup.regions, objective, key)
         return PoolScores(score, _price(setup, pool, None), _offered(setup, pool))
     wanted += ["by_class", *(["boundary"] if config.cost == "effort" else [])]
     names = tuple(dict.fromkeys(wanted))
-    table = survey(model, setup.source, setup.regions, config.unit, objective, names, watch)
+    table = survey(model, setup.source, setup.regions, objective, names, watch)
     score = table.pop("score")
     if not objective.needs:
-        score = score_regions(model, setup.source, setup.regions, config.unit, objective, key)
+        score = score_regions(model, setup.source, setup.regions, objective, key)
     return PoolScores(score, _price(setup, pool, table.get("boundary")), table | _offered(setup, pool))
 
 
@@ -133,7 +133,7 @@ def _truth(setup: Setup) -> np.ndarray:
     for n, id in enumerate(regions.ids):
         first, last = regions.start[n : n + 2]
         mask = setup.source.mask(id)
-        cut = regions.cut(id) if regions.cut else setup.config.unit.cut((mask.shape[0], mask.shape[1]))
+        cut = regions.cut(n, setup.source.image)
         count = np.stack([np.bincount(cut[mask == c], minlength=last - first) for c in range(classes)], -1)
         share[first:last] = count / regions.pixels[first:last, None]
     return share

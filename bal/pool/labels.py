@@ -82,7 +82,8 @@ def label_map(pool: Pool, regions: Regions, image: int, shape: tuple[int, int], 
     start, stop = regions.start[image], regions.start[image + 1]
     for m in start + np.flatnonzero(pool.split[start:stop] == split):
         top, left, height, width = regions.box[m]
-        answer, window = pool.answers[int(m)], label[top : top + height, left : left + width]
+        answer = pool.answers[int(m)]
+        window = label[top : top + height, left : left + width]
         window[answer != IGNORE] = answer[answer != IGNORE]  # boxes around superpixels overlap
     return label
 

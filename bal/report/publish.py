@@ -102,7 +102,8 @@ def draw(setup: Setup, snapshot: Snapshot) -> list[Panel]:
 
 
 def _boxes(setup: Setup, id: str, asked: Sequence[Mapping[str, Any]]) -> list[Box]:
-    regions = [setup.regions.describe(setup.regions.find(id, q["region"])) for q in asked]
+    index = [setup.regions.find(id, q["region"]) for q in asked]
+    regions = setup.regions.describe(index, setup.source.image)
     return [Box(*r.box, q["policy"], q["score"], r.mask) for r, q in zip(regions, asked, strict=True)]
 
 

@@ -54,7 +54,6 @@ def survey(
     model: Model,
     source: Source,
     regions: Regions,
-    unit: Unit,
     objective: Acquisition | Objective,
     names: tuple[str, ...] = (),
     watch: Watch | None = None,
@@ -63,7 +62,7 @@ def survey(
 
     Args:
         model: the posterior to ask.
-        source, regions, unit: the pool, laid out by `bal.pool.regions.lay_out` with this unit.
+        source, regions: the pool.
         objective: what is asked of every pixel.
         names: of `bal.scoring.descriptors.DESCRIPTORS`.
         watch: called with the images done and in all.
@@ -72,7 +71,7 @@ def survey(
         `score` [M] and each name [M, …], float32.
     """
     table: dict[str, np.ndarray] = {}
-    for batch in _read_all(model, source, regions, unit, as_objective(objective), names, watch):
+    for batch in _read_all(model, source, regions, as_objective(objective), names, watch):
         inside = batch.index >= 0
         for name, values in batch.found.items():
             if name not in table:
@@ -85,7 +84,6 @@ def score_regions(
     model: Model,
     source: Source,
     regions: Regions,
-    unit: Unit,
     objective: Acquisition | Objective,
     key: Key,
     watch: Watch | None = None,
@@ -93,20 +91,19 @@ def score_regions(
     """Scores every region of a pool: [M] float32.
 
     Args:
-        model, source, regions, unit, objective, watch: as for `survey`. An acquisition that needs no moments is answered
-            by uniform random numbers, unseen.
+        model, source, regions, objective, watch: as for `survey`. An acquisition that needs no moments is answered by
+            uniform random numbers, unseen.
         key: of those random numbers.
     """
     if not objective.needs:
-        return np.array(jax.random.uniform(key, regions.image.shape))
-    return survey(model, source, regions, unit, objective, (), watch)["score"]
+        return np.array(jax.random.uniform(key, (int(regions.whole[-1]),)))[regions.index]
+    return survey(model, source, regions, objective, (), watch)["score"]
 
 
 def best_regions(
     model: Model,
     source: Source,
     regions: Regions,
-    unit: Unit,
     objective: Acquisition | Objective,
     k: int,
     key: Key,
@@ -116,7 +113,7 @@ def best_regions(
     """The k regions of a pool with the highest scores, ranked on the device as they are scored.
 
     Args:
-        model, source, regions, unit, objective, key, watch: as for `score_regions`.
+        model, source, regions, objective, key, watch: as for `score_regions`.
         k: how many; may exceed M.
         eligible: [M] bool, which regions may be among them; None for all.
 
@@ -124,9 +121,9 @@ def best_regions(
         The k best; equal scores in the order of the regions.
     """
     if not objective.needs:
-        return top(score_regions(model, source, regions, unit, objective, key), eligible, k)
+        return top(score_regions(model, source, regions, objective, key), eligible, k)
     best = devices.replicate(nothing(k))
-    for batch in _read_all(model, source, regions, unit, as_objective(objective), (), watch):
+    for batch in _read_all(model, source, regions, as_objective(objective), (), watch):
         wanted = batch.index >= 0 if eligible is None else (batch.index >= 0) & eligible[batch.index]
         best = merge(best, batch.found["score"], wanted, batch.index)
     return best
@@ -143,38 +140,40 @@ def _read_all(
     model: Model,
     source: Source,
     regions: Regions,
-    unit: Unit,
     objective: Objective,
     names: tuple[str, ...],
     watch: Watch | None,
 ) -> Iterator[Read]:
     """The pool batch by batch; each batch is handed over when it is finished and the next one is under way."""
+    unit = regions.unit
     counts = np.diff(regions.start)
-    room = 1 << int(counts.max(initial=1) - 1).bit_length() if unit.looks else 0
+    most = int(np.diff(regions.whole).max(initial=1))
+    room = 1 << (most - 1).bit_length() if unit.looks else 0
 
     def ask(loaded: Loaded) -> dict[str, Array]:
-        valid, cut = _valid(loaded.image, loaded.size), _cuts(regions, loaded) if unit.looks else None
+        valid = _valid(loaded.image, loaded.size)
+        cut = _cuts(source, regions, loaded) if unit.looks else None
         return read(model, objective, unit, names, room, loaded.image, loaded.size, valid, cut)
 
-    batches = ((loaded, ask(loaded)) for loaded in load(source, regions.ids, math.lcm(stride(model), unit.multiple)))
+    multiple = math.lcm(stride(model), unit.multiple)
+    batches = ((loaded, ask(loaded)) for loaded in load(source, regions.ids, multiple))
     done = 0
     for loaded, found in one_behind(batches):
         index = np.full(found["score"].shape, -1, np.int32)
         for b, row in enumerate(loaded.rows):
             rows, columns = unit.grid(source.shape(regions.ids[row]), int(counts[row]))
             index[b, :rows, :columns] = np.arange(*regions.start[row : row + 2]).reshape(rows, columns)
+            done += 1
         yield Read(jax.block_until_ready(found), index)
-        done += len(loaded.rows)
         if watch:
             watch(done, len(regions.ids))
 
 
-def _cuts(regions: Regions, loaded: Loaded) -> Array:
+def _cuts(source: Source, regions: Regions, loaded: Loaded) -> Array:
     """[B, H, W] int32, the region of every pixel of a batch."""
-    assert regions.cut is not None
     cuts = np.zeros(loaded.image.shape[:3], np.int32)
     for b, row in enumerate(loaded.rows):
-        cut = regions.cut(regions.ids[row])
+        cut = regions.cut(row, source.image)
         cuts[b, : cut.shape[0], : cut.shape[1]] = cut
     return devices.spread(cuts)
 
@@ -191,7 +190,6 @@ def inspect(model: Model, source: Source, objective: Acquisition | Objective, id
     """The most likely class [H, W] and the score map [H, W] of one image."""
     (loaded,) = load(source, [id], stride(model))
     height, width = source.shape(id)
-    prediction, score = (
-        devices.fetch(a)[0, :height, :width] for a in _maps(model, as_objective(objective), *loaded[1:3])
-    )
+    maps = _maps(model, as_objective(objective), loaded.image, loaded.size)
+    prediction, score = (devices.fetch(y)[0, :height, :width] for y in maps)
     return prediction, score

@@ -22,7 +22,7 @@ def test_contract(name):
     assert name in SMALL, f"add a small instance of {name} to this test"
     source = Pictures([(20, 30), (33, 17), (16, 16)], test=1)
     regions = lay_out(Tile(16), source.pool, [source.shape(id) for id in source.pool])
-    asked = [regions.describe(m) for m in (5, 0, 3)]
+    asked = regions.describe([5, 0, 3])
     answers = SMALL[name].annotate(source, asked)
     assert len(answers) == len(asked)
     for region, answer in zip(asked, answers, strict=True):
@@ -45,8 +45,7 @@ def test_the_oracle_reads_the_mask():
     source = Pictures([(20, 30), (33, 17), (16, 16)], test=1)
     source.masks["picture-0"][0, 0] = IGNORE
     regions = lay_out(Tile(16), source.pool, [source.shape(id) for id in source.pool])
-    for m in range(regions.image.size):
-        region = regions.describe(m)
+    for region in regions.describe(range(regions.image.size)):
         top, left, height, width = region.box
         (answer,) = Oracle().annotate(source, [region])
         np.testing.assert_array_equal(answer, source.masks[region.image][top : top + height, left : left + width])

@@ -86,8 +86,7 @@ def test_a_first_purchase_is_told_by_the_truth(monkeypatch):
     setup = set_up(PLAN.config("logs", "capped", 0))
     assert setup.config.cap == 1
     queries, shares = [], []
-    for m in range(setup.regions.image.size):
-        region = setup.regions.describe(m)
+    for m, region in enumerate(setup.regions.describe(range(setup.regions.image.size))):
         queries.append({"image": region.image, "box": region.box, "policy": "audit" if m % 5 == 0 else "steered"})
         top, left, height, width = region.box
         here = setup.source.mask(region.image)[top : top + height, left : left + width]

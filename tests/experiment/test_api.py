@@ -47,7 +47,7 @@ def test_a_function_of_ones_own(square, capsys):
     assert scores.shape == regions.image.shape == (12,)
     expected = [score for id in square.pool for score in by_hand(square.images[id], 16)]
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-6)
-    assert regions.describe(5) == (square.pool[1], 1, (0, 16, 16, 16), None)
+    assert regions.describe([5])[0] == (square.pool[1], 1, (0, 16, 16, 16), None)
     assert capsys.readouterr() == ("", "")
 
 

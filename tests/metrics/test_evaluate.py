@@ -85,8 +85,7 @@ def test_calibration_sees_the_answered_pixels_and_no_others(net, pictures, on):
     regions = lay_out(Tile(8), pictures.pool, [pictures.shape(id) for id in pictures.pool])
     chosen = [regions.image.size - 1, 0, 7, 20]
     answers, logp, label = {}, [], []
-    for m in chosen:
-        id, _, (top, left, height, width), _ = regions.describe(m)
+    for m, (id, _, (top, left, height, width), _) in zip(chosen, regions.describe(chosen), strict=True):
         window = np.s_[top : top + height, left : left + width]
         answers[m] = pictures.mask(id)[window]
         image = pictures.image(id)[None]

@@ -30,7 +30,8 @@ def answer(m: int, value: int | None = None) -> np.ndarray:
 @st.composite
 def histories(draw):
     """A pool after a few purchases, and those purchases."""
-    pool, made = empty(M), []
+    pool = empty(M)
+    made = []
     for _ in range(draw(st.integers(0, 4))):
         open_ = np.flatnonzero(pool.eligible)
         if not open_.size:
@@ -87,7 +88,8 @@ def test_what_is_known_of_one_lot_stays_in_it(history):
 
 
 def test_audit_labels_never_reach_training():
-    index, splits = np.arange(M), np.where(np.arange(M) % 2, AUDIT, TRAINING).astype(np.uint8)
+    index = np.arange(M)
+    splits = np.where(index % 2, AUDIT, TRAINING).astype(np.uint8)
     pool = add(empty(M), index, COSTS, splits, [answer(m, 1 if splits[m] == TRAINING else 2) for m in index])
     for n, shape in enumerate(SHAPES):
         assert set(np.unique(label_map(pool, REGIONS, n, shape, TRAINING))) <= {1, IGNORE}
@@ -95,7 +97,8 @@ def test_audit_labels_never_reach_training():
 
 
 def test_buying_twice_is_refused():
-    index, splits = np.array([3, 4]), np.array([TRAINING, AUDIT], np.uint8)
+    index = np.array([3, 4])
+    splits = np.array([TRAINING, AUDIT], np.uint8)
     pool = add(empty(M), index, COSTS[index], splits, [answer(3), answer(4)])
     for again in ([4, 5], [5, 5]):
         i = np.array(again)

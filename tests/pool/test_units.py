@@ -82,7 +82,8 @@ def test_reduction_is_over_the_valid_pixels_of_a_region(unit, reduction):
     for shape in SHAPES:
         padded = tuple(round_up(n + 3, unit.multiple) for n in shape)
         score = rng.standard_normal((2, *padded)).astype(np.float32)
-        valid, cuts = np.zeros((2, *padded), np.float32), np.zeros((2, *padded), np.int32)
+        valid = np.zeros((2, *padded), np.float32)
+        cuts = np.zeros((2, *padded), np.int32)
         valid[:, : shape[0], : shape[1]] = 1
         score[valid == 0] = np.nan
         each = [unit.cut(shape, picture(shape, seed)) for seed in range(2)]

@@ -53,9 +53,9 @@ def test_superpixels_are_drawn_as_they_are(monkeypatch):
     maps = np.zeros(shape, np.int32), np.ones(shape, np.float32)
     monkeypatch.setattr(publish, "inspect", lambda *args: maps)
     lines = []
-    for m in (0, 1):
-        region = setup.regions.describe(m)
-        lines.append({"image": region.image, "region": m, "box": region.box, "policy": "steered", "score": 0.5})
+    for region in setup.regions.describe([0, 1], setup.source.image):
+        line = {"image": region.image, "region": region.region, "box": region.box}
+        lines.append({**line, "policy": "steered", "score": 0.5})
     (drawn,) = publish.draw(setup, Snapshot(Info({}), lines, object(), object(), (0, 0)))
     assert [box.mask.sum() for box in drawn.boxes] == setup.regions.pixels[:2].tolist()
     page = gallery([drawn], setup.source.classes)

@@ -203,7 +203,7 @@ def test_random_needs_no_forward_pass(pictures):
     assert not isinstance(random, Learns)
     pictures.read.clear()
     regions = lay_out(Tile(8), pictures.pool, [pictures.shape(id) for id in pictures.pool])
-    assert np.ptp(score_regions(None, pictures, regions, Tile(8), random, jax.random.key(0))) > 0
+    assert np.ptp(score_regions(None, pictures, regions, random, jax.random.key(0))) > 0
     assert pictures.read == []
 
 

@@ -36,7 +36,7 @@ def found(request, model, pictures):
     """The regions of a small pool and all that is read of them by entropy."""
     unit = request.param
     regions = lay_out(unit, pictures.pool, [pictures.shape(id) for id in pictures.pool], pictures.image)
-    return unit, regions, survey(model, pictures, regions, unit, Entropy(), NAMES)
+    return unit, regions, survey(model, pictures, regions, Entropy(), NAMES)
 
 
 def by_pixel(model, image) -> dict[str, np.ndarray]:
@@ -102,7 +102,7 @@ def test_every_head_shows_its_features(name, net, pictures):
     """What the output layer makes of the features of sample 0 is the logits of sample 0, before noise on the layer."""
     model = ask(HEADS_SMALL[name], net)
     regions = lay_out(Tile(6), pictures.pool[:1], [pictures.shape(pictures.pool[0])])
-    table = survey(model, pictures, regions, Tile(6), Random(), ("embedding", "joint"))
+    table = survey(model, pictures, regions, Random(), ("embedding", "joint"))
     assert table["embedding"].shape == (regions.image.size, 8)
     assert np.isfinite(table["embedding"]).all()
     assert table["embedding"].std(0).max() > 0
@@ -127,17 +127,17 @@ def test_a_hard_mask_has_the_boundary_that_is_charged():
 
 def test_scores_are_the_same_with_readings_and_without(model, pictures):
     regions = lay_out(Tile(6), pictures.pool, [pictures.shape(id) for id in pictures.pool])
-    alone = score_regions(model, pictures, regions, Tile(6), BALD(), KEY)
-    beside = survey(model, pictures, regions, Tile(6), BALD(), ("by_class", "predicted"))
+    alone = score_regions(model, pictures, regions, BALD(), KEY)
+    beside = survey(model, pictures, regions, BALD(), ("by_class", "predicted"))
     np.testing.assert_allclose(beside["score"], alone, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(beside["by_class"].sum(-1), alone, rtol=1e-4, atol=1e-6)
 
 
 def test_weighted_classes_add_up_to_the_score(model, pictures):
     regions = lay_out(Tile(6), pictures.pool, [pictures.shape(id) for id in pictures.pool])
-    plain = survey(model, pictures, regions, Tile(6), Entropy(), ("by_class",))
+    plain = survey(model, pictures, regions, Entropy(), ("by_class",))
     weight = jnp.array([0.0, 2.0, 0.5])
-    routed = survey(model, pictures, regions, Tile(6), Objective(Entropy(), weight=weight), ("by_class",))
+    routed = survey(model, pictures, regions, Objective(Entropy(), weight=weight), ("by_class",))
     np.testing.assert_allclose(routed["by_class"], plain["by_class"] * np.asarray(weight), rtol=1e-5)
     np.testing.assert_allclose(routed["score"], routed["by_class"].sum(-1), rtol=1e-4)
 
@@ -158,7 +158,7 @@ def test_members_are_read_as_they_are_calibrated(net, pictures):
     import dataclasses
 
     tables = [
-        survey(dataclasses.replace(model, state=state), pictures, regions, Tile(6), Random(), ("joint",))["joint"]
+        survey(dataclasses.replace(model, state=state), pictures, regions, Random(), ("joint",))["joint"]
         for state in (model.state, cold)
     ]
     assert np.abs(tables[0] - tables[1]).max() > 1e-3

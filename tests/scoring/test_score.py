@@ -33,17 +33,24 @@ ONCE = jax.jit(predict_moments, static_argnames="needs")
 
 def laid_out(source, unit=UNIT, ids=None):
     ids = source.pool if ids is None else ids
-    return lay_out(unit, ids, [source.shape(id) for id in ids])
+    return lay_out(unit, ids, [source.shape(id) for id in ids], source.image)
 
 
 def scored(model, source, acquisition=None, **kwargs) -> np.ndarray:
-    return score_regions(model, source, laid_out(source), UNIT, acquisition or BALD(), KEY, **kwargs)
+    return score_regions(model, source, laid_out(source), acquisition or BALD(), KEY, **kwargs)
+
+
+def use(monkeypatch, count: int) -> None:
+    """Scores on the first `count` devices only."""
+    local = np.array(jax.local_devices()[:count]).reshape(-1, 1)
+    monkeypatch.setattr(devices, "mesh", lambda members=1: Mesh(local, (devices.DATA, devices.MEMBERS)))
 
 
 @pytest.fixture(scope="module")
 def expected(model, pictures) -> np.ndarray:
     """Region scores of the pictures, one image at a time, without padding or batches, tile by tile in float64."""
-    acquisition, rows = BALD(), []
+    acquisition = BALD()
+    rows = []
     for id in pictures.pool:
         image = pictures.image(id)
         pixels = np.asarray(acquisition(ONCE(model, image[None], needs=acquisition.needs)), np.float64)[0]
@@ -76,9 +83,7 @@ def test_scores_do_not_depend_on_the_order_of_images(model, pictures, expected):
 
 
 def test_scores_do_not_depend_on_the_number_of_devices(model, pictures, expected, monkeypatch):
-    monkeypatch.setattr(
-        devices, "mesh", lambda members=1: Mesh(np.array([jax.local_devices()[:1]]), ("data", "members"))
-    )
+    use(monkeypatch, 1)
     np.testing.assert_allclose(scored(model, pictures), expected, atol=1e-5)
 
 
@@ -97,7 +102,7 @@ def test_eight_devices_buy_what_two_buy(model, pictures, expected):
         source = Pictures([(20, 30), (33, 17), (20, 30), (16, 16), (5, 41), (33, 17), (20, 30)])
         regions = lay_out(Tile(6), source.pool, [source.shape(id) for id in source.pool])
         model = ask(HEADS_SMALL["mc_dropout"], UNet(width=8, depth=1).bind(1, 3))
-        scores = score_regions(model, source, regions, Tile(6), BALD(), jax.random.key(0))
+        scores = score_regions(model, source, regions, BALD(), jax.random.key(0))
         print(*(float(s).hex() for s in scores))
         """,
         devices=8,
@@ -110,18 +115,21 @@ def test_eight_devices_buy_what_two_buy(model, pictures, expected):
 @pytest.mark.parametrize("acquisition", [BALD(), Random()], ids=["bald", "random"])
 def test_the_best_regions_are_the_top_of_all_scores(model, pictures, monkeypatch, acquisition):
     monkeypatch.setattr(batches, "PIXELS", 2 * 24 * 36)  # batches of two images, some of them half empty
-    scores, regions, told = scored(model, pictures, acquisition), laid_out(pictures), []
+    scores = scored(model, pictures, acquisition)
+    regions = laid_out(pictures)
+    told = []
     eligible = np.random.default_rng(0).random(scores.size) < 0.5
     for k, able in ((10, None), (10, eligible), (scores.size + 3, eligible)):
-        found = best_regions(model, pictures, regions, UNIT, acquisition, k, KEY, able, lambda *done: told.append(done))
+        found = best_regions(model, pictures, regions, acquisition, k, KEY, able, lambda *done: told.append(done))
         jax.tree.map(np.testing.assert_array_equal, found, top(scores, able, k, scores.size))
     assert told == ([] if isinstance(acquisition, Random) else [(2, 5), (3, 5), (4, 5), (5, 5)] * 3)
 
 
 def test_ranking_a_pool_is_compiled_once_a_shape(model, monkeypatch):
     monkeypatch.setattr(batches, "PIXELS", 2 * 24 * 24)  # three batches, the last of them half empty
-    source, before = Pictures([(24, 24)] * 7), merge._cache_size()
-    best_regions(model, source, laid_out(source), UNIT, BALD(), 7, KEY)
+    source = Pictures([(24, 24)] * 7)
+    before = merge._cache_size()
+    best_regions(model, source, laid_out(source), BALD(), 7, KEY)
     assert merge._cache_size() == before + 1
 
 
@@ -131,7 +139,7 @@ def test_random_sampling_never_asks_the_model_nor_reads_an_image():
     np.testing.assert_array_equal(one, same)
     assert len(np.unique(one)) == one.size == laid_out(source).image.size
     assert source.read == []
-    other = score_regions(None, source, laid_out(source), UNIT, Random(), jax.random.key(1))
+    other = score_regions(None, source, laid_out(source), Random(), jax.random.key(1))
     assert (one != other).any()
 
 

@@ -51,7 +51,8 @@ class Superpixel:
 
     def boxes(self, shape: tuple[int, int], cut: np.ndarray | None = None) -> np.ndarray:
         assert cut is not None
-        count, (row, column) = int(cut.max()) + 1, np.indices(shape)
+        count = int(cut.max()) + 1
+        row, column = np.indices(shape)
         first = np.full((count, 2), max(shape), np.int32)
         last = np.full((count, 2), -1, np.int32)
         for axis, place in enumerate((row, column)):
