@@ -6,13 +6,17 @@ import gc
 import os
 from pathlib import Path
 
-import jax
-import pytest
-from hypothesis import settings
+# Tests compile far longer than they compute. The emitters of fused loops take three times as long as those before them,
+# and every process that a test starts inherits this.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_disable_most_optimizations", True)  # tests compile far longer than they compute
+jax.config.update("jax_disable_most_optimizations", True)
 
 settings.register_profile("local", deadline=None, database=None)
 settings.register_profile("ci", deadline=None, database=None, derandomize=True)
