@@ -24,8 +24,7 @@ from bal.experiment.api import score_pool, select
 from bal.experiment.events import Event, Record, Waiting
 from bal.loop import run_loop
 from bal.metrics import METRICS
-from bal.metrics.base import Chunk, Metric, OfChunk, OfImage
-from bal.metrics.base import Image as LabelledImage
+from bal.metrics.base import Chunk, LabelledImage, Metric, OfChunk, OfImage
 from bal.pool.regions import Regions
 from bal.pool.units.base import Unit
 from bal.posterior.calibrators.base import Calibrator

@@ -44,7 +44,7 @@ class Chunk(NamedTuple):
     scores: Array  # [A, P] scores that may find errors, in the order of `detection.SCORES`
 
 
-class Image(NamedTuple):
+class LabelledImage(NamedTuple):
     """One image on the host, without its padding."""
 
     label: np.ndarray  # [H, W] class ids; anything outside 0 … C−1, such as IGNORE, must count for nothing
@@ -97,7 +97,7 @@ class OfChunk(Protocol):
 class OfImage(Protocol):
     """Measures whole images, on the host."""
 
-    def of_image(self, image: Image) -> Sums:
+    def of_image(self, image: LabelledImage) -> Sums:
         """What an image adds."""
         ...
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from bal.metrics import tally as metrics
-from bal.metrics.base import Image
+from bal.metrics.base import LabelledImage
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments, predict_moments
 from bal.scoring.acquisitions import BALD, Entropy
@@ -89,7 +89,7 @@ def tally_each(
         for b, row in enumerate(loaded.rows):
             height, width = source.shape(ids[row])
             cropped = (x[b, :height, :width] for x in (label, predicted, predictive))
-            metrics.put_image(each, row, Image(*cropped))
+            metrics.put_image(each, row, LabelledImage(*cropped))
         done += len(loaded.rows)
         if watch:
             watch(done, len(ids))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bal.metrics.base import Cell, Headline, Image, of_classes
+from bal.metrics.base import Cell, Headline, LabelledImage, of_classes
 from bal.metrics.histograms import ratio
 
 
@@ -33,7 +33,7 @@ class Overlap:
     def zeros(self, classes: int, scores: int) -> Sums:
         return Sums(np.zeros((classes, classes), np.int64), np.zeros(classes), np.zeros(classes, np.int64))
 
-    def of_image(self, image: Image) -> Sums:
+    def of_image(self, image: LabelledImage) -> Sums:
         classes = image.predictive.shape[-1]
         label, predicted = (x[image.valid].astype(np.int64) for x in (image.label, image.predicted))  # [P] each
         confusion = np.bincount(label * classes + predicted, minlength=classes**2).reshape(classes, classes)

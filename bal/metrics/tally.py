@@ -15,7 +15,7 @@ import numpy as np
 
 from bal import devices
 from bal.metrics import families
-from bal.metrics.base import CHUNK, Chunk, Image, OfChunk, OfImage, Sums
+from bal.metrics.base import CHUNK, Chunk, LabelledImage, OfChunk, OfImage, Sums
 from bal.types import IGNORE, Array, BadInput
 
 Tally = dict[str, Sums]  # the sums of every family by its name, of one set of images or with an axis of images before
@@ -69,7 +69,7 @@ def put_batch(each: Tally, rows: Sequence[int], part: Tally) -> None:
             whole[rows] += found[: len(rows)]
 
 
-def put_image(each: Tally, row: int, image: Image) -> None:
+def put_image(each: Tally, row: int, image: LabelledImage) -> None:
     """Adds what the families that measure whole images find in one to its tally, a row of [N, …]."""
     for name, family in families().items():
         if isinstance(family, OfImage):
@@ -127,7 +127,7 @@ def tally_images(calibrated: Array, raw: Array, label: Array, scores: Array | No
     each = zeros(calibrated.shape[-1], len(label), scores=found.shape[-1])
     put_batch(each, range(len(label)), jax.device_get(_of_chunks(chunked(), calibrated, raw, label, found)))
     for row, (truth, predictive) in enumerate(zip(np.asarray(label), np.asarray(calibrated), strict=True)):
-        put_image(each, row, Image(truth, predictive.argmax(-1), predictive))
+        put_image(each, row, LabelledImage(truth, predictive.argmax(-1), predictive))
     return each
 
 

@@ -41,7 +41,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from bal.metrics.base import Cell, Headline, Image, of_classes
+from bal.metrics.base import Cell, Headline, LabelledImage, of_classes
 from bal.metrics.histograms import ratio
 from bal.types import BadInput
 
@@ -83,7 +83,7 @@ class Thin:
             images=np.zeros(images, np.int64),
         )
 
-    def of_image(self, image: Image) -> Sums:
+    def of_image(self, image: LabelledImage) -> Sums:
         valid, classes = image.valid, np.arange(1, image.predictive.shape[-1]).reshape(-1, 1, 1, 1)
         maps = np.stack([image.predicted, image.label])  # [2, H, W]
         masks = (maps == classes) & valid  # [F, 2, H, W]

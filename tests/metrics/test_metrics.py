@@ -21,7 +21,7 @@ from runs import curve, run, tiny
 
 from bal.metrics import METRICS, families
 from bal.metrics import tally as metrics
-from bal.metrics.base import Cell, Chunk, Headline, Image, OfChunk, OfImage, Tabled
+from bal.metrics.base import Cell, Chunk, Headline, LabelledImage, OfChunk, OfImage, Tabled
 from bal.metrics.bootstrap import INTERVAL, draw
 from bal.metrics.detection import SCORES
 from bal.metrics.histograms import ratio
@@ -165,7 +165,7 @@ class Line:
     def zeros(self, classes: int, scores: int) -> Found:
         return Found(np.zeros(()), np.zeros((), np.int64), np.zeros((), np.int64), np.zeros((), np.int64))
 
-    def of_image(self, image: Image) -> Found:
+    def of_image(self, image: LabelledImage) -> Found:
         last = image.predictive.shape[-1] - 1
         rows = [np.nonzero((x == last) & image.valid)[0] for x in (image.predicted, image.label)]
         both = all(len(row) for row in rows)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bal.metrics.base import Image
+from bal.metrics.base import LabelledImage
 from bal.metrics.thin import Thin, centreline, dilate, f_score
 from bal.types import IGNORE, BadInput
 
@@ -31,7 +31,7 @@ REACHES = st.sampled_from([0.0, 1.0, 1.5, 2.0, 3.0, 50.0])
 def measured(predicted: np.ndarray, label: np.ndarray, within: float = 2.0, classes: tuple[str, ...] = PAIR):
     """The metrics of one image."""
     family = Thin(within)
-    sums = family.of_image(Image(label, predicted, sure(predicted, len(classes))))
+    sums = family.of_image(LabelledImage(label, predicted, sure(predicted, len(classes))))
     return {name: float(value) for name, value in family.columns(sums, classes)}
 
 
@@ -128,7 +128,7 @@ def pixels(mask: np.ndarray) -> list[list[tuple[int, int]]]:
 @given(MAPS, REACHES)
 def test_counts_are_those_of_loops(maps, within):
     predicted, label = maps
-    sums = Thin(within).of_image(Image(label, predicted, sure(predicted)))
+    sums = Thin(within).of_image(LabelledImage(label, predicted, sure(predicted)))
     valid = label != IGNORE
     for c in (1, 2):
         counts = naive_tolerant(predicted, label, c, within)
@@ -149,7 +149,9 @@ def test_without_tolerance_it_is_f1():
     calibrated, raw, label = example()
     got = measure((calibrated, raw, label))
     family = Thin(within=0)
-    images = [family.of_image(Image(truth, p.argmax(-1), p)) for p, truth in zip(calibrated, label, strict=True)]
+    images = [
+        family.of_image(LabelledImage(truth, p.argmax(-1), p)) for p, truth in zip(calibrated, label, strict=True)
+    ]
     sums = type(images[0])(*(np.sum(field, 0) for field in zip(*images, strict=True)))
     for name, value in family.columns(sums, NAMES):
         if name.startswith("tolerant_f1_curve"):
