@@ -87,12 +87,12 @@ def test_eight_devices_buy_what_two_buy(model, pictures, expected):
         """
         import numpy as np
         from helpers import HEADS_SMALL, Pictures, ask
-        from bal.acquisitions import BALD
+        from bal.scoring.acquisitions import BALD
         from bal.devices import mesh
-        from bal.nets import UNet
-        from bal.regions import lay_out
-        from bal.units import Tile
-        from bal.score import score_regions
+        from bal.posterior.nets import UNet
+        from bal.pool.regions import lay_out
+        from bal.pool.units import Tile
+        from bal.scoring.score import score_regions
         assert mesh().size == 8
         source = Pictures([(20, 30), (33, 17), (20, 30), (16, 16), (5, 41), (33, 17), (20, 30)])
         regions = lay_out(Tile(6), source.pool, [source.shape(id) for id in source.pool])
