@@ -12,8 +12,8 @@ from typing import Literal
 
 import pytest
 
-from bal import config as front
 from bal.config import extensions
+from bal.config import resolve as front
 from bal.config.convert import convert
 from bal.config.dump import differences, dump_yaml, to_dict
 from bal.config.extensions import SLOTS
@@ -123,7 +123,7 @@ def refusal(*argv: str) -> str:
 
 
 def test_nothing_given_is_the_defaults():
-    assert parse([]) == Command(BASE, Path("runs/bald-well_log-0"), False, False, False)
+    assert parse([]) == Command(BASE, Path("runs/bald-well_log-0"), False, False, False, False)
 
 
 def test_flags_over_later_files_over_earlier_files_over_defaults(yaml):
@@ -193,7 +193,7 @@ def test_a_later_source_repairs_what_an_earlier_one_left_out_of_range(yaml):
 def test_flags_come_in_any_order(argv):
     got = parse(argv.split())
     expected = Config(head=DeepEnsemble(members=3), train=dataclasses.replace(BASE.train, steps=9), seed=1)
-    assert got == Command(expected, Path("o"), False, False, False)
+    assert got == Command(expected, Path("o"), False, False, False, False)
 
 
 def test_hyphens_and_underscores_are_the_same_in_option_names():
@@ -208,7 +208,7 @@ def test_a_truth_value_needs_no_value(argv, flip):
 
 
 def test_options_of_the_run_alone():
-    assert parse(["--resume", "--out", "runs/a", "--quiet"])[1:] == (Path("runs/a"), True, False, True)
+    assert parse(["--resume", "--out", "runs/a", "--quiet"])[1:] == (Path("runs/a"), True, False, False, True)
     assert parse(["--overwrite"]).overwrite
 
 
@@ -223,7 +223,7 @@ def test_resume_needs_no_flag_again(yaml):
     ran = config("--head=deep_ensemble", "--head.members=3", "--budget=1000", "--start=500", "--train.no-flip")
     Path("o").mkdir()
     yaml(dump_yaml(ran), "o/config.yaml")
-    assert parse(["--resume", "--out", "o"]) == Command(ran, Path("o"), True, False, False)
+    assert parse(["--resume", "--out", "o"]) == Command(ran, Path("o"), True, False, False, False)
     assert config("--resume", "--out", "o", "--head.members", "3", "--config", yaml("start: 500")) == ran
     assert differences(ran, config("--resume", "--out", "o", "--seed", "1")) == ["seed: 0, now 1"]
     assert config("--out", "o") == config("--resume", "--out", "elsewhere") == BASE
