@@ -7,30 +7,43 @@ import pytest
 from helpers import Pictures, check_protocol, check_settings
 
 from bal.annotation.annotators import ANNOTATORS, Oracle
-from bal.annotation.annotators.base import Annotator
+from bal.annotation.annotators.base import AnswersAtOnce, AnswersLater, Question, Request
+from bal.experiment.answers import ask
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
 from bal.types import IGNORE, BadInput
 
-SMALL = {"oracle": Oracle()}
+
+def request(index, folder=None):
+    """Questions about some tiles of a small source."""
+    source = Pictures([(20, 30), (33, 17), (16, 16)], test=1)
+    regions = lay_out(Tile(16), source.pool, [source.shape(id) for id in source.pool])
+    described = regions.describe(index)
+    return Request(source, [Question(f"r01-{k:04d}", r, "steered") for k, r in enumerate(described)], folder)
 
 
 @pytest.mark.parametrize("name", ANNOTATORS)
-def test_contract(name):
+def test_settings_and_kind(name):
     check_settings(ANNOTATORS[name])
-    check_protocol(ANNOTATORS[name], Annotator)
-    assert name in SMALL, f"add a small instance of {name} to this test"
-    source = Pictures([(20, 30), (33, 17), (16, 16)], test=1)
-    regions = lay_out(Tile(16), source.pool, [source.shape(id) for id in source.pool])
-    asked = regions.describe([5, 0, 3])
-    answers = SMALL[name].annotate(source, asked)
-    assert len(answers) == len(asked)
-    for region, answer in zip(asked, answers, strict=True):
-        assert answer.shape == region.box[2:]
-        assert answer.dtype == np.int32
-        assert np.isin(answer, (*range(len(source.classes)), IGNORE)).all()
-        answer[:] = 0  # an answer is the caller's
-    assert SMALL[name].annotate(source, []) == []
+    kinds = [kind for kind in (AnswersAtOnce, AnswersLater) if issubclass(ANNOTATORS[name], kind)]
+    assert len(kinds) == 1, "one that answers at once is not waited for"
+    check_protocol(ANNOTATORS[name], kinds[0])
+
+
+@pytest.mark.parametrize("name", ANNOTATORS)
+def test_answers(name, tmp_path):
+    annotator, asked = ANNOTATORS[name](), request([5, 0, 3], tmp_path)
+    answers = ask(annotator, asked)
+    if isinstance(annotator, AnswersAtOnce):
+        assert list(answers) == [question.id for question in asked.questions]
+    else:
+        assert ask(annotator, asked) == answers, "the same again at every later visit"
+    for question in asked.questions:
+        if question.id in answers and (label := answers[question.id].label) is not None:
+            assert label.shape == question.region.box[2:]
+            assert label.dtype == np.int32
+            assert np.isin(label, (*range(len(asked.source.classes)), IGNORE)).all()
+    assert ask(annotator, request([], tmp_path)) == {}
 
 
 def test_the_oracle_refuses_a_pool_that_it_cannot_answer_for():
@@ -49,3 +62,5 @@ def test_the_oracle_reads_the_mask():
         top, left, height, width = region.box
         (answer,) = Oracle().annotate(source, [region])
         np.testing.assert_array_equal(answer, source.masks[region.image][top : top + height, left : left + width])
+        answer[:] = 0  # an answer is the caller's
+        assert source.masks[region.image].max() > 0
