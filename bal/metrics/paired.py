@@ -141,8 +141,8 @@ def signed_rank(differences: np.ndarray) -> float:
         return 1.0 if differences.size else math.nan
     how: Any = "exact"
     if len(np.unique(abs(moved))) < moved.size:
-        tries = np.inf if moved.size <= MANY else 2**MANY - 1
-        how = PermutationMethod(n_resamples=tries, rng=np.random.default_rng(0))  # pyright: ignore[reportArgumentType]
+        tries: Any = np.inf if moved.size <= MANY else 2**MANY - 1  # Any: scipy takes inf, its annotations do not
+        how = PermutationMethod(n_resamples=tries, rng=np.random.default_rng(0))
     result: Any = wilcoxon(moved, method=how)
     return float(result.pvalue)
 

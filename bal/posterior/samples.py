@@ -1,8 +1,9 @@
 """One way to a posterior sample: whoever reads one reads the one that is scored.
 
 The s-th sample of a model over a batch is computed in the compute type of the run (`model.execution`), becomes
-log-probabilities in float32, and is calibrated where the calibrator acts on members. The moments fold such samples;
-region descriptors, the targets of an acquisition and the fit of a calibrator read single ones.
+log-probabilities in float32, and is calibrated where the calibrator acts on members. Region descriptors, the targets of
+an acquisition and the fit of a calibrator read single samples (`Samples.log_probs`). The moments fold all of them, a
+block of pixels at a time and with the classes first (`calibrated`): the same numbers but for rounding, faster.
 """
 
 from __future__ import annotations

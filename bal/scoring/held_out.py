@@ -69,7 +69,7 @@ def predict_regions(
         return _predict(model, as_objective(objective), x, size)
 
     seen = {}
-    for m, maps in walk(model, source, regions, answers, ask):
+    for m, maps in walk(model, source, regions, answers, ask, few=True):
         known = answers[m] != IGNORE
         seen[m] = RegionPrediction(answers[m][known], *(y[known] for y in maps))
     return {m: seen[m] for m in sorted(seen)}
@@ -81,6 +81,7 @@ def walk(
     regions: Regions,
     answers: Mapping[int, np.ndarray],
     ask: Callable[[Array, Array], tuple[Array, ...]],
+    few: bool = False,
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
     """Shows the images of labelled regions to a model, once each, and keeps what is said of the regions.
 
@@ -89,6 +90,8 @@ def walk(
         source, regions: the pool.
         answers: label [height, width] of each region, by candidate index.
         ask: images [B, H, W, Cin] and sizes [B, 2] → maps [B, H, W, …].
+        few: show the last image again until there are a power of two: few lengths of batches, few programs. The last
+            bits of a map may depend on the length.
 
     Yields:
         Each candidate index, and its part [height, width, …] of every map; image by image, not in ascending order.
@@ -97,8 +100,8 @@ def walk(
     for m in sorted(answers):
         of_image.setdefault(int(regions.image[m]), []).append(m)
     images = sorted(of_image)
-    length = 1 << (len(images) - 1).bit_length() if images else 0  # the last one again: few lengths, few programs
-    ids = [regions.ids[n] for n in images + images[-1:] * (length - len(images))]
+    again = (1 << (len(images) - 1).bit_length()) - len(images) if images and few else 0
+    ids = [regions.ids[n] for n in images + images[-1:] * again]
     for loaded in load(source, ids, stride(model)):
         maps = [devices.fetch(y) for y in ask(loaded.image, loaded.size)]
         for b, row in enumerate(loaded.rows):

@@ -65,7 +65,7 @@ def assert_is_what_is_scored(found: np.ndarray, model, image) -> None:
 
 def test_joint_is_of_the_samples_that_are_scored(model, image):
     regions = lay_out(Pixel(), image.pool, [SHAPE])
-    joint = survey(model, image, regions, Pixel(), Random(), ("joint",))["joint"]  # [M, S, C]
+    joint = survey(model, image, regions, Random(), ("joint",))["joint"]  # [M, S, C]
     assert_is_what_is_scored(joint.mean(1), model, image)
 
 
@@ -91,9 +91,7 @@ def test_features_are_of_the_sample_that_is_scored(model, image):
     """What the output layer, in the run's precision, makes of them is the logits of that precision."""
     regions = lay_out(Pixel(), image.pool, [SHAPE])
     found = [
-        survey(dataclasses.replace(model, execution=how), image, regions, Pixel(), Random(), ("embedding",))[
-            "embedding"
-        ]
+        survey(dataclasses.replace(model, execution=how), image, regions, Random(), ("embedding",))["embedding"]
         for how in (HALF, Execution())
     ]
     assert all(values.dtype == np.float32 for values in found)
