@@ -39,6 +39,10 @@ class Regions:
     def subset(self, images: Sequence[int] | np.ndarray) -> Regions:
         """The regions of some images, under the names that they have in the whole pool.
 
+        A part knows the images of the whole pool, so that `bal.scoring.score` computes its own in the batches, and at
+        the rows, of the whole, and gives its regions the same bits. A batch of which one image is wanted costs as much
+        as a full one, so a pool is best divided between batches (`bal.sources.batches.arrange`).
+
         Args:
             images: positions in `ids`, in any order.
 

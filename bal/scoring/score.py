@@ -62,7 +62,8 @@ def survey(
 
     Args:
         model: the posterior to ask.
-        source, regions: the pool.
+        source, regions: the pool, or a part of it, whose regions get the bits that they get in the whole: on equal
+            machines and as many devices.
         objective: what is asked of every pixel.
         names: of `bal.scoring.descriptors.DESCRIPTORS`.
         watch: called with the images done and in all.
@@ -156,23 +157,28 @@ def _read_all(
         return read(model, objective, unit, names, room, loaded.image, loaded.size, valid, cut)
 
     multiple = math.lcm(stride(model), unit.multiple)
-    batches = ((loaded, ask(loaded)) for loaded in load(source, regions.ids, multiple))
+    batches = ((loaded, ask(loaded)) for loaded in load(source, regions.ids, multiple, only=counts > 0))
     done = 0
     for loaded, found in one_behind(batches):
         index = np.full(found["score"].shape, -1, np.int32)
-        for b, row in enumerate(loaded.rows):
+        for b, row in _wanted(regions, loaded):
             rows, columns = unit.grid(source.shape(regions.ids[row]), int(counts[row]))
             index[b, :rows, :columns] = np.arange(*regions.start[row : row + 2]).reshape(rows, columns)
             done += 1
         yield Read(jax.block_until_ready(found), index)
         if watch:
-            watch(done, len(regions.ids))
+            watch(done, int((counts > 0).sum()))
+
+
+def _wanted(regions: Regions, loaded: Loaded) -> list[tuple[int, int]]:
+    """Of every image of a batch that has regions here: its row, and its position in the pool."""
+    return [(b, n) for b, n in enumerate(loaded.rows) if regions.start[n] < regions.start[n + 1]]
 
 
 def _cuts(source: Source, regions: Regions, loaded: Loaded) -> Array:
     """[B, H, W] int32, the region of every pixel of a batch."""
     cuts = np.zeros(loaded.image.shape[:3], np.int32)
-    for b, row in enumerate(loaded.rows):
+    for b, row in _wanted(regions, loaded):
         cut = regions.cut(row, source.image)
         cuts[b, : cut.shape[0], : cut.shape[1]] = cut
     return devices.spread(cuts)

@@ -30,6 +30,14 @@ class Loaded(NamedTuple):
     label: Array | None  # [B, H, W] int32, IGNORE on padding
 
 
+class Group(NamedTuple):
+    """Images that are computed together."""
+
+    shape: tuple[int, int]  # padded height and width
+    length: int  # B, the rows of the batch
+    rows: list[int]  # positions in the list of ids, at most B
+
+
 def bucket(length: int, multiple: int) -> int:
     """The common length that an image side is padded to: 4, 5, 6, 7 × a power of two, times `multiple`.
 
@@ -40,7 +48,21 @@ def bucket(length: int, multiple: int) -> int:
     return -(-units // step) * step * multiple
 
 
-def load(source: Source, ids: Sequence[str], multiple: int, labels: bool = False) -> Iterator[Loaded]:
+def arrange(source: Source, ids: Sequence[str], multiple: int) -> Iterator[Group]:
+    """Which images [N] are computed together, in a fixed order; padded sides are multiples of `multiple`."""
+    of_shape: dict[tuple[int, int], list[int]] = {}
+    for row, id in enumerate(ids):
+        height, width = source.shape(id)
+        of_shape.setdefault((bucket(height, multiple), bucket(width, multiple)), []).append(row)
+    for shape, rows in of_shape.items():
+        length = devices.round_up(max(1, min(PIXELS // (shape[0] * shape[1]), len(rows))))
+        for first in range(0, len(rows), length):
+            yield Group(shape, length, rows[first : first + length])
+
+
+def load(
+    source: Source, ids: Sequence[str], multiple: int, labels: bool = False, only: np.ndarray | None = None
+) -> Iterator[Loaded]:
     """Reads images in batches of one padded shape, in a fixed order.
 
     Args:
@@ -48,30 +70,28 @@ def load(source: Source, ids: Sequence[str], multiple: int, labels: bool = False
         ids: [N] which ones.
         multiple: padded sides are multiples of this.
         labels: read the masks too.
+        only: [N] bool, the images that are wanted; None for all. They come in the batches, and at the rows, where they
+            come among all N, for the last bits of a matrix product depend on both; the other rows are left blank, and
+            batches without a wanted image are left out.
     """
-    groups: dict[tuple[int, int], list[int]] = {}
-    for row, id in enumerate(ids):
-        height, width = source.shape(id)
-        groups.setdefault((bucket(height, multiple), bucket(width, multiple)), []).append(row)
-    for shape, rows in groups.items():
-        batch = devices.round_up(max(1, min(PIXELS // (shape[0] * shape[1]), len(rows))))
-        for first in range(0, len(rows), batch):
-            yield _read(source, ids, rows[first : first + batch], shape, batch, labels)
+    for group in arrange(source, ids, multiple):
+        if only is None or only[group.rows].any():
+            yield _read(source, ids, group, labels, only)
 
 
-def _read(
-    source: Source, ids: Sequence[str], rows: list[int], shape: tuple[int, int], batch: int, labels: bool
-) -> Loaded:
-    image = np.zeros((batch, *shape, source.channels), np.float32)
-    label = np.full((batch, *shape), IGNORE, np.int32) if labels else None
-    size = np.ones((batch, 2), np.int32)
-    for b, row in enumerate(rows):
+def _read(source: Source, ids: Sequence[str], group: Group, labels: bool, only: np.ndarray | None) -> Loaded:
+    image = np.zeros((group.length, *group.shape, source.channels), np.float32)
+    label = np.full((group.length, *group.shape), IGNORE, np.int32) if labels else None
+    size = np.ones((group.length, 2), np.int32)
+    for b, row in enumerate(group.rows):
+        if only is not None and not only[row]:
+            continue
         x = source.image(ids[row])
         size[b] = x.shape[:2]
         image[b, : x.shape[0], : x.shape[1]] = x
         if label is not None:
             label[b, : x.shape[0], : x.shape[1]] = source.mask(ids[row])
-    return Loaded(rows, *devices.spread((image, size, label)))
+    return Loaded(group.rows, *devices.spread((image, size, label)))
 
 
 def one_behind(items: Iterable[T]) -> Iterator[T]:

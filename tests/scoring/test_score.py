@@ -9,21 +9,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import Pictures, in_subprocess
+from helpers import HEADS_SMALL, TINY, Pictures, ask, in_subprocess
 from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import Mesh
 
 from bal import devices
 from bal.pool.regions import lay_out
+from bal.pool.units.image import Image
+from bal.pool.units.pixel import Pixel
+from bal.pool.units.superpixel import Superpixel
 from bal.pool.units.tile import Tile
 from bal.posterior.moments import predict_moments
 from bal.scoring.acquisitions import BALD, Entropy, Random
 from bal.scoring.objective import Objective
 from bal.scoring.ranking import merge, top
-from bal.scoring.score import best_regions, score_batch, score_regions
+from bal.scoring.score import best_regions, score_batch, score_regions, survey
 from bal.sources import batches
-from bal.sources.batches import bucket, load, one_behind
+from bal.sources.batches import arrange, bucket, load, one_behind
 from bal.types import IGNORE
 
 KEY = jax.random.key(0)
@@ -149,6 +152,50 @@ def test_every_image_of_the_pool_is_read_once(model):
     assert sorted(source.read) == sorted(source.pool)
 
 
+@pytest.mark.parametrize("used", [1, 2])
+@pytest.mark.parametrize(
+    ("unit", "head", "acquisition", "names"),
+    [
+        (Tile(6), "deep_ensemble", BALD(), ("by_class", "boundary", "embedding", "joint")),
+        (Tile(6), "mc_dropout", Entropy(), ()),
+        (Image(), "deep_ensemble", Entropy(), ()),
+        (Superpixel(6), "mc_dropout", BALD(), ("by_class",)),
+        (Pixel(), "deep_ensemble", BALD(), ()),
+    ],
+    ids=["tile-bald", "tile-entropy", "image", "superpixel", "pixel"],
+)
+def test_a_part_of_a_pool_gets_the_bits_of_the_whole(monkeypatch, unit, head, acquisition, names, used):
+    monkeypatch.setattr(batches, "PIXELS", 4 * 24 * 36)  # two batches of four images, the second half empty
+    use(monkeypatch, used)
+    model = ask(HEADS_SMALL[head], TINY)
+    source = Pictures([(20, 30), (16, 16), (22, 33)] * 3, test=0)
+    regions = laid_out(source, unit)
+    whole = survey(model, source, regions, acquisition, names)
+    told = []
+    for images in ([8], [1, 5, 6], [7, 4]):
+        source.read.clear()
+        part = regions.subset(images)
+        found = survey(model, source, part, acquisition, names, lambda *done: told.append(done))
+        for name, values in found.items():
+            np.testing.assert_array_equal(values, whole[name][part.index])
+        assert set(source.read) == {source.pool[n] for n in images}, "no other image is read"
+        assert told[-1] == (len(images), len(images))
+
+
+def test_random_numbers_of_a_part_are_those_of_the_whole(pictures):
+    regions = laid_out(pictures)
+    part = regions.subset([4, 1])
+    whole, found = (score_regions(None, pictures, some, Random(), KEY) for some in (regions, part))
+    np.testing.assert_array_equal(found, whole[part.index])
+
+
+def test_the_best_of_a_part_are_numbered_within_it(model, pictures):
+    part = laid_out(pictures).subset([0, 2])
+    scores = score_regions(model, pictures, part, BALD(), KEY)
+    found = best_regions(model, pictures, part, BALD(), 5, KEY)
+    jax.tree.map(np.testing.assert_array_equal, found, top(scores, None, 5, scores.size))
+
+
 def test_sides_of_an_image_share_few_lengths():
     lengths = [bucket(n, 8) for n in range(1, 4097)]
     assert lengths == sorted(lengths)
@@ -185,6 +232,29 @@ def test_batches_hold_every_image_once_and_nothing_else(pictures):
             assert (label[b, :, width:] == IGNORE).all()
         assert (label[len(loaded.rows) :] == IGNORE).all()
     assert sorted(rows) == list(range(len(ids)))
+
+
+def test_some_images_come_where_they_come_among_all(monkeypatch):
+    monkeypatch.setattr(batches, "PIXELS", 4 * 24 * 36)
+    source = Pictures([(20, 30), (16, 16), (22, 33)] * 4, test=0)
+    every = list(load(source, source.pool, 6))
+    groups = list(arrange(source, source.pool, 6))
+    assert [len(loaded.image) for loaded in every] == [group.length for group in groups]
+    for some in ({0, 1, 11}, {2}, set()):
+        only = np.isin(np.arange(12), list(some))
+        source.read.clear()
+        found = {tuple(loaded.rows): loaded for loaded in load(source, source.pool, 6, labels=True, only=only)}
+        assert sorted(source.read) == sorted(source.pool[n] for n in some)
+        assert set(found) == {tuple(group.rows) for group in groups if some & set(group.rows)}
+        for loaded in every:
+            if part := found.get(tuple(loaded.rows)):
+                kept = np.isin(loaded.rows, list(some))
+                image, size, label = (np.asarray(a) for a in part[1:])
+                np.testing.assert_array_equal(image[: len(kept)][kept], np.asarray(loaded.image)[: len(kept)][kept])
+                np.testing.assert_array_equal(size[: len(kept)][kept], np.asarray(loaded.size)[: len(kept)][kept])
+                blank = np.setdiff1d(np.arange(len(image)), np.flatnonzero(kept))
+                assert not image[blank].any()
+                assert (label[blank] == IGNORE).all()
 
 
 def test_reading_is_one_ahead_of_handing_over():
