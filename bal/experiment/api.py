@@ -22,7 +22,7 @@ from bal.scoring.objective import Objective
 from bal.scoring.score import score_regions
 from bal.selection.selectors.base import NOTHING, Offer, Query, Selector
 from bal.sources.base import Source
-from bal.sources.batches import Watch
+from bal.sources.batches import ImagesDone
 from bal.types import BadInput, Key, Params
 
 
@@ -51,7 +51,7 @@ def score_pool(
     calibrator: Calibrator | None = None,
     state: Any = None,
     key: Key | None = None,
-    watch: Watch | None = None,
+    watch: ImagesDone | None = None,
 ) -> tuple[Regions, np.ndarray]:
     """Scores every region of a pool with a trained model, streamed.
 

@@ -23,7 +23,7 @@ from bal.scoring.score import score_regions, survey
 from bal.sources.base import unlabelled
 from bal.types import BadInput, RegionPrediction
 
-GLANCE = 32  # images of the pool from which a route learns how often each class is predicted
+LOOKED_AT = 32  # images of the pool from which a route learns how often each class is predicted
 OFFERED = ("labelled", "truth")  # what a selector may read besides `bal.scoring.descriptors`
 
 
@@ -71,7 +71,7 @@ def _audit_iou(seen: list[RegionPrediction], classes: tuple[str, ...]) -> np.nda
 
 def _frequency(setup: Setup, model: Model) -> np.ndarray:
     """[C] mean predicted probability of each class, over some images of the pool, evenly chosen."""
-    ids = setup.source.pool[:: -(-len(setup.source.pool) // GLANCE)]
+    ids = setup.source.pool[:: -(-len(setup.source.pool) // LOOKED_AT)]
     some = lay_out(setup.config.unit, ids, [setup.source.shape(id) for id in ids], setup.source.image)
     found = survey(model, setup.source, some, Random(), ("frequency",))["frequency"]
     return (found * some.pixels[:, None]).sum(0, dtype=np.float64) / some.pixels.sum()

@@ -19,7 +19,7 @@ from bal.sources.base import Source
 from bal.types import BadInput, Key, Params
 
 FIT, SCORE, BUY, LEARN = 0, 1, 2, 3  # what a key of a round is for
-GLANCE = 16  # images whose brightness sets the scale of the network's input
+SCALED_BY = 16  # images whose brightness sets the scale of the network's input
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def set_up(config: Config) -> Setup:
         raise BadInput(
             f"a start of {config.start:g} {COUNTED[config.cost]} buys no region to train on; one costs {costs.min():g}"
         )
-    seen = np.concatenate([source.image(id).reshape(-1, source.channels) for id in source.pool[:GLANCE]])
+    seen = np.concatenate([source.image(id).reshape(-1, source.channels) for id in source.pool[:SCALED_BY]])
     mean = tuple(round(float(v), 6) for v in seen.mean(0, dtype=np.float64))
     std = tuple(max(round(float(v), 6), 1e-3) for v in seen.std(0, dtype=np.float64))
     net = config.net.bind(source.channels, len(source.classes), mean, std)

@@ -16,7 +16,7 @@ from bal.scoring.acquisitions import BALD, Entropy
 from bal.scoring.acquisitions.base import Acquisition, Learns
 from bal.scoring.score import stride
 from bal.sources.base import Source
-from bal.sources.batches import Watch, load, one_behind
+from bal.sources.batches import ImagesDone, load, one_behind
 from bal.types import Array
 
 
@@ -52,7 +52,7 @@ def tally(
     model: Model,
     source: Source,
     ids: Sequence[str],
-    watch: Watch | None = None,
+    watch: ImagesDone | None = None,
     acquisition: Acquisition | None = None,
 ) -> metrics.Tally:
     """Compares a model with the masks of whole images, streamed.
@@ -73,7 +73,7 @@ def tally_each(
     model: Model,
     source: Source,
     ids: Sequence[str],
-    watch: Watch | None = None,
+    watch: ImagesDone | None = None,
     acquisition: Acquisition | None = None,
 ) -> metrics.Tally:
     """As `tally`, but the sums of every image: each field has a leading axis [N], in the order of `ids`."""

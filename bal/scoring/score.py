@@ -27,7 +27,7 @@ from bal.scoring.descriptors import read
 from bal.scoring.objective import Objective, as_objective
 from bal.scoring.ranking import Best, merge, nothing, top
 from bal.sources.base import Source
-from bal.sources.batches import Loaded, Watch, load, one_behind
+from bal.sources.batches import ImagesDone, Loaded, load, one_behind
 from bal.types import Array, Key
 
 
@@ -56,7 +56,7 @@ def survey(
     regions: Regions,
     objective: Acquisition | Objective,
     names: tuple[str, ...] = (),
-    watch: Watch | None = None,
+    watch: ImagesDone | None = None,
 ) -> dict[str, np.ndarray]:
     """Scores every region of a pool, and reads off whatever else is wanted, in one pass.
 
@@ -87,7 +87,7 @@ def score_regions(
     regions: Regions,
     objective: Acquisition | Objective,
     key: Key,
-    watch: Watch | None = None,
+    watch: ImagesDone | None = None,
 ) -> np.ndarray:
     """Scores every region of a pool: [M] float32.
 
@@ -109,7 +109,7 @@ def best_regions(
     k: int,
     key: Key,
     eligible: np.ndarray | None = None,
-    watch: Watch | None = None,
+    watch: ImagesDone | None = None,
 ) -> Best:
     """The k regions of a pool with the highest scores, ranked on the device as they are scored.
 
@@ -143,7 +143,7 @@ def _read_all(
     regions: Regions,
     objective: Objective,
     names: tuple[str, ...],
-    watch: Watch | None,
+    watch: ImagesDone | None,
 ) -> Iterator[Read]:
     """The pool batch by batch; each batch is handed over when it is finished and the next one is under way."""
     unit = regions.unit

@@ -18,7 +18,7 @@ from bal.types import IGNORE, Array
 
 T = TypeVar("T")
 PIXELS = 2**17  # of a batch, so that small images share a program call and large ones do not exhaust memory
-Watch = Callable[[int, int], None]  # images done, images in all
+ImagesDone = Callable[[int, int], None]  # images done, images in all
 
 
 class Loaded(NamedTuple):
