@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from bal import devices
 from bal.config.resolve import parse
-from bal.experiment.exit_status import exit_status, leave
+from bal.experiment.events import Event
+from bal.experiment.exit_status import Interrupts, exit_status, leave
 from bal.loop import run_loop
 from bal.report.terminal import Display
 
@@ -19,14 +20,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> None:
     command = parse(argv)
     devices.set_up_platform()
-    with Display(command.config, command.out, command.quiet, command.resume) as display:
+    with Interrupts() as interrupts, Display(command.config, command.out, command.quiet, command.resume) as display:
+
+        def watch(event: Event) -> None:
+            interrupts.check()
+            display.watch(event)
+
         for record in run_loop(
             command.config,
             command.out,
             resume=command.resume,
             overwrite=command.overwrite,
             close=command.close,
-            watch=display.watch,
+            watch=watch,
         ):
             display.record(record)
 

@@ -24,6 +24,7 @@ from runs import FILES, FLAGS, assert_same_run, environment, left_behind, pictur
 
 from bal import devices, loop
 from bal.experiment import checkpoint, folder
+from bal.experiment.exit_status import Interrupts
 from bal.report import terminal
 from bal.run import main
 
@@ -332,6 +333,20 @@ def test_a_terminal(columns, tmp_path_factory):
         re.search(r"round \d/1: training +.*━+ step \d+/60, loss \d\.\d{4} 0:\d\d:\d\d left", line) for line in lines
     )
     assert lines[-1] == "status 0"
+
+
+def test_an_interrupt_that_nobody_heard_is_raised_again():
+    before = signal.getsignal(signal.SIGINT)
+    with Interrupts() as interrupts:
+        interrupts.check()
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        except KeyboardInterrupt:
+            pass  # swallowed, as in a callback of compiled code
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.check()
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.slow

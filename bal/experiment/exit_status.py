@@ -7,13 +7,41 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 
 from bal.experiment.events import Waiting
 from bal.types import BadInput
 
 DONE, WRONG, WAITS, INTERRUPTED = 0, 2, 3, 130
+
+
+class Interrupts:
+    """A context in which Ctrl-C is not lost: raised where Python cannot stop, such as in a callback of the compiler, an
+    interrupt is printed and forgotten, so `check` raises it again."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt if one has come."""
+        if self.came:
+            raise KeyboardInterrupt
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *rest: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, *rest: object) -> None:
+        self.came = True
+        raise KeyboardInterrupt
 
 
 def exit_status(program: Callable[[], object]) -> int:
