@@ -9,6 +9,7 @@ Whatever the command line does is a function call away, with the same names and 
 What an extension must satisfy, and what travels between the parts, is here too; paths below `bal` are private.
 """
 
+from bal.annotation.annotators import ANNOTATORS
 from bal.annotation.annotators.base import (
     Annotator,
     Answer,
@@ -24,24 +25,40 @@ from bal.experiment.api import score_pool, select
 from bal.experiment.events import Event, Record, Waiting
 from bal.loop import run_loop
 from bal.metrics import METRICS
-from bal.metrics.base import Chunk, LabelledImage, Metric, OfChunk, OfImage
+from bal.metrics.base import Cell, Chunk, Headline, LabelledImage, Metric, OfChunk, OfImage, Tabled
 from bal.pool.regions import Regions
+from bal.pool.units import UNITS
 from bal.pool.units.base import Unit
+from bal.posterior.calibrators import CALIBRATORS
 from bal.posterior.calibrators.base import Calibrator
+from bal.posterior.heads import HEADS
 from bal.posterior.heads.base import Finalizes, Head, Joins
 from bal.posterior.heads.function import FunctionHead
 from bal.posterior.losses import Criterion
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments
+from bal.posterior.nets import NETS
 from bal.posterior.nets.base import Drop, HasCells, HasFeatures, Net, NetSettings, Scales
+from bal.posterior.training import Train
+from bal.scoring.acquisitions import ACQUISITIONS
 from bal.scoring.acquisitions.base import Acquisition, Learns, SumOverClasses
+from bal.selection.selectors import SELECTORS
 from bal.selection.selectors.base import Offer, Query, Selector
+from bal.sources import SOURCES
 from bal.sources.base import PartlyLabelled, Source, SourceSettings
 from bal.types import IGNORE, Array, BadInput, Batch, Key, Params, Region, RegionPrediction
 
 __all__ = [
+    "ACQUISITIONS",
+    "ANNOTATORS",
+    "CALIBRATORS",
+    "HEADS",
     "IGNORE",
     "METRICS",
+    "NETS",
+    "SELECTORS",
+    "SOURCES",
+    "UNITS",
     "Acquisition",
     "Annotator",
     "Answer",
@@ -51,6 +68,7 @@ __all__ = [
     "BadInput",
     "Batch",
     "Calibrator",
+    "Cell",
     "ChecksSource",
     "Chunk",
     "Config",
@@ -62,6 +80,7 @@ __all__ = [
     "HasCells",
     "HasFeatures",
     "Head",
+    "Headline",
     "Joins",
     "Key",
     "LabelledImage",
@@ -88,6 +107,8 @@ __all__ = [
     "Source",
     "SourceSettings",
     "SumOverClasses",
+    "Tabled",
+    "Train",
     "Unit",
     "Waiting",
     "load",

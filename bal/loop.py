@@ -155,9 +155,7 @@ def absorb(setup: Setup, state: State, info: Info, request: Request, answers: di
     """Pays for the answers; the next state, and the round's row, complete."""
     pool, lines, labelled = pay(setup, state, request, answers)
     if not (pool.split == TRAINING).any():
-        raise BadInput(
-            "no region to train on has been labelled yet: answer some of the questions before the round closes"
-        )
+        raise BadInput("nothing to train on has been labelled yet: answer more questions before the round closes")
     row = info.row | curve_row.of_purchase(setup, state, pool, labelled) if info.row else info.row
     done = state.model is not None and is_last(setup, state.purchase - 1)
     after = State(state.purchase + 1, pool, None, state.model, state.objective, done)

@@ -113,7 +113,7 @@ def environment(cache: Path) -> dict[str, str]:
     """For a command line of its own process: compiled quickly, and kept in `cache`."""
     return {
         **os.environ,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))),
         "XDG_CACHE_HOME": str(cache),
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
         "PYTHONUNBUFFERED": "1",

@@ -102,6 +102,19 @@ def name_of(slot: str, extension: Any) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
+def check_found(slot: str, extension: Any) -> None:
+    """Raises BadInput unless a configuration file that names this extension would find it again."""
+    name = name_of(slot, extension)
+    try:
+        same = find(slot, name) is type(extension)
+    except BadInput:
+        same = False
+    if not same:
+        raise BadInput(
+            f"{SLOTS[slot].noun} '{name}' could not be found again by a run that is resumed: define it in a module"
+        )
+
+
 def summary(slot: str, name: str) -> str:
     """What a name stands for, in one line; of an entry point, which is not imported for that, where it points."""
     if name in SLOTS[slot].table:

@@ -15,16 +15,18 @@ from bal.pool.cost import boundary
 from bal.pool.labels import Pool, add, skip
 from bal.types import IGNORE, BadInput, Region
 
+LONGEST = 1e6  # seconds that one answer can have taken
+
 
 def request_of(setup: Setup, state: State, folder: RunFolder | None) -> Request:
     """What the purchase that is under way wants to know."""
     assert state.asked is not None
     purchase = state.asked.purchase
     regions = setup.regions.describe(purchase.index, setup.source.image)
-    questions = [
+    questions = tuple(
         Question(f"r{state.purchase:02d}-{k:04d}", region, str(policy))
         for k, (region, policy) in enumerate(zip(regions, purchase.policy, strict=True))
-    ]
+    )
     return Request(setup.source, questions, folder.path if folder else None)
 
 
@@ -36,6 +38,19 @@ def ask(annotator: Annotator, request: Request) -> dict[str, Answer]:
     """
     if not request.questions:
         return {}
+    try:
+        answers = _asked(annotator, request)
+    except BadInput:
+        raise
+    except Exception as error:  # whatever somebody else's annotator does
+        line = " ".join(str(error).split())
+        raise BadInput(f"the annotator {type(annotator).__name__} failed: {type(error).__name__}: {line}") from error
+    classes = len(request.source.classes)
+    return {q.id: _checked(q, answers[q.id], classes) for q in request.questions if q.id in answers}
+
+
+def _asked(annotator: Annotator, request: Request) -> dict[str, Answer]:
+    """What an annotator gives, as it gives it."""
     if isinstance(annotator, AnswersLater):
         annotator.ask(request)
         came = annotator.collect(request)
@@ -46,8 +61,9 @@ def ask(annotator: Annotator, request: Request) -> dict[str, Answer]:
             asked = len(request.questions)
             raise BadInput(f"the annotator was asked about {asked} regions and gave {len(labels)} answers")
         answers = {q.id: Answer(label) for q, label in zip(request.questions, labels, strict=True)}
-    classes = len(request.source.classes)
-    return {q.id: _checked(q, answers[q.id], classes) for q in request.questions if q.id in answers}
+    if wrong := [id for id, answer in answers.items() if not isinstance(answer, Answer)]:
+        raise BadInput(f"the annotator's answer to {wrong[0]} is no bal.Answer, but {type(answers[wrong[0]]).__name__}")
+    return answers
 
 
 def pay(
@@ -108,8 +124,8 @@ def _checked(question: Question, answer: Answer, classes: int) -> Answer:
     region = question.region
     what = f"the annotator's answer for region {region.region} of {region.image} ({question.id})"
     seconds = answer.seconds
-    if seconds is not None and not 0 <= seconds < float("inf"):
-        raise BadInput(f"{what} took {seconds} seconds; expected a number from 0, or None")
+    if seconds is not None and not (isinstance(seconds, float | int | np.number) and 0 <= seconds <= LONGEST):
+        raise BadInput(f"{what} took {seconds!r} seconds; expected a number from 0 to {LONGEST:g}, or None")
     if answer.label is None:
         return answer
     label = np.asarray(answer.label)

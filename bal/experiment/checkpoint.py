@@ -15,6 +15,8 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from bal.types import BadInput
+
 ROOM = 2**17  # bytes that a checkpoint takes besides its arrays
 
 
@@ -96,8 +98,18 @@ class Checkpoints:
             raise OSError(int(code[1]), os.strerror(int(code[1])), str(self._folder)) from error
 
     def load(self, step: int) -> dict[str, Any]:
-        """The nested dict of arrays that was saved."""
-        return jax.tree.map(np.asarray, self._checkpointer.load(step))
+        """The nested dict of arrays that was saved.
+
+        Raises:
+            BadInput: it is damaged.
+        """
+        try:
+            return jax.tree.map(np.asarray, self._checkpointer.load(step))
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # orbax says it in pages
+            where = self._folder / str(step)
+            raise BadInput(f"{where} cannot be read: delete it to go on from the checkpoint before it") from error
 
     def close(self) -> None:
         """Waits for whatever is still being written or deleted."""

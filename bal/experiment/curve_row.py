@@ -14,7 +14,16 @@ from bal.pool.labels import AUDIT, Pool
 from bal.posterior.model import Model
 from bal.scoring.held_out import predict_regions
 from bal.scoring.objective import Objective
-from bal.types import RegionPrediction
+from bal.types import BadInput, RegionPrediction
+
+BESIDES = ("round", "regions", "pixels", "cost", "regions_audit", "steered_share", "temperature")
+BESIDES += ("seconds_fit", "seconds_score")  # columns that are no metric
+
+
+def check(classes: tuple[str, ...]) -> None:
+    """Raises BadInput for a metric that would write over another column."""
+    if twice := sorted(set(summary.columns(classes)) & set(BESIDES)):
+        raise BadInput(f"a metric has the column {twice[0]!r}, which is not for metrics; give it another name")
 
 
 def of_model(

@@ -51,7 +51,7 @@ def exit_status(program: Callable[[], object]) -> int:
     except BadInput as error:
         return _fail(str(error))
     except Waiting as waiting:
-        print(f"bal: {waiting}, or --close to let the open ones go", file=sys.stderr)
+        print(f"bal: {waiting}, or --resume --close to let the open ones go", file=sys.stderr)
         return WAITS
     except FloatingPointError as error:
         return _fail(f"training failed: {error}")

@@ -145,9 +145,9 @@ class RunFolder:
         Raises:
             BadInput: its columns are not those of the rows before it.
         """
-        header = self.curve.read().partition("\n")[0]
-        if header and header != ",".join(row):
-            odd = sorted(set(header.split(",")) ^ set(row)) or ["their order"]
+        header = next(csv.reader(io.StringIO(self.curve.read(), newline="")), None)
+        if header is not None and header != list(row):
+            odd = sorted(set(header) ^ set(row)) or ["their order"]
             raise BadInput(
                 f"{self.curve.path} has other columns than this version of bal writes ({odd[0]}): finish the run with "
                 "the version that began it, or choose another --out"

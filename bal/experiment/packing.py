@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bal.config.dump import to_dict
 from bal.experiment.checkpoint import flat, unflat
 from bal.experiment.setup import Setup
 from bal.experiment.state import Asked, Info, State
@@ -33,11 +34,19 @@ def fingerprint(setup: Setup) -> np.ndarray:
     return np.array(zlib.crc32(setup.regions.box.tobytes(), zlib.crc32(names.encode())), np.int64)
 
 
+def settings(setup: Setup) -> np.ndarray:
+    """A number that differs where the configurations do; 10 is 10.0."""
+    text = json.dumps(to_dict(setup.config), default=str)
+    numbers = json.dumps(json.loads(text, parse_int=float), sort_keys=True)
+    return np.array(zlib.crc32(numbers.encode()), np.int64)
+
+
 def pack(setup: Setup, state: State, info: Info) -> dict[str, Any]:
     """Everything that a run goes on from, but for the ledger's lines, which the ledger has."""
     saved: dict[str, Any] = {
         "format": np.array(FORMAT),
         "data": fingerprint(setup),
+        "config": settings(setup),
         "purchase": np.array(state.purchase),
         "done": np.array(state.done),
         "pool": labels.pack(state.pool),
@@ -64,6 +73,8 @@ def check(setup: Setup, saved: Saved, where: object) -> None:
             f"{where} was begun by another version of bal, whose checkpoints this one does not read: "
             "finish it with that version, or choose another --out"
         )
+    if saved["config"] != settings(setup):
+        raise BadInput(f"the configuration of {where} is not the one that it was run with until now; put it back")
     if saved["data"] != fingerprint(setup):
         raise BadInput(f"the images are not those that {where} was begun with; choose another --out")
 

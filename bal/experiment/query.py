@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from bal.experiment import curve_row
 from bal.experiment.setup import LEARN, SCORE, Setup
 from bal.metrics import lure
 from bal.pool.cost import boundary, usual_boundary
 from bal.pool.labels import AUDIT, Pool
 from bal.pool.regions import lay_out
 from bal.posterior.model import Model
+from bal.posterior.moments import Moments
 from bal.scoring import class_weights, descriptors
 from bal.scoring.acquisitions import Random
 from bal.scoring.acquisitions.base import Learns
@@ -38,6 +40,10 @@ class PoolScores(NamedTuple):
 def check(setup: Setup) -> None:
     """Raises BadInput for a selector or a route that this experiment has nothing to give."""
     config = setup.config
+    curve_row.check(setup.source.classes)
+    if isinstance(config.acq.needs, str) or (odd := set(config.acq.needs) - set(Moments._fields)):
+        name = config.acq.needs if isinstance(config.acq.needs, str) else min(odd)
+        raise BadInput(f"the acquisition needs {name!r}; expected a tuple of {', '.join(Moments._fields)}")
     descriptors.check(tuple(name for name in config.selector.needs if name not in OFFERED), setup.net)
     if "truth" in config.selector.needs and unlabelled(setup.source):
         raise BadInput("the selector reads the truth, and the source has no mask for some images of the pool")

@@ -18,6 +18,7 @@ from bal.experiment.checkpoint import Checkpoints
 from bal.experiment.folder import RunFolder
 from bal.experiment.setup import Setup
 from bal.experiment.state import Info, State
+from bal.metrics.tally import check_families
 from bal.pool.labels import empty
 from bal.posterior.model import Model
 from bal.scoring.objective import Objective
@@ -96,7 +97,10 @@ class Recorder:
                     "put them back, or choose another --out"
                 )
             return begin(self.setup)
-        curve, ledger = self._saved(last)["journals"]
+        saved = self._saved(last)
+        if "tally" in saved:
+            check_families(saved["tally"])
+        curve, ledger = saved["journals"]
         self.folder.curve.cut(int(curve))
         self.folder.ledger.cut(int(ledger))
         self.snapshot = self.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bal.annotation.annotators.base import AnswersLater
+from bal.config import extensions
 from bal.config.dump import differences
 from bal.config.resolve import load
 from bal.config.schema import Config
@@ -11,7 +12,9 @@ from bal.types import BadInput
 
 
 def check_stored(folder: RunFolder, config: Config, resume: bool, overwrite: bool) -> None:
-    """Raises BadInput for a resumed run of another configuration, and for deleting what people may have labelled."""
+    """Raises BadInput for a run that could not be resumed, or was another, or may hold what people have labelled."""
+    if isinstance(config.annotator, AnswersLater):
+        extensions.check_found("annotator", config.annotator)
     if not folder.holds_run():
         return
     stored = load(folder.config)

@@ -48,18 +48,16 @@ def pack(tally: Tally) -> dict[str, dict[str, np.ndarray]]:
 
 
 def unpack(saved: Mapping[str, Mapping[str, np.ndarray]]) -> Tally:
-    """The inverse of `pack`.
-
-    Raises:
-        BadInput: it was packed by a version of this package that measures something else.
-    """
-    like = zeros(1)
-    if saved.keys() != like.keys() or any(saved[name].keys() != set(sums._fields) for name, sums in like.items()):
-        raise BadInput(
-            f"the run was begun by a version that measures other things than {', '.join(families())}; "
-            "choose another --out, or --overwrite it"
-        )
+    """The inverse of `pack`, of the families that are there now."""
+    like = {name: sums for name, sums in zeros(1).items() if saved.get(name, {}).keys() == set(sums._fields)}
     return {name: type(sums)(**saved[name]) for name, sums in like.items()}
+
+
+def check_families(saved: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Raises BadInput unless what was packed was measured by the families that are there now."""
+    if odd := sorted(saved.keys() ^ families().keys()):
+        where = "is not in bal.METRICS now: put it there" if odd[0] in saved else "was not in bal.METRICS: take it out"
+        raise BadInput(f"the run goes on with the metrics that it was begun with, and {odd[0]!r} {where}")
 
 
 def put_batch(each: Tally, rows: Sequence[int], part: Tally) -> None:

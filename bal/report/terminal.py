@@ -72,10 +72,11 @@ class Display:
             head, source = name_of("head", config.head), name_of("source", config.source)
             counted = COUNTED[config.cost]
             again = f"resuming {folder.path}" if folder.config.is_file() else f"no run in {folder.path} yet: a new one"
+            rounds = f"{config.rounds} round{'s' * (config.rounds != 1)}"
             self.say(
                 [
                     f"bal: {name_of('acq', config.acq)} with {head} on {source};",
-                    f"{config.start:g} {counted} at random, then up to {config.budget:g} in {config.rounds} rounds",
+                    f"{config.start:g} {counted} at random, then up to {config.budget:g} in {rounds}",
                     *(["(the selector reads the truth: an upper baseline)"] if reads_truth(config) else []),
                     f"→ {self.out}",
                     *([f"({again})"] if self.resume else []),

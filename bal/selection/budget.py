@@ -11,7 +11,7 @@ import numpy as np
 from bal.pool.labels import AUDIT, TRAINING
 from bal.selection.selectors import TopK
 from bal.selection.selectors.base import NOTHING, Offer, Selector
-from bal.types import Key
+from bal.types import BadInput, Key
 
 
 class Purchase(NamedTuple):
@@ -54,6 +54,18 @@ class Shares(NamedTuple):
     rest: str = "random"  # the policy that is noted for what is spread at random
 
 
+def _check(index: np.ndarray, costs: np.ndarray, open_: np.ndarray, budget: float, chooser: Selector) -> None:
+    """Raises BadInput for a purchase that is none: before anybody is asked about it."""
+    what, there = f"{type(chooser).__name__} chose", (index >= 0) & (index < costs.size)
+    if not there.all():
+        raise BadInput(f"{what} region {index[~there][0]} of {costs.size}")
+    if len(set(index.tolist())) < len(index) or not open_[index].all():
+        raise BadInput(f"{what} a region twice, or one that is not for sale")
+    spent = float(costs[index].sum(dtype=np.float64))
+    if spent > max(budget, 0) * (1 + 1e-6):
+        raise BadInput(f"{what} regions for {spent:g}, and had {max(budget, 0):g}")
+
+
 def compose(
     key: Key,
     offer: Offer,
@@ -89,6 +101,7 @@ def compose(
         query = chooser(key, by, money, about if steered else {})
         valid = np.asarray(query.valid)
         index, odds = np.asarray(query.index)[valid], np.full(valid.sum(), np.nan)
+        _check(index, costs, open_, budget, chooser)
         if query.probability is not None:
             odds = np.asarray(query.probability, np.float64)[valid]
         elif not steered and len(set(costs[open_].tolist())) == 1:

@@ -3,7 +3,8 @@
 python benchmarks/examples/06_my_metric.py                                  (a minute on two cores)
 
 To copy: one file in `bal/metrics/` and one line in its table; then it is streamed, resampled for its interval, put
-into `curve.csv` and explained in the report. `of_chunk` instead of `of_image` measures pixels one by one on the device.
+into `curve.csv` and explained in the report. `of_chunk` instead of `of_image` measures pixels one by one on the device;
+`cells` and `headlines` (`bal.Tabled`) put columns into the tables of the report and the terminal.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,8 @@ python benchmarks/examples/07_my_annotator.py                               (a m
 
 A round waits: what it wants to know is on disk before anybody is asked, the loop raises `bal.Waiting` while questions
 are open, and `resume=True` goes on. On the command line that is exit status 3 and `--resume`. Here the people are
-played by the masks of the source, who answer the second half of every purchase on the next day.
+played by the masks of the source, who answer the second half of every purchase on the next day. An
+answer whose label is None says that the region will not be labelled: it costs nothing and is not asked about again.
 """
 
 import itertools
