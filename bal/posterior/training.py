@@ -111,7 +111,8 @@ def step(
 @functools.partial(jax.jit, static_argnames=("head", "net", "train"))
 def begin(head: Head, net: Net, train: Train, key: Key) -> tuple[Params, Any]:
     """Fresh parameters and the optimiser's state for them."""
-    params = head.init(net, key)
+    strong = functools.partial(jax.tree.map, lambda p: jax.lax.convert_element_type(p, p.dtype))
+    params = strong(head.init(net, key))  # a weak type, as of `jnp.full`, would compile `step` a second time
     return params, train.optimiser().init(params)
 
 
