@@ -7,8 +7,12 @@ import os
 from pathlib import Path
 
 # Tests compile far longer than they compute. The emitters of fused loops take three times as long as those before them,
-# and every process that a test starts inherits this.
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
+# and cutting a small program into parts takes an eighth longer than leaving it whole. Two workers on two cores leave
+# none for the threads of BLAS, which would wait for each other. Every process that a test starts inherits all this.
+os.environ["XLA_FLAGS"] = (
+    f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import jax
 import pytest
