@@ -32,7 +32,7 @@ from runs import run, tiny  # noqa: E402
 from bal.posterior.nets import UNet  # noqa: E402
 from bal.sources import WellLog  # noqa: E402
 
-MAPS = 20_000  # of the 65,530 memory maps that Linux gives a process; a compiled program takes several, and none left
+MAPS = 40_000  # of the 65,530 memory maps that Linux gives a process; a compiled program takes several, and none left
 # means a segmentation fault in the compiler
 
 
@@ -68,12 +68,6 @@ def params(net):
 def pictures():
     """Seven noise images of four sizes, multiples of nothing."""
     return Pictures([(20, 30), (33, 17), (20, 30), (16, 16), (5, 41), (33, 17), (20, 30)])
-
-
-@pytest.fixture(scope="session", params=list(HEADS_SMALL))
-def asked(request, net):
-    """A model of each head, with its initial parameters."""
-    return ask(HEADS_SMALL[request.param], net)
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,13 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from bal.posterior.calibrators import Identity
 from bal.posterior.heads import HEADS, BatchEnsemble, DeepEnsemble, LastLayerLaplace, LastLayerSVI, MCDropout
@@ -41,6 +43,17 @@ SMALL = {
     "last_layer_laplace": LastLayerLaplace(samples=3, lowest=10.0),
 }  # heads that would be slow to test as they come, and their kinds, after a dash
 HEADS_SMALL = {name: cls() for name, cls in HEADS.items() if name not in SMALL} | SMALL  # every head of the table
+
+
+few_and_many = pytest.mark.parametrize("examples", [50, pytest.param(1000, marks=pytest.mark.slow)])
+
+
+def slow_where(rest: Callable[[Any], bool], values: Iterable[Any]) -> list[Any]:
+    """Parameters of a test: some always, and the rest, of which no other outcome is expected, with the slow tests."""
+    return [
+        pytest.param(*(v if isinstance(v, tuple) else (v,)), marks=[pytest.mark.slow] if rest(v) else [])
+        for v in values
+    ]
 
 
 def check_settings(cls: type, *args: object) -> None:

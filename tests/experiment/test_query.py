@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import slow_where
 from runs import TINY, assert_same_run, ledger, quick_publish, run, tiny
 
 from bal import Config, loop, run_loop
@@ -32,7 +33,7 @@ def steered(lines: list[dict]) -> list[dict]:
     return [line for line in lines if line["policy"] == "steered"]
 
 
-@pytest.mark.parametrize("name", SELECTORS)
+@pytest.mark.parametrize("name", slow_where(lambda name: name not in ("power", "badge"), SELECTORS))
 def test_every_selector_is_offered_what_it_reads(name):
     records = run(tiny(rounds=1, selector=SELECTORS[name]()))
     lines = steered(ledger(records))

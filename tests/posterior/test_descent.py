@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from test_calibrators import C, P, example, padded, skewed
+from test_calibrators import C, P, example, log_probs_of, padded, skewed
 
 from bal.posterior.calibrators import ClassTemperature, Dirichlet, LocalTemperature, Temperature, Vector
 from bal.posterior.calibrators._descent import most_probable
@@ -82,7 +82,7 @@ def test_fits_are_the_minimum_that_scipy_finds(name: str, on: str) -> None:
 
     best = minimize(objective, np.zeros(len(sigma)), method="BFGS", options={"gtol": 1e-7})
     calibrator = kind(on=on, pixels_per_observation=8.0)
-    found = calibrator.log_probs(calibrator.fit(logits, padded(label, keep), weight), logits[:keep])
+    found = log_probs_of(calibrator, calibrator.fit(logits, padded(label, keep), weight), logits[:keep])
     np.testing.assert_allclose(found, log_softmax(apply(best.x, z)), atol=2e-3)
     assert np.abs(np.asarray(found) - z).max() > 0.1, "something was learnt"
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import ask, bucketed, softmax
+from helpers import HEADS_SMALL, ask, bucketed, slow_where, softmax
 from hypothesis import given, settings
 from stacks import SHAPE, aims, ask_posterior, folded, pick, stacks
 
@@ -114,7 +114,9 @@ def test_memory_does_not_grow_with_samples(few, net):
 
 
 @pytest.mark.parametrize("samples", ["unroll", "vmap", "shard"])
-def test_every_way_to_execute_samples_gives_the_same_moments(asked, samples):
+@pytest.mark.parametrize("name", slow_where(lambda name: name not in ("mc_dropout", "deep_ensemble"), HEADS_SMALL))
+def test_every_way_to_execute_samples_gives_the_same_moments(net, name, samples):
+    asked = ask(HEADS_SMALL[name], net)
     x, size = bucketed([np.full((n, 15, 1), 0.3 * n, np.float32) for n in (9, 16)], (16, 16), fill=0.0)
     every = {"needs": OPTIONAL, "targets": aims(asked.head.samples, 3)}
     expected = ask_posterior(dataclasses.replace(asked, execution=Execution("map")), x, size, **every)

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from helpers import Pictures, check_protocol, check_settings, softmax
 from hypothesis import given, settings
-from stacks import aims, folded, stacks
+from stacks import aims, ask_posterior, folded, stacks
 
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Identity
 from bal.posterior.heads.function import FunctionHead
 from bal.posterior.model import Model
-from bal.posterior.moments import Moments, predict_moments
+from bal.posterior.moments import Moments
 from bal.scoring.acquisitions import ACQUISITIONS
 from bal.scoring.acquisitions.base import Acquisition, Learns, SumOverClasses
 from bal.scoring.objective import Objective
@@ -105,17 +105,22 @@ def posed(name: str) -> tuple[Objective, Moments]:
         state = acquisition.learn(jax.random.key(0), model, source, source.pool, ())
     objective = Objective(acquisition, state)
     x = np.random.default_rng(0).random((2, 3, 5, 1), np.float32)
-    return objective, predict_moments(model, x, needs=objective.needs, targets=objective.targets)
+    return objective, ask_posterior(model, x, needs=objective.needs, targets=objective.targets)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _ask(acquisition: Acquisition, moments: Moments, *state: jax.Array) -> jax.Array:
+    return acquisition(moments, *state)
 
 
 def ask(name: str, moments: Moments, samples: int) -> np.ndarray:
     """The scores of moments that so many samples were folded into."""
     more = [jnp.asarray(STATE[name](samples, moments.mean_p.shape[-1]))] if name in STATE else []
-    return np.asarray(ACQUISITIONS[name]()(moments, *more))
+    return np.asarray(_ask(ACQUISITIONS[name](), moments, *more))
 
 
 def score(name: str, logits: np.ndarray) -> np.ndarray:
-    return ask(name, folded(logits, needs=ACQUISITIONS[name]().needs), len(logits))
+    return ask(name, folded(logits), len(logits))  # of all moments, so that one program folds for every score
 
 
 @everyone

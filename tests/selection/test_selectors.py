@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from helpers import check_protocol, check_settings
+from helpers import check_protocol, check_settings, few_and_many
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from offers import KEY, M, ask, bought, pools, readings
@@ -36,11 +36,12 @@ def test_settings_and_signature(name):
 
 
 @everyone
-def test_a_purchase_is_unique_eligible_finite_within_budget_and_as_large_as_it_can_be(name):
+@few_and_many
+def test_a_purchase_is_unique_eligible_finite_within_budget_and_as_large_as_it_can_be(name, examples):
     """With and without a cap, whatever is unseen or alike."""
 
     @given(pools(), st.none() | st.integers(0, 3), st.integers(1, 5), seeds, st.sampled_from([0.0, 0.5, 1.0]))
-    @settings(max_examples=1000)
+    @settings(max_examples=examples)
     def check(pool, cap, images, seed, unseen):
         scores, costs, eligible, budget = pool
         image = np.arange(M) % images
@@ -72,11 +73,12 @@ def test_a_purchase_is_unique_eligible_finite_within_budget_and_as_large_as_it_c
 
 
 @everyone
-def test_a_purchase_follows_from_the_key_and_not_from_the_order_of_candidates(name):
+@few_and_many
+def test_a_purchase_follows_from_the_key_and_not_from_the_order_of_candidates(name, examples):
     """Random draws go by names."""
 
     @given(pools(ties=False), seeds)
-    @settings(max_examples=1000)
+    @settings(max_examples=examples)
     def check(pool, seed):
         scores, costs, eligible, budget = pool
         order, id = np.random.default_rng(seed).permutation(M), np.arange(M, dtype=np.uint32)
