@@ -49,15 +49,23 @@ def pack(tally: Tally) -> dict[str, dict[str, np.ndarray]]:
 
 def unpack(saved: Mapping[str, Mapping[str, np.ndarray]]) -> Tally:
     """The inverse of `pack`, of the families that are there now."""
-    like = {name: sums for name, sums in zeros(1).items() if saved.get(name, {}).keys() == set(sums._fields)}
+    like = {name: sums for name, sums in zeros(1).items() if _fields(saved, name) == set(sums._fields)}
     return {name: type(sums)(**saved[name]) for name, sums in like.items()}
 
 
 def check_families(saved: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     """Raises BadInput unless what was packed was measured by the families that are there now."""
-    if odd := sorted(saved.keys() ^ families().keys()):
-        where = "is not in bal.METRICS now: put it there" if odd[0] in saved else "was not in bal.METRICS: take it out"
+    now = {name: set(sums._fields) for name, sums in zeros(1).items()}
+    if odd := [name for name in sorted(saved.keys() | now.keys()) if _fields(saved, name) != now.get(name)]:
+        where = "is another now" if odd[0] in now and odd[0] in saved else "was not in bal.METRICS: take it out"
+        where = "is not in bal.METRICS now: put it there" if odd[0] not in now else where
         raise BadInput(f"the run goes on with the metrics that it was begun with, and {odd[0]!r} {where}")
+
+
+def _fields(saved: Mapping[str, Any], name: str) -> set[str] | None:
+    """What was packed of a family; None where nothing was."""
+    found = saved.get(name)
+    return set(found) if isinstance(found, Mapping) else None
 
 
 def put_batch(each: Tally, rows: Sequence[int], part: Tally) -> None:

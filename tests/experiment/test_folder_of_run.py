@@ -100,7 +100,7 @@ def test_what_is_not_a_run_is_never_touched(tmp_path, resume, overwrite):
 
 
 def test_a_run_killed_before_its_first_file_was_whole_starts_again(tmp_path):
-    (tmp_path / ".config.yaml.part").write_text("see")
+    (tmp_path / ".config.yaml.a1b2c3d4").write_text("see")
     RunFolder(tmp_path).begin(ONE, False, False)
     assert [p.name for p in tmp_path.iterdir()] == ["config.yaml"]
 

@@ -15,7 +15,7 @@ from bal.metrics.calibration import BINS
 from bal.metrics.detection import SCORES, aurc, auroc
 from bal.metrics.histograms import equal_mass_ece
 from bal.metrics.summary import columns, summary
-from bal.metrics.tally import add, pack, tally_images, unpack, zeros
+from bal.metrics.tally import add, check_families, pack, tally_images, unpack, zeros
 from bal.types import IGNORE, BadInput
 
 OURS = ("overlap", "calibration", "baseline")  # of whose columns `naive` has the formulas
@@ -189,8 +189,14 @@ SAVED = pack(zeros(3))
     ],
 )
 def test_a_checkpoint_of_other_metrics_is_refused(saved) -> None:
-    with pytest.raises(BadInput, match="measures other things than overlap, calibration"):
-        unpack(saved)
+    with pytest.raises(BadInput, match=r"goes on with the metrics that it was begun with, and '\w+' (is|was)"):
+        check_families(saved)
+    assert unpack(saved).keys() <= saved.keys() & SAVED.keys(), "a page can be drawn of what is there"
+
+
+def test_a_checkpoint_of_the_same_metrics_comes_back() -> None:
+    check_families(SAVED)
+    assert unpack(SAVED).keys() == SAVED.keys()
 
 
 @pytest.mark.parametrize("names", [("a", "foreground"), ("a", "a"), ("a", "b", "image_b"), ("a", "b", "b_raw")])

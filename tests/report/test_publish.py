@@ -61,7 +61,7 @@ def test_a_run_that_waits_shows_what_it_asks(tmp_path):
     assert (out / "report.html").read_text() == page
     assert "round 0" in page
     assert "The next purchase, 20 regions, waits for answers." in page
-    shown = set(re.findall(r"pool-\d+", page.partition("The newest purchases")[2].partition("Where the money went")[0]))
+    shown = set(re.findall(r"pool-\d+", page.partition("The newest purchases")[2].partition("<details")[0]))
     questions = json.loads((out / "desk" / "r01" / "questions.json").read_text())
     audited = {image for _, image, *_, policy in questions if policy == "audit"}
     assert audited
@@ -76,7 +76,7 @@ def test_drawing_a_page_of_a_run_that_is_refused_deletes_nothing(tmp_path, capsy
     (out / "config.yaml").write_text(text.replace("pool: 6", "pool: 7"))
     before = contents(out)
     assert main([str(out)]) == 2
-    assert "are not those that" in capsys.readouterr().err
+    assert "put it back" in capsys.readouterr().err
     assert contents(out) == before
 
 
