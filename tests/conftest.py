@@ -83,7 +83,7 @@ def usual(tmp_path_factory):
     return run(tiny(), out), out
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def whole(usual):
     """The folder of the tiny run, not to be changed."""
     return usual[1]

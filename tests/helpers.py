@@ -171,5 +171,5 @@ def in_subprocess(code: str, devices: int = 1) -> str:
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout

@@ -43,27 +43,22 @@ def test_rows_are_padded_with_zeros():
     assert devices.pad_rows(x, 2) is x
 
 
-def test_importing_touches_no_device_and_changes_no_setting():
-    told = in_subprocess(
-        """
-        before = dict(jax.config.values)
-        import bal, bal.config, bal.run
-        from jax._src import xla_bridge
-        print(xla_bridge.backends_are_initialized(), before == dict(jax.config.values))
-        """
-    )
-    assert told.split() == ["False", "True"]
-
-
-def test_the_command_line_takes_a_device_for_every_core(tmp_path):
+def test_no_device_is_touched_until_the_command_line_takes_one_for_every_core(tmp_path):
+    """In one process: importing and reading a command line change no setting; then the platform is set up."""
     told = in_subprocess(
         f"""
         import os, pathlib
+        before = dict(jax.config.values)
+        import bal, bal.config, bal.run, bal.report.terminal
+        bal.config.parse(["--seed", "1"])
+        from jax._src import xla_bridge
+        print(xla_bridge.backends_are_initialized(), before == dict(jax.config.values))
         from bal import devices
         devices.set_up_platform(pathlib.Path({str(tmp_path)!r}))
         print(devices.mesh().size, len(os.sched_getaffinity(0)), jax.config.jax_compilation_cache_dir)
         """
     )
-    size, cores, cache = told.split()
+    touched, unchanged, size, cores, cache = told.split()
+    assert (touched, unchanged) == ("False", "True")
     assert size == cores
     assert cache == str(tmp_path)

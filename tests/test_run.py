@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import slow_where
 from PIL import Image
 from runs import FILES, FLAGS, assert_same_run, environment, left_behind, pictures, quick_publish, start, tiny
 
@@ -224,7 +225,7 @@ def nth(function, number: int, instead):
     return lambda *args, **kwargs: (instead if next(calls) == number else function)(*args, **kwargs)
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", slow_where(lambda number: number != 2, range(4)))
 def test_a_full_disk_in_a_journal(number, capsys, monkeypatch, tmp_path, whole):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
@@ -239,7 +240,7 @@ def test_a_full_disk_in_a_journal(number, capsys, monkeypatch, tmp_path, whole):
     assert_same_run(out, whole)
 
 
-@pytest.mark.parametrize("part", ["room", "save", "report"])
+@pytest.mark.parametrize("part", slow_where(lambda part: part != "save", ("room", "save", "report")))
 def test_a_full_disk_elsewhere(part, capsys, monkeypatch, tmp_path, whole):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:

@@ -107,6 +107,7 @@ def test_a_first_purchase_is_told_by_the_truth(monkeypatch):
     ]
 
 
+@pytest.mark.slow
 def test_workers_send_what_they_make_and_what_stopped_them():
     assert sorted(workers.stream(range, [2, 3], 2)) == [0, 0, 1, 1, 2]
     with pytest.raises(TypeError):

@@ -39,6 +39,7 @@ def test_examples_are_numbered_without_a_gap():
     assert [int(path.name[:2]) for path in EXAMPLES] == list(range(1, len(EXAMPLES) + 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs_as_it_is_written(path, monkeypatch, capsys):
     monkeypatch.setattr(bal, "Config", small)  # the same lines, over a run of seconds

@@ -2,8 +2,6 @@
 
 import dataclasses
 import io
-import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
@@ -529,12 +527,3 @@ def test_convert(value, hint, expected):
 def test_convert_refuses(value, hint):
     with pytest.raises((TypeError, ValueError)):
         convert(value, hint)
-
-
-def test_reading_a_command_line_touches_no_device():
-    code = (
-        "from bal.config.resolve import parse; parse(['--seed', '1']); from jax._src import xla_bridge; "
-        "assert not xla_bridge.backends_are_initialized()"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

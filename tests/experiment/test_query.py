@@ -42,6 +42,7 @@ def test_every_selector_is_offered_what_it_reads(name):
     assert all(sum(line["for"].values()) == pytest.approx(1, abs=1e-3) for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in ACQUISITIONS if issubclass(ACQUISITIONS[n], Learns)])
 def test_what_an_acquisition_learns_survives_a_resume(name, tmp_path):
     config = tiny(rounds=2, acq=ACQUISITIONS[name]())
@@ -135,6 +136,7 @@ def test_foreground_baselines_need_no_score():
     np.testing.assert_allclose(share.sum(-1), 1.0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_routes_change_what_is_bought_and_say_for_whom():
     def shares(**changes) -> np.ndarray:
         lines = steered(ledger(run(tiny(rounds=1, acq=Entropy(), **changes))))

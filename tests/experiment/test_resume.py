@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import slow_where
 from runs import FLAGS, assert_same_run, curve, ledger, left_behind, quick_publish, run, start, tiny
 
 from bal import BadInput, loop, run_loop
@@ -26,17 +27,26 @@ def _quick(monkeypatch):
     monkeypatch.setattr(loop, "publish", quick_publish)
 
 
-@pytest.fixture
-def half(whole, tmp_path):
+@pytest.fixture(scope="module")
+def left(whole, tmp_path_factory):
     """A run that was left after its second round, one round from its end."""
-    rounds = run_loop(tiny(), tmp_path / "run")
-    next(rounds)
-    next(rounds)
-    rounds.close()
-    return tmp_path / "run"
+    out = tmp_path_factory.mktemp("left") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "publish", quick_publish)
+        rounds = run_loop(tiny(), out)
+        next(rounds)
+        next(rounds)
+        rounds.close()
+    return out
 
 
-@pytest.mark.parametrize("done", [0, 1, 2, 3])
+@pytest.fixture
+def half(left, tmp_path):
+    """A copy of it that may be spoilt."""
+    return Path(shutil.copytree(left, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("done", slow_where(lambda done: done != 2, range(4)))
 def test_stopped_after_any_round(done, whole, tmp_path):
     out = tmp_path / "run"
     rounds = run_loop(tiny(), out)
@@ -53,23 +63,23 @@ def test_stopped_again_and_again(whole, tmp_path):
     assert_same_run(tmp_path / "run", whole)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda out: append(out / "queries.jsonl", '{"round": 2, "image": "pool-0'),
-        lambda out: append(out / "queries.jsonl", '{"round": 3, "image": "x", "region": 0}\n'),
-        lambda out: append(out / "curve.csv", "2,30,76"),
-        lambda out: shutil.copytree(out / "checkpoints" / "5", out / "checkpoints" / "6.orbax-checkpoint-tmp"),
-        lambda out: (out / "checkpoints" / "6.orbax-checkpoint-tmp-17").mkdir(),
-        lambda out: (out / "report.html").unlink(),
-        lambda out: (out / ".report.html.x1y2z3a4").write_text("<html>"),
-        lambda out: (out / ".checkpoints.x1y2z3a4").write_text(""),
-        lambda out: shutil.rmtree(out / "checkpoints" / "4"),
-    ],
-    ids=str.split("half-a-query more-queries half-a-row copied-tmp empty-tmp no-report report-tmp reserve old-gone"),
-)
-def test_what_a_kill_may_leave(damage, half, whole):
-    damage(half)
+TEMPORARY = ".orbax-checkpoint-tmp"
+DAMAGE = {
+    "half-a-query": lambda out: append(out / "queries.jsonl", '{"round": 2, "image": "pool-0'),
+    "more-queries": lambda out: append(out / "queries.jsonl", '{"round": 3, "image": "x", "region": 0}\n'),
+    "half-a-row": lambda out: append(out / "curve.csv", "2,30,76"),
+    "copied-tmp": lambda out: shutil.copytree(out / "checkpoints" / "5", out / "checkpoints" / f"6{TEMPORARY}"),
+    "empty-tmp": lambda out: (out / "checkpoints" / f"6{TEMPORARY}-17").mkdir(),
+    "no-report": lambda out: (out / "report.html").unlink(),
+    "report-tmp": lambda out: (out / ".report.html.x1y2z3a4").write_text("<html>"),
+    "reserve": lambda out: (out / ".checkpoints.x1y2z3a4").write_text(""),
+    "old-gone": lambda out: shutil.rmtree(out / "checkpoints" / "4"),
+}
+
+
+@pytest.mark.parametrize("name", slow_where(lambda name: name not in ("half-a-query", "copied-tmp"), DAMAGE))
+def test_what_a_kill_may_leave(name, half, whole):
+    DAMAGE[name](half)
     run(tiny(), half, resume=True)
     assert_same_run(half, whole)
 

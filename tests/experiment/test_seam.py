@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from helpers import slow_where
 from later import Later
 from runs import FLAGS, curve, ledger, quick_publish, run, start, tiny
 
@@ -180,7 +181,7 @@ class Killed(BaseException):
     """What stands for a kill inside this process."""
 
 
-@pytest.mark.parametrize("purchase", [0, 1])
+@pytest.mark.parametrize("purchase", slow_where(bool, (0, 1)))
 @pytest.mark.parametrize(
     "place", ["before asked", "after asked", "ask", "collect", "pay", "before answered", "after answered"]
 )

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import HEADS_SMALL, Pictures, ask
+from helpers import HEADS_SMALL, Pictures, ask, slow_where
 
 from bal.devices import Execution
 from bal.pool.regions import lay_out
@@ -23,6 +23,7 @@ from bal.scoring.score import survey
 
 SHAPE = (16, 16)
 HALF = Execution(compute="bfloat16")
+HEADS = ("mc_dropout", "deep_ensemble", "last_layer_laplace")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def image():
     return Pictures([SHAPE], test=0)
 
 
-@pytest.fixture(scope="module", params=["mc_dropout", "deep_ensemble", "last_layer_laplace"])
+@pytest.fixture(scope="module", params=slow_where(lambda name: name != "mc_dropout", HEADS))
 def model(request, net):
     """In bfloat16, its samples warmed: what is scored is a calibrated sample."""
     warm = TemperatureState(jnp.float32(2.5))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import HEADS_SMALL, TINY, Pictures, ask, in_subprocess
+from helpers import HEADS_SMALL, TINY, Pictures, ask, in_subprocess, slow_where
 from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import Mesh
@@ -90,6 +90,7 @@ def test_scores_do_not_depend_on_the_number_of_devices(model, pictures, expected
     np.testing.assert_allclose(scored(model, pictures), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_eight_devices_buy_what_two_buy(model, pictures, expected):
     told = in_subprocess(
         """
@@ -152,7 +153,7 @@ def test_every_image_of_the_pool_is_read_once(model):
     assert sorted(source.read) == sorted(source.pool)
 
 
-@pytest.mark.parametrize("used", [1, 2])
+@pytest.mark.parametrize("used", slow_where(lambda used: used == 1, (1, 2)))
 @pytest.mark.parametrize(
     ("unit", "head", "acquisition", "names"),
     [

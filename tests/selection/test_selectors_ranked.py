@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+from helpers import few_and_many
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from offers import KEY, M, bought, pools
@@ -12,8 +13,6 @@ from offers import KEY, M, bought, pools
 from bal.selection.selectors import Knapsack, TopK
 from bal.selection.selectors._basket import affordable
 from bal.selection.selectors.base import Offer
-
-thousand = settings(max_examples=1000)
 
 
 def greedy(values, pool) -> list[int]:
@@ -28,32 +27,44 @@ def greedy(values, pool) -> list[int]:
     return chosen
 
 
-@given(pools())
-@thousand
-def test_top_k_is_the_greedy_loop(pool):
-    assert bought(TopK()(KEY, pool[0], Offer(*pool[1:]))).tolist() == greedy(pool[0], pool)
+@few_and_many
+def test_top_k_is_the_greedy_loop(examples):
+    @given(pools())
+    @settings(max_examples=examples)
+    def check(pool):
+        assert bought(TopK()(KEY, pool[0], Offer(*pool[1:]))).tolist() == greedy(pool[0], pool)
+
+    check()
 
 
-@given(pools(equal_costs=True))
-@thousand
-def test_top_k_of_equal_costs_is_a_sort(pool):
-    scores, costs, eligible, budget = pool
-    ranked = np.argsort(np.where(eligible & np.isfinite(scores), -scores, np.inf), kind="stable")
-    ranked = ranked[: int((eligible & np.isfinite(scores)).sum())]
-    paid = ranked[: (np.cumsum(np.full(M, costs[0], np.float64)) <= budget).sum()].tolist()
-    assert bought(TopK()(KEY, pool[0], Offer(*pool[1:]))).tolist() == paid
-    assert bought(TopK(per_cost=True)(KEY, pool[0], Offer(*pool[1:]))).tolist() == paid
-    assert bought(Knapsack()(KEY, pool[0], Offer(*pool[1:]))).tolist() == paid
+@few_and_many
+def test_top_k_of_equal_costs_is_a_sort(examples):
+    @given(pools(equal_costs=True))
+    @settings(max_examples=examples)
+    def check(pool):
+        scores, costs, eligible, budget = pool
+        ranked = np.argsort(np.where(eligible & np.isfinite(scores), -scores, np.inf), kind="stable")
+        ranked = ranked[: int((eligible & np.isfinite(scores)).sum())]
+        paid = ranked[: (np.cumsum(np.full(M, costs[0], np.float64)) <= budget).sum()].tolist()
+        assert bought(TopK()(KEY, pool[0], Offer(*pool[1:]))).tolist() == paid
+        assert bought(TopK(per_cost=True)(KEY, pool[0], Offer(*pool[1:]))).tolist() == paid
+        assert bought(Knapsack()(KEY, pool[0], Offer(*pool[1:]))).tolist() == paid
+
+    check()
 
 
-@given(pools())
-@thousand
-def test_score_per_cost_is_the_greedy_loop_down_another_ranking(pool):
-    scores, costs = (np.where(np.isfinite(a), a, 0.0).astype(np.float64) for a in pool[:2])
-    costs = np.where(costs > 0, costs, 1.0)
-    ratio = [s / c if s > 0 else s * c for s, c in zip(scores, costs, strict=True)]
-    index = bought(TopK(per_cost=True)(KEY, pool[0], Offer(*pool[1:])))
-    assert index.tolist() == greedy(np.float32(ratio), pool)
+@few_and_many
+def test_score_per_cost_is_the_greedy_loop_down_another_ranking(examples):
+    @given(pools())
+    @settings(max_examples=examples)
+    def check(pool):
+        scores, costs = (np.where(np.isfinite(a), a, 0.0).astype(np.float64) for a in pool[:2])
+        costs = np.where(costs > 0, costs, 1.0)
+        ratio = [s / c if s > 0 else s * c for s, c in zip(scores, costs, strict=True)]
+        index = bought(TopK(per_cost=True)(KEY, pool[0], Offer(*pool[1:])))
+        assert index.tolist() == greedy(np.float32(ratio), pool)
+
+    check()
 
 
 def test_a_dearer_region_never_ranks_higher_for_it():
