@@ -49,8 +49,8 @@ def test_no_device_is_touched_until_the_command_line_takes_one_for_every_core(tm
         f"""
         import os, pathlib
         before = dict(jax.config.values)
-        import bal, bal.config, bal.run, bal.report.terminal
-        bal.config.parse(["--seed", "1"])
+        import bal, bal.config.resolve, bal.run, bal.report.terminal
+        bal.config.resolve.parse(["--seed", "1"])
         from jax._src import xla_bridge
         print(xla_bridge.backends_are_initialized(), before == dict(jax.config.values))
         from bal import devices
