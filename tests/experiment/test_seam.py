@@ -226,13 +226,13 @@ def test_killed_at_the_seam(place, purchase, whole, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["ask", "collect"])
-def test_killed_in_another_process_while_people_answer(where, whole, tmp_path):
+def test_killed_in_another_process_while_people_answer(where, whole, tmp_path, tmp_path_factory):
     out = tmp_path / "run"
     argv = [*FLAGS, "--out", str(out), "--resume", "--quiet", "--annotator", "later:Later"]
     argv += ["--annotator.second", "0", "3", "--annotator.dies", where]
     seen = []
     for _ in range(10):
-        process = start(argv, tmp_path)
+        process = start(argv, tmp_path_factory.getbasetemp())  # where compiled programs are kept for all of them
         _, error = process.communicate(timeout=300)
         seen.append(process.returncode)
         if process.returncode == 0:
