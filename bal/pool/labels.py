@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ class Pool(NamedTuple):
     answers: Mapping[int, np.ndarray]  # int32 [height, width] of each labelled region, by candidate index
     spent: float  # cost of everything labelled
     audited: float  # the part of it that was kept for audit
+    stands_for: Mapping[int, float] = MappingProxyType({})  # of audited regions not drawn uniformly: their weight
 
     @property
     def eligible(self) -> np.ndarray:
@@ -34,6 +36,10 @@ class Pool(NamedTuple):
         """[M] bool: what has been bought."""
         return (self.split == TRAINING) | (self.split == AUDIT)
 
+    def weights(self, index: Iterable[int]) -> np.ndarray:
+        """[K] float64 what some audited regions stand for, 1 on average."""
+        return np.array([self.stands_for.get(int(m), 1.0) for m in index], np.float64)
+
     def bought(self, split: int) -> dict[int, np.ndarray]:
         """The answers of one split, by candidate index, in ascending order."""
         return {int(m): self.answers[int(m)] for m in np.flatnonzero(self.split == split)}
@@ -44,13 +50,21 @@ def empty(candidates: int) -> Pool:
     return Pool(np.zeros(candidates, np.uint8), {}, 0.0, 0.0)
 
 
-def add(pool: Pool, index: np.ndarray, cost: np.ndarray, splits: np.ndarray, answers: list[np.ndarray]) -> Pool:
+def add(
+    pool: Pool,
+    index: np.ndarray,
+    cost: np.ndarray,
+    splits: np.ndarray,
+    answers: list[np.ndarray],
+    weight: np.ndarray | None = None,
+) -> Pool:
     """The pool after a purchase.
 
     Args:
         pool: before.
         index, cost, splits: [K] candidates, what each cost, and TRAINING or AUDIT.
         answers: K labels, each [height, width].
+        weight: [K] what each audited one stands for; 1 unless given.
 
     Raises:
         ValueError: a region is bought twice, or there is no such region (a query's padding, say).
@@ -66,7 +80,16 @@ def add(pool: Pool, index: np.ndarray, cost: np.ndarray, splits: np.ndarray, ans
         answers={**pool.answers, **dict(zip(index.tolist(), answers, strict=True))},
         spent=pool.spent + float(cost.sum(dtype=np.float64)),
         audited=pool.audited + float(cost[splits == AUDIT].sum(dtype=np.float64)),
+        stands_for={**pool.stands_for, **_uneven(index, splits, weight)},
     )
+
+
+def _uneven(index: np.ndarray, splits: np.ndarray, weight: np.ndarray | None) -> dict[int, float]:
+    """The weights that are not 1, of audited regions, by candidate index."""
+    if weight is None:
+        return {}
+    mine = zip(index.tolist(), splits.tolist(), weight.tolist(), strict=True)
+    return {m: w for m, split, w in mine if split == AUDIT and w != 1.0}
 
 
 def skip(pool: Pool, index: np.ndarray) -> Pool:
@@ -93,6 +116,9 @@ def pack(pool: Pool) -> dict[str, np.ndarray]:
     labelled = np.flatnonzero(pool.labelled)
     flat = [pool.answers[int(m)].ravel() for m in labelled]
     packed = {"split": pool.split, "money": np.array([pool.spent, pool.audited], np.float64)}
+    if pool.stands_for:
+        uneven = sorted(pool.stands_for)
+        packed |= {"uneven": np.array(uneven, np.int64), "weight": pool.weights(uneven)}
     return {**packed, "answers": np.concatenate(flat).astype(np.uint8)} if flat else packed
 
 
@@ -104,4 +130,5 @@ def unpack(packed: Mapping[str, np.ndarray], regions: Regions) -> Pool:
     pieces = np.split(np.asarray(packed["answers"], np.int32), ends[:-1]) if labelled.size else []
     answers = {int(m): piece.reshape(tuple(regions.box[m, 2:])) for m, piece in zip(labelled, pieces, strict=True)}
     spent, audited = (float(v) for v in np.asarray(packed["money"]))
-    return Pool(split, answers, spent, audited)
+    uneven = zip(packed.get("uneven", np.zeros(0)), packed.get("weight", np.zeros(0)), strict=True)
+    return Pool(split, answers, spent, audited, {int(m): float(w) for m, w in uneven})

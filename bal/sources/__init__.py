@@ -1,5 +1,6 @@
 """Where images and masks come from. One file and one line here adds another."""
 
+from bal.sources._masks import Masks as Masks
 from bal.sources.folder import Folder
 from bal.sources.well_log import WellLog
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -63,4 +64,13 @@ class SourceSettings(Protocol):
 
     def open(self) -> Source:
         """Checks the settings and the data they point at. Raises BadInput."""
+        ...
+
+
+@runtime_checkable
+class Notes(Protocol):
+    """An ability of the settings of a source: they say what a person would want to know of the data before a run."""
+
+    def notes(self) -> Sequence[str]:
+        """What was left out, set aside or not found, a line each; empty if there is nothing. Raises BadInput."""
         ...

@@ -1,215 +1,248 @@
-"""A folder of images and masks: PNG or TIFF, grey or RGB, 8 or 16 bits, sizes that differ."""
+"""A folder of images, with or without masks: PNG, JPEG or TIFF, of any size, depth and layout."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import difflib
-from collections import Counter
+import warnings
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from bal.sources._pictures import SUFFIXES, header, read_image, read_mask
+from bal.sources import _masks
+from bal.sources._exports import find_export, importer
+from bal.sources._listing import Listing, check_headers, list_folder
+from bal.sources._masks import Masks, Reader, Survey
+from bal.sources._once import each
+from bal.sources._pages import Damaged, Page
+from bal.sources._pictures import check_whole, read_image
+from bal.sources._split import Split, drawn, given, groups_of
+from bal.sources._tables import Names, nearest, one_line
 from bal.types import IGNORE, BadInput
+
+LABELS, SPLIT, GROUPS = "labelmap.txt", "split.csv", "groups.csv"  # what is read if it lies in the folder
+SHARE, USUAL = 0.25, Masks()
 
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """Images under `images/` and masks of the same name under `masks/`; masks hold class ids, 255 = unlabelled.
+    """Images, and masks where there are any: in images/ and masks/, or side by side; 255 in a mask = unlabelled.
 
     An image without a mask may be in the pool, for an annotator to label, but is never in the test set.
     """
 
     path: Path = Path("data")
-    """The folder that holds images/ and masks/."""
+    """The folder; subfolders are read too."""
     classes: tuple[str, ...] = ()
-    """Class names, background first; empty = as many as the masks use, which reads all of them once."""
-    test: float = 0.25
-    """Share of the images with a mask that is kept for evaluation."""
+    """Class names, background first; empty = as many as the masks use, or those of a labelmap.txt."""
+    test: float = SHARE
+    """Share of the images with a mask that is kept for evaluation; 0 = no test set."""
+    split: Path | None = None
+    """CSV with the columns file and split (pool, test, unused), or a list of test files; none = split.csv, if there."""
     groups: Path | None = None
     """CSV with the columns file and group: a group is never split; none = groups.csv in the folder, if there."""
     seed: int = 0
     """Seed of the split and of what `limit` keeps."""
     limit: int | None = None
     """Use at most this many images, drawn at random."""
+    megapixels: float = 100.0
+    """The largest picture that is read, in millions of pixels; each takes 4 to 16 MB of memory."""
+    mask: Masks = USUAL
+    """How masks are told from images, and what their values mean."""
 
     def open(self) -> FolderSource:
-        """Checks names, sizes and settings from the files' headers.
+        """Checks names, sizes and settings, reads every mask, and every image as far as it takes to know it whole.
 
         Raises:
             BadInput: anything that cannot be used, in one line that names the file.
         """
-        if not 0 < self.test < 1:
+        if not 0 <= self.test < 1:
             raise BadInput(f"folder: test is {self.test}; it must be a share between 0 and 1")
         if self.limit is not None and self.limit < 2:
             raise BadInput(f"folder: limit is {self.limit}; pool and test need at least one image each")
         if self.seed < 0:
             raise BadInput(f"folder: seed is {self.seed}; it must not be negative")
+        if not self.megapixels > 0:
+            raise BadInput(f"folder: megapixels is {self.megapixels}; it must be more than 0")
         if self.classes and (len(self.classes) < 2 or len(set(self.classes)) < len(self.classes)):
             raise BadInput(f"folder: classes are {self.classes}; give two or more different names, background first")
         if len(self.classes) > IGNORE:
             raise BadInput(f"folder: {len(self.classes)} classes; {IGNORE} at most, for {IGNORE} means unlabelled")
+        most = len(self.classes) or IGNORE
+        if self.mask.white is not None and not 1 <= self.mask.white < most:
+            raise BadInput(f"folder: mask.white is {self.mask.white}; it is a class from 1 to {most - 1}")
         return FolderSource(self)
+
+    def notes(self) -> tuple[str, ...]:
+        """What is left out, set aside or not found. Raises as `open` does, which finds nothing out twice."""
+        return self.open().said
 
 
 class FolderSource:
     """What `Folder.open` gives: a `bal.sources.base.Source`. Every call reads the file."""
 
     def __init__(self, settings: Folder):
-        images, masks = _pair(settings.path)
+        listing = list_folder(settings.path, settings.mask.suffix)
+        self._notes = listing.notes
+        names = Names(listing.files)
         rng = np.random.default_rng(settings.seed)
-        if settings.limit is not None and settings.limit < len(images):
-            kept = rng.permutation(sorted(images))[: settings.limit].tolist()
-            images = {id: images[id] for id in sorted(kept)}
-            masks = {id: masks[id] for id in images if id in masks}
-        if len(masks) < 2:
-            raise BadInput(
-                f"folder: {len(masks)} of the {len(images)} images used in {settings.path} has a mask; pool and"
-                " test need one each"
+        used = sorted(listing.images)
+        split = _given(settings, used, names)
+        if split is not None:
+            self._notes.append(_told(settings, split, len(used)))
+            used = sorted(split.pool + split.test)
+        elif settings.limit is not None and settings.limit < len(used):
+            used = sorted(rng.permutation(used)[: settings.limit].tolist())
+        for id in used:
+            check_headers(listing.images[id], listing.masks.get(id), settings.megapixels)
+        reader, self.classes = _reader(settings)
+        self._reader = reader
+        surveys = self._survey(listing, used, reader)
+        self._images = {id: listing.images[id] for id in used if id not in listing.aside}
+        self._masks = {id: page for id, page in listing.masks.items() if id in self._images}
+        if not self._images:
+            raise next(iter(listing.aside.values()))
+        self.channels = max(page.channels for page in self._images.values())
+        masks = {page: surveys[id] for id, page in self._masks.items()}
+        self._name_classes(settings, masks)
+        self._divide(settings, names, rng, split)
+        self.unlabelled = tuple(id for id in self.pool if id not in self._masks)  # for an annotator; an oracle cannot
+        if listing.aside:
+            id, error = next(iter(sorted(listing.aside.items())))
+            self._notes.append(
+                f"{len(listing.aside)} image{'s' * (len(listing.aside) != 1)} set aside, such as {id!r}: "
+                f"{str(error).removeprefix('folder: ')}"
             )
-        self._images, self._masks = images, masks
-        self._headers = {id: header(path) for id, path in images.items()}
-        for id, path in masks.items():
-            size, expected = header(path)[:2], self._headers[id][:2]
-            if size != expected:
-                raise BadInput(
-                    f"folder: mask {path} is {size[0]}x{size[1]} and its image {expected[0]}x{expected[1]}"
-                    " (height x width); they must be the same"
-                )
-        self.channels = max(channels for _, _, channels in self._headers.values())
-        self.classes = settings.classes or _infer_classes(masks)
-        if settings.classes:
-            _check_foreground(masks)
-        groups = _groups(settings, images)
-        held = _hold_out(sorted(masks), groups, settings.test, rng, settings.path)
-        self.test = tuple(id for id in sorted(masks) if groups[id] in held)
-        self.pool = tuple(id for id in sorted(images) if groups[id] not in held)
-        self.unlabelled = tuple(id for id in self.pool if id not in masks)  # for an annotator; an oracle cannot
+        self.said = tuple(map(one_line, self._notes))
 
     def shape(self, id: str) -> tuple[int, int]:
         """Height and width, from the file's header."""
-        self._known(id)
-        return self._headers[id][:2]
+        return self._known(id).size
 
     def image(self, id: str) -> np.ndarray:
         """float32 [H, W, Cin] in [0, 1]; grey images are repeated where others have colour."""
-        self._known(id)
-        return read_image(self._images[id], self.channels)
+        return read_image(self._known(id), self.channels)
 
     def mask(self, id: str) -> np.ndarray:
         """int32 [H, W] of class ids, 255 where unlabelled. Raises BadInput where there is no mask."""
-        self._known(id)
+        page = self._known(id)
         if id not in self._masks:
-            raise BadInput(f"folder: {self._images[id]} has no mask; put one into masks/ or let an annotator label it")
-        ids = read_mask(self._masks[id])
-        wrong = ids[((ids < 0) | (ids >= len(self.classes))) & (ids != IGNORE)]
-        if wrong.size:
-            raise BadInput(
-                f"folder: mask {self._masks[id]} holds class {wrong[0]}, but there are {len(self.classes)} classes"
-                f" ({', '.join(self.classes)}: 0 to {len(self.classes) - 1}); name more classes or correct the mask"
-            )
-        return ids
+            raise BadInput(f"folder: {page.path} has no mask; put one into masks/ or let an annotator label it")
+        return self._reader(self._masks[id])
 
-    def _known(self, id: str) -> None:
+    def _known(self, id: str) -> Page:
         if id not in self._images:
-            raise BadInput(f"folder: there is no image {id!r}{_nearest(id, self._images)}")
+            raise BadInput(f"folder: there is no image {id!r}{nearest(id, self._images)}")
+        return self._images[id]
+
+    def _survey(self, listing: Listing, used: list[str], reader: Reader) -> dict[str, Survey]:
+        """What each mask holds; images that are damaged, or whose masks are, are set aside."""
+        masked = [id for id in used if id in listing.masks]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow, about descriptions that nothing here needs
+            whole = each("whole", check_whole, [listing.images[id] for id in used])
+            held = each(reader, partial(_masks.survey, reader), [listing.masks[id] for id in masked])
+        found = {}
+        for id, damage in zip(used, whole, strict=True):
+            if isinstance(damage, Damaged):
+                listing.aside[id] = damage
+        for id, mask in zip(masked, held, strict=True):
+            if isinstance(mask, Damaged):
+                listing.aside.setdefault(id, mask)
+            else:
+                found[id] = mask
+        return found
+
+    def _name_classes(self, settings: Folder, masks: dict[Page, Survey]) -> None:
+        """The classes, if nobody named them, and whether masks hold these alone."""
+        export = find_export(settings.path)
+        if not masks:
+            if not self.classes:
+                how = importer(export) if export else "their masks are found by name, in masks/ or beside them"
+                raise BadInput(
+                    f"folder: none of the {len(self._images)} images used in {settings.path} has a mask to tell the"
+                    " classes by: for people to label them,"
+                    f" name the classes, background first (--source.classes paper ink); {how}"
+                )
+            self._notes.append(
+                f"no image has a mask, so there is no test set{f'; {importer(export)}' if export else ''}"
+            )
+            return
+        if not self.classes:
+            self.classes = _masks.infer_classes(masks, self._reader)
+        for page, mask in masks.items():
+            _masks.check_values(page, mask, self._reader, self.classes)
+        if len(masks) == len(self._images) or any(mask.unlabelled for mask in masks.values()) or len(self.classes) < 2:
+            _masks.check_foreground(masks)
+        self._notes += _masks.remarks(masks, self.classes)
+        if export:
+            self._notes.append(f"{export[1].name} is not read: {importer(export)}")
+
+    def _divide(self, settings: Folder, names: Names, rng: np.random.Generator, split: Split | None) -> None:
+        """Pool and test set, of the images that are whole, and what is in neither."""
+        ids, labelled = sorted(self._images), sorted(self._masks)
+        path = _table(settings.groups, settings.path / GROUPS, "file,group")
+        groups = {id: id for id in ids} if path is None else groups_of(path, ids, names)
+        if split is None:
+            self.pool, self.test = drawn(ids, labelled, groups, settings.test, rng, settings.path)
+            left = len(ids) - len(self.pool) - len(self.test)
+            if left:
+                self._notes.append(f"{left} images without a mask are in groups of the test set, and left out")
+            return
+        self.pool, self.test = (tuple(id for id in part if id in self._images) for part in split)
+        bare = [id for id in self.test if id not in self._masks]
+        if bare:
+            raise BadInput(f"folder: {bare[0]} is kept for testing, and has no mask")
+        if not self.pool:
+            raise BadInput(f"folder: {settings.path} has no whole image for the pool")
+        both = {groups[id] for id in self.pool} & {groups[id] for id in self.test}
+        if both:
+            self._notes.append(f"the split puts group {min(both)} into the pool and into the test set")
 
 
-def _pair(path: Path) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Images and masks by stem; every mask has an image."""
-    if not path.is_dir():
-        raise BadInput(f"folder: {path} does not exist or is not a folder; set path to one that holds images/")
-    if not (path / "images").is_dir():
-        raise BadInput(f"folder: {path} has no folder images/; put the images there and their masks into masks/")
-    images = _list(path / "images")
-    if not images:
-        raise BadInput(f"folder: {path / 'images'} holds no {', '.join(SUFFIXES)} file; put the images there")
-    masks = _list(path / "masks") if (path / "masks").is_dir() else {}
-    if not masks:
-        raise BadInput(f"folder: {path / 'masks'} holds no mask; add one of the same name for every labelled image")
-    for id, mask in masks.items():
-        if id not in images:
-            raise BadInput(f"folder: mask {mask} has no image of the same name{_nearest(id, images)}")
-    return images, masks
+def _given(settings: Folder, ids: list[str], names: Names) -> Split | None:
+    """What a table says of every image, if there is one."""
+    table = _table(settings.split, settings.path / SPLIT, "file,split")
+    if table is not None and settings.limit is not None:
+        raise BadInput(f"folder: limit draws images at random, and {table} says which are used; leave one out")
+    return None if table is None else given(table, ids, names)
 
 
-def _list(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith("."):
-            if file.stem in found:
-                raise BadInput(f"folder: {found[file.stem]} and {file} have the same name; rename one of them")
-            found[file.stem] = file
-    return found
-
-
-def _infer_classes(masks: dict[str, Path]) -> tuple[str, ...]:
-    """Reads every mask once."""
-    highest = 0
-    for path in masks.values():
-        ids = read_mask(path)
-        labelled = ids[ids != IGNORE]
-        if labelled.size and not 0 <= labelled.min() <= labelled.max() < IGNORE:
-            raise BadInput(f"folder: mask {path} holds class {labelled.max()}; class ids run from 0 to {IGNORE - 1}")
-        highest = max(highest, int(labelled.max(initial=0)))
-    if highest == 0:
-        raise _no_foreground(masks)
-    return ("background", *(f"class_{c}" for c in range(1, highest + 1)))
-
-
-def _check_foreground(masks: dict[str, Path]) -> None:
-    """Reads masks until one has a foreground class, which is usually the first."""
-    if not any((~np.isin(read_mask(path), (0, IGNORE))).any() for path in masks.values()):
-        raise _no_foreground(masks)
-
-
-def _no_foreground(masks: dict[str, Path]) -> BadInput:
-    folder = next(iter(masks.values())).parent
-    return BadInput(
-        f"folder: no mask in {folder} has a pixel of a foreground class; number the classes 1, 2, …"
-        f" ({IGNORE} means unlabelled, so black-and-white masks must be saved as 0 and 1)"
+def _told(settings: Folder, split: Split, images: int) -> str:
+    """What has come of the table."""
+    left = images - len(split.pool) - len(split.test)
+    unused = f"; test={settings.test:g} changes nothing" if settings.test != SHARE else ""
+    return (
+        f"split as {(settings.split or settings.path / SPLIT).name} says: {len(split.pool)} images in the pool,"
+        f" {len(split.test)} for testing and {left} for nothing{unused}"
     )
 
 
-def _groups(settings: Folder, images: dict[str, Path]) -> dict[str, str]:
-    """The group of every image; without a CSV, each image is its own."""
-    path = settings.groups or settings.path / "groups.csv"
+def _table(given: Path | None, usual: Path, columns: str) -> Path | None:
+    """A table that was named, or that lies in the folder. Raises BadInput if the one that was named is not there."""
+    path = given or usual
+    if path.is_file():
+        return path
+    if given is not None:
+        raise BadInput(f"folder: {path} does not exist; it is a CSV with the columns {columns}")
+    return None
+
+
+def _reader(settings: Folder) -> tuple[Reader, tuple[str, ...]]:
+    """What reads the masks, and the names of the classes as far as they are known without a look at them."""
+    path = settings.path / LABELS
     if not path.is_file():
-        if settings.groups is not None:
-            raise BadInput(f"folder: groups file {path} does not exist; it is a CSV with the columns file,group")
-        return {id: id for id in images}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"folder: {path} cannot be read as CSV ({error}); save it as UTF-8 text") from None
-    columns = [str(c) for c in (rows[0] if rows else ())]
-    if not {"file", "group"} <= set(columns):
-        raise BadInput(f"folder: {path} has the columns {', '.join(columns) or 'none'}; it needs file and group")
-    listed = {Path(row["file"]).name: row["group"] for row in rows if row["file"]}
-    found = {}
-    for id, image in images.items():
-        group = listed.get(image.name, listed.get(id))
-        if not group:
-            raise BadInput(f"folder: {path} gives no group for {image.name}{_nearest(image.name, listed)}")
-        found[id] = group
-    return found
+        return Reader(settings.mask.white), settings.classes
+    labels = _masks.read_labels(path)
+    _check_labelled(settings.classes, labels.colours, path)
+    if settings.mask.white is not None:
+        raise BadInput(f"folder: {path} says which colour is which class; leave out mask.white")
+    classes = settings.classes or tuple(labels.colours)
+    return Reader(None, path, tuple(labels.colours[name] for name in classes)), classes
 
 
-def _hold_out(ids: list[str], groups: dict[str, str], share: float, rng: np.random.Generator, path: Path) -> set[str]:
-    """Names of the test groups: in random order, each taken where it brings the test set nearer to its share."""
-    sizes = Counter(groups[id] for id in ids)
-    if len(sizes) < 2:
-        raise BadInput(f"folder: all labelled images of {path} are of one group; a split needs two groups")
-    target, total, held = share * len(ids), 0, set()
-    for name in rng.permutation(sorted(sizes)).tolist():
-        if len(held) + 1 < len(sizes) and abs(total + sizes[name] - target) < abs(total - target):
-            held.add(name)
-            total += sizes[name]
-    return held or {min(sorted(sizes), key=lambda name: sizes[name])}
-
-
-def _nearest(name: str, names) -> str:
-    near = difflib.get_close_matches(name, list(names), 1)
-    return f"; did you mean {near[0]}?" if near else f"; there is {min(names)}" if names else ""
+def _check_labelled(classes: tuple[str, ...], labels: Collection[str], path: Path) -> None:
+    odd = [name for name in classes if name not in labels]
+    if odd:
+        raise BadInput(f"folder: {path} has no colour for class {odd[0]}{nearest(odd[0], labels)}")

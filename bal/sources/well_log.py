@@ -13,10 +13,12 @@ from bal.sources._cache import Cache
 from bal.types import BadInput
 from bal.well_logs.curves import Window, cut, generate, starts
 from bal.well_logs.damage import scan
+from bal.well_logs.missing import Missing
+from bal.well_logs.mnemonics import parse_aliases
 from bal.well_logs.render import draw, lay_out
 from bal.well_logs.style import Style, resolve
 from bal.well_logs.warp import draw_warp
-from bal.well_logs.wells import read_wells, split
+from bal.well_logs.wells import Reading, read_wells, split
 
 CACHE = 64 << 20  # bytes
 
@@ -35,7 +37,7 @@ class WellLog:
     pool: int = 150
     """Images whose regions may be bought."""
     test: int = 40
-    """Images kept for evaluation."""
+    """Images kept for evaluation; 0: what is said of a model is said from the audit."""
     seed: int = 0
     """Seed of everything that is drawn; an image depends on the seed and its own id, not on the others."""
     depth: Literal["width", "height"] = "width"
@@ -43,7 +45,15 @@ class WellLog:
     curves: Path | None = None
     """Real curves: a .las file, a folder of them, or an .npz of wells; none = generated layered rock."""
     columns: tuple[str, str] = ("RHOB", "NPHI")
-    """Mnemonics of curve_1 and curve_2 in the file of real curves; unused for generated ones."""
+    """Mnemonics of curve_1 and curve_2 in the file of real curves; unused for generated ones. Of two curves of one
+    name, `RHOB:2` is the second."""
+    aliases: tuple[str, ...] = ()
+    """What else a mnemonic may be called: NAME=OTHER,OTHER. The name itself wins, then these, then a built-in table."""
+    nulls: Literal["common", "file"] = "common"
+    """What stands for a missing value in real curves: what the file declares, and NaN; or also what others write
+    (-999.25, -9999, ...)."""
+    also_null: tuple[float, ...] = ()
+    """Further values that stand for a missing one."""
     pace: float = 4.0
     """Pixels per depth sample."""
     grid: Literal["any", "linear", "log"] = "any"
@@ -98,9 +108,9 @@ class WellLog:
         for name, low, high in (("height", 32, 16384), ("width", 32, 16384), ("seed", 0, 2**63)):
             if not low <= getattr(self, name) <= high:
                 raise BadInput(f"well_log: {name} is {getattr(self, name)}; it must be {low} to {high}")
-        for name in ("pool", "test"):
-            if not 1 <= getattr(self, name) <= 1_000_000:
-                raise BadInput(f"well_log: {name} is {getattr(self, name)}; it must be 1 to 1000000 images")
+        for name, least in (("pool", 1), ("test", 0)):
+            if not least <= getattr(self, name) <= 1_000_000:
+                raise BadInput(f"well_log: {name} is {getattr(self, name)}; it must be {least} to 1000000 images")
         if not 1 <= self.pace <= 64:
             raise BadInput(f"well_log: pace is {self.pace}; it must be 1 to 64 pixels per depth sample")
         return WellLogSource(self, resolve(self.preset, self))
@@ -120,7 +130,9 @@ class WellLogSource:
         self._cache = Cache(self._render, CACHE)
         self._wells = None
         if settings.curves is not None:
-            wells = read_wells(settings.curves, settings.columns)
+            missing = Missing(settings.nulls == "common", settings.also_null)
+            reading = Reading(settings.columns, parse_aliases(settings.aliases), missing)
+            wells = read_wells(settings.curves, reading)
             usable = [w for w in wells if starts(w, self._samples()).size]
             share = settings.test / (settings.pool + settings.test)
             self._wells = split(usable, len(wells), self._samples(), share, settings.seed, settings.curves)

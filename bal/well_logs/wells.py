@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
 from bal.types import BadInput
 from bal.well_logs.curves import Well
+from bal.well_logs.las import read_las
+from bal.well_logs.missing import Missing, fill_gaps, refuse_outliers
+from bal.well_logs.mnemonics import pick
 
 NPZ = ("data", "columns", "well", "start", "stop")
 
 
-def read_wells(path: Path, columns: tuple[str, str]) -> list[Well]:
+class Reading(NamedTuple):
+    """What is read of a file of curves, and how."""
+
+    columns: tuple[str, str]  # mnemonics of the two curves
+    aliases: Mapping[str, tuple[str, ...]] = MappingProxyType(
+        {}
+    )  # what else they may be called, before the built-in table
+    missing: Missing = Missing()
+
+
+def read_wells(path: Path, reading: Reading) -> list[Well]:
     """Two curves of every well found.
 
     Args:
         path: an .npz (arrays data [rows, k], columns [k], well [w], start [w], stop [w]; the first column is
             depth), a .las file, or a folder of .las files.
-        columns: mnemonics of the two curves.
+        reading: which curves, and what stands for a missing value.
 
     Returns:
-        One entry a well, in the order of the file, or of the file names.
+        One entry a well, in the order of the file, or of the file names; NaN where a curve has no value, in rows of
+        their own where depths are missing.
 
     Raises:
-        BadInput: the path, its format or the columns cannot be used.
+        BadInput: the path, its format or the columns cannot be used, or values are there that cannot be measurements.
     """
     if not path.exists():
         raise BadInput(f"curves: {path} does not exist; give a .las file, a folder of them, or an .npz of wells")
@@ -33,11 +49,11 @@ def read_wells(path: Path, columns: tuple[str, str]) -> list[Well]:
         files = sorted(p for p in path.iterdir() if p.suffix.lower() == ".las")
         if not files:
             raise BadInput(f"curves: {path} holds no .las file; give a folder of .las files or an .npz of wells")
-        return [_read_las(p, columns) for p in files]
+        return [_read_las(p, reading) for p in files]
     if path.suffix.lower() == ".las":
-        return [_read_las(path, columns)]
+        return [_read_las(path, reading)]
     if path.suffix.lower() == ".npz":
-        return _read_npz(path, columns)
+        return _read_npz(path, reading)
     raise BadInput(f"curves: {path} is neither .las nor .npz; give a .las file, a folder of them, or an .npz")
 
 
@@ -71,7 +87,7 @@ def split(
     return [w for w in usable if w.name not in held], [w for w in usable if w.name in held]
 
 
-def _read_npz(path: Path, columns: tuple[str, str]) -> list[Well]:
+def _read_npz(path: Path, reading: Reading) -> list[Well]:
     try:
         with np.load(path, allow_pickle=False) as file:
             missing = [k for k in NPZ if k not in file.files]
@@ -89,46 +105,31 @@ def _read_npz(path: Path, columns: tuple[str, str]) -> list[Well]:
             f"curves: the arrays of {path} do not fit each other: data [rows, k], columns [k], well, start and stop [w]"
         )
     names = [str(n) for n in names]
-    pick = [_pick(path, names, c) for c in columns]
-    value = data[:, pick].T.astype(np.float64)  # [2, rows]
+    picked = [pick(path, names, c, reading.aliases) for c in reading.columns]
+    value = reading.missing.blank(data[:, picked].T)  # [2, rows]
     depth = data[:, 0].astype(np.float64)
-    for w, a, b in zip(well, start, stop, strict=True):
-        _check_depth(path, str(w), depth[a:b])
-    return [Well(str(w), depth[a:b], value[:, a:b], columns) for w, a, b in zip(well, start, stop, strict=True)]
+    return [
+        _checked(path, Well(str(w), depth[a:b], value[:, a:b], reading.columns))
+        for w, a, b in zip(well, start, stop, strict=True)
+    ]
 
 
-def _read_las(path: Path, columns: tuple[str, str]) -> Well:
-    try:
-        import lasio
-    except ImportError:
-        raise BadInput(f"curves: reading {path} needs lasio; install it with: pip install 'bal[las]'") from None
-    try:
-        las = lasio.read(str(path))
-        depth = np.asarray(las.index, np.float64)
-    except Exception as error:
-        raise BadInput(f"curves: {path} cannot be read as LAS ({error}); export it again") from None
-    names = [str(c.mnemonic) for c in las.curves]
-    pick = [_pick(path, names, c) for c in columns]
-    try:
-        value = np.stack([np.asarray(las.curves[i].data, np.float64) for i in pick])  # [2, rows]
-    except ValueError:
-        raise BadInput(f"curves: {path} has text among {' and '.join(columns)}; give curves of numbers") from None
-    if depth.size > 1 and depth[0] > depth[-1]:  # logged upwards
-        depth, value = depth[::-1], value[:, ::-1]
-    name = (str(las.well["WELL"].value) if "WELL" in las.well else "") or path.stem
-    _check_depth(path, name, depth)
-    return Well(name, depth, value, columns)
+def _read_las(path: Path, reading: Reading) -> Well:
+    log = read_las(
+        path, lambda names: [pick(path, names, c, reading.aliases) for c in reading.columns], reading.missing
+    )
+    return _checked(path, Well(log.well, log.depth, log.value, reading.columns))
 
 
-def _check_depth(path: Path, well: str, depth: np.ndarray) -> None:
-    if not (np.diff(depth) > 0).all():
-        raise BadInput(f"curves: the depths of well {well} in {path} do not increase; sort its rows by depth")
-
-
-def _pick(path: Path, names: list[str], column: str) -> int:
-    upper = [n.upper() for n in names]
-    if column.upper() in upper:
-        return upper.index(column.upper())
-    near = difflib.get_close_matches(column.upper(), upper, 1)
-    hint = f"; did you mean {names[upper.index(near[0])]}?" if near else ""
-    raise BadInput(f"curves: {path} has no curve {column!r}; it has {', '.join(names)}{hint}")
+def _checked(path: Path, well: Well) -> Well:
+    """The same, with rows of NaN where depths are missing; refused where depths or values cannot be."""
+    wrong = np.flatnonzero(~(np.diff(well.depth) > 0))
+    if wrong.size:
+        raise BadInput(
+            f"curves: the depths of well {well.name} in {path} do not increase at {well.depth[wrong[0] + 1]:.10g};"
+            " sort its rows by depth, and keep one of those that are there twice"
+        )
+    for name, value in zip(well.names, well.value, strict=True):
+        refuse_outliers(path, well.name, name, well.depth, value)
+    depth, value = fill_gaps(path, well.name, well.depth, well.value)
+    return well._replace(depth=depth, value=value)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from bal.sources import SOURCES, Folder, WellLog
+from bal.sources.base import Notes
 from bal.types import IGNORE, BadInput
 
 
@@ -82,6 +83,11 @@ def test_callers_may_write_to_what_they_get(settings):
 def test_unknown_id(settings):
     with pytest.raises(BadInput, match="nonsense"):
         settings.open().image("nonsense")
+
+
+def test_what_settings_say_is_a_line_each(settings):
+    if isinstance(settings, Notes):
+        assert all(note and "\n" not in note for note in settings.notes())
 
 
 @pytest.mark.parametrize("name", sorted(SOURCES))

@@ -281,7 +281,7 @@ def test_las_folder(tmp_path):
         ({"height": 8}, "height is 8; it must be 32 to 16384"),
         ({"width": 10**6}, "width is 1000000"),
         ({"pool": 0}, "pool is 0; it must be 1 to"),
-        ({"test": 0}, "test is 0"),
+        ({"test": -1}, "test is -1"),
         ({"seed": -1}, "seed is -1"),
         ({"pace": 0.0}, "pace is 0.0; it must be 1 to 64"),
         ({"stroke": (0.0, 2.0)}, "stroke is .*between 0.5 and 8"),

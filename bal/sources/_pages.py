@@ -1,0 +1,164 @@
+"""Pages of picture files, found without decoding them: their size as a viewer shows it, their colours, their damage."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from bal.sources._tiff import CMYK, Directory, Truncated, directories
+from bal.types import BadInput
+
+SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+MAGIC = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"} | dict.fromkeys(
+    (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "tiff"
+)
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, struct.error)
+DEEPEST = 16  # bits of a channel of an image
+
+
+class Damaged(BadInput):
+    """One page cannot be read, and others may do without it."""
+
+
+class Page(NamedTuple):
+    """One picture of a file."""
+
+    path: Path
+    number: int  # in its file, thumbnails counted, from 0
+    format: str  # png, jpeg or tiff: what it is, whatever its name says
+    size: tuple[int, int]  # height and width, turned upright
+    channels: int  # 1 grey, 3 colour; alpha is not counted
+    bits: int  # a channel
+    orientation: int  # as in EXIF: 1 upright
+    tiff: Directory | None = None
+
+
+class Found(NamedTuple):
+    """What a file holds."""
+
+    pages: list[Page]
+    skipped: int = 0  # thumbnails, or further pictures of a file that is no TIFF
+    damage: str = ""  # why there are no more pages
+
+
+def find_pages(path: Path) -> Found:
+    """The pages of a file, each once.
+
+    Raises:
+        Damaged: there is none.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+        format = next((name for magic, name in MAGIC.items() if start.startswith(magic)), None)
+        if format is None:
+            raise Damaged(f"folder: {path} is not a readable image; replace it or take it away")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow, about descriptions that nothing here needs
+            return {"png": _png, "jpeg": _jpeg, "tiff": _tiff}[format](path)
+    except BadInput:
+        raise
+    except (Truncated, *UNREADABLE) as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: Exception) -> Damaged:
+    """What to say of a file in which an error was found."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return Damaged(f"folder: {path} is truncated or damaged ({reason}); replace it or take it away")
+
+
+def check_size(page: Page, megapixels: float) -> None:
+    """Raises BadInput if a page has more pixels than are to be read."""
+    height, width = page.size
+    if height * width > megapixels * 1e6:
+        raise BadInput(
+            f"folder: {page.path} has {height}x{width} pixels (height x width), {height * width / 1e6:.4g} megapixels;"
+            f" up to {megapixels:g} are read: cut it into parts, or raise megapixels (--source.megapixels)"
+        )
+
+
+def check_kind(page: Page) -> None:
+    """Raises BadInput if the pixels of an image have no range, or are no colours."""
+    tiff = page.tiff
+    if tiff is not None and (tiff.kind != "uint" or tiff.bits > DEEPEST):
+        raise BadInput(f"folder: {page.path} holds {tiff.kind}{tiff.bits} pixels; save it with 8 or 16 bits a channel")
+    if tiff is not None and tiff.samples > (5 if tiff.photometric == CMYK else 4):
+        raise BadInput(f"folder: {page.path} has {tiff.samples} channels; save it as a grey or RGB image")
+
+
+def _png(path: Path) -> Found:
+    width, height, bits, kind, pictures, told = 0, 0, 8, 0, 1, False
+    with path.open("rb") as file:
+        file.seek(8)
+        while True:
+            length, name = struct.unpack(">I4s", _exactly(file.read(8), 8))
+            if name == b"IHDR":
+                width, height, bits, kind = struct.unpack(">IIBB", _exactly(file.read(10), 10))
+                length -= 10
+            elif name == b"acTL":
+                (pictures,) = struct.unpack(">I", _exactly(file.read(4), 4))
+                length -= 4
+            elif name in (b"tEXt", b"zTXt", b"iTXt"):
+                told |= _exactly(file.read(min(length, 8)), min(length, 8)) in (b"Raw prof", b"XML:com.")
+                length -= min(length, 8)
+            told |= name == b"eXIf"
+            if name == b"IEND":
+                break
+            file.seek(length + 4, 1)
+    if not width or not height:
+        raise Truncated("it has no size")
+    turned = 1
+    if told:  # EXIF may stand in a chunk of its own, before or after the pixels, or in texts
+        with PngImageFile(path) as picture:
+            if "exif" not in picture.info:
+                picture.load()
+            turned = _orientation(picture)
+    colours = 1 if kind in (0, 4) else 3
+    page = Page(path, 0, "png", _upright((height, width), turned), colours, bits, turned)
+    return Found([page], pictures - 1)
+
+
+def _jpeg(path: Path) -> Found:
+    with JpegImageFile(path) as file:
+        turned = _orientation(file)
+        size = _upright((file.height, file.width), turned)
+        return Found([Page(path, 0, "jpeg", size, 1 if file.mode == "L" else 3, 8, turned)])
+
+
+def _tiff(path: Path) -> Found:
+    found, damage = directories(path)
+    pages = []
+    for number, tiff in enumerate(found):
+        turned = tiff.orientation if 1 <= tiff.orientation <= 8 else 1
+        size = _upright((tiff.height, tiff.width), turned)
+        channels = 3 if tiff.samples > 2 or tiff.photometric not in (0, 1) else 1
+        if not tiff.reduced:
+            pages.append(Page(path, number, "tiff", size, channels, tiff.bits, turned, tiff))
+    if not pages:
+        raise Truncated("it holds thumbnails alone")
+    return Found(pages, len(found) - len(pages), damage)
+
+
+def _upright(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    return (size[1], size[0]) if orientation >= 5 else size
+
+
+def _orientation(picture: Image.Image) -> int:
+    try:
+        value = Image.Image.getexif(picture).get(274, 1)  # that of a PNG would decode all of it first
+    except UNREADABLE:  # what is no EXIF turns nothing
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _exactly(data: bytes, length: int) -> bytes:
+    if len(data) < length:
+        raise Truncated("it ends in the middle")
+    return data
