@@ -7,8 +7,9 @@ later*: people, who may be asked in the evening and answer in the morning, in pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -23,6 +24,13 @@ class Question(NamedTuple):
     id: str  # such as r01-0007: the purchase, and the place in it
     region: Region
     policy: str  # start, steered, random or audit; of an audited region nobody may be shown what a model thinks
+    price: float = 1.0  # that is expected, in units of cost
+    probability: float | None = None  # of this draw, given those before it; None where the selector has none
+    score: float | None = None
+    share: Mapping[str, float] = MappingProxyType({})  # of the score, by class
+
+
+Predict = Callable[[Sequence[Question]], Mapping[str, np.ndarray]]
 
 
 class Request(NamedTuple):
@@ -31,6 +39,8 @@ class Request(NamedTuple):
     source: Source
     questions: Sequence[Question]
     folder: Path | None  # of the run; None where a run leaves nothing on disk
+    predict: Predict | None = None  # calibrated float32 [height, width, C] of the model that asks, by question id
+    closing: bool = False  # whether what is open now will be let go, so that half an answer is better than none
 
 
 class Answer(NamedTuple):
@@ -50,6 +60,15 @@ class AnswersAtOnce(Protocol):
 
 
 @runtime_checkable
+class Corrects(Protocol):
+    """An annotator that answers at once, and may start from what the model would draw."""
+
+    def correct(self, request: Request) -> list[np.ndarray] | None:
+        """As `annotate` answers, one label a question; None if it draws from nothing, and is to be asked that way."""
+        ...
+
+
+@runtime_checkable
 class AnswersLater(Protocol):
     """An annotator that is waited for; an entry of `ANNOTATORS`."""
 
@@ -62,6 +81,28 @@ class AnswersLater(Protocol):
 
         A question that is missing is open. Answers to what was not asked are of no account.
         """
+        ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """An annotator that keeps books of what is open, for those who answer while no run is going on."""
+
+    def close(self, request: Request) -> None:
+        """The questions are going to be paid: what comes from now on is late, and `collect` gives none of it."""
+        ...
+
+    def closed(self, request: Request) -> bool:
+        """Whether they have been closed, perhaps by a process that was killed then."""
+        ...
+
+
+@runtime_checkable
+class Hints(Protocol):
+    """An annotator that knows how its questions are answered."""
+
+    def hint(self, request: Request) -> str:
+        """A command or an address, in one line."""
         ...
 
 

@@ -1,0 +1,292 @@
+"""The desk's server: a view of a run's folder, which may be killed at any time.
+
+It listens on this machine only, and answers nobody who does not know the token in the address that it prints. A page of
+another site that the browser has open cannot reach it: there is no cookie, the token goes in a header that such a page
+may not send, and hosts are checked against rebinding. Ids are looked up among the questions and never become paths.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import io
+import json
+import secrets
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import RLock
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+from PIL import Image
+
+from bal.annotation import views
+from bal.annotation.desk.leases import Leases
+from bal.annotation.entries import Entry, Reply, name_of
+from bal.annotation.inbox import Inbox
+from bal.annotation.palette import on_the_desk
+from bal.types import BadInput
+
+SCRIPTS = ("main", "inputs", "canvas", "trace", "api")
+PAGES = {
+    "/": ("page.html", "text/html; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+    "/desk.css": ("desk.css", "text/css; charset=utf-8"),
+    **{f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8") for name in SCRIPTS},
+}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+LARGEST = 16 * 2**20  # bytes of a body
+HOSTS = ("127.0.0.1", "localhost")
+
+
+class Refused(Exception):
+    """A request that is not answered, and why."""
+
+    def __init__(self, status: HTTPStatus, why: str):
+        super().__init__(why)
+        self.status, self.why = status, why
+
+
+class Desk:
+    """What one person does at a run's folder; requests come from several threads."""
+
+    def __init__(self, folder: Path, by: str):
+        self.inbox, self.by, self.lock = Inbox(folder), name_of(by), RLock()
+        self.leases = Leases(folder)
+
+    def progress(self) -> dict[str, Any]:
+        """How much is done, and what comes next in a run."""
+        newest, said = self.inbox.newest(), self.inbox.by_question()
+        mine = sum(self.by in said.get(entry.id, {}) for entry in newest)
+        open_ = self.inbox.open(self.by)
+        what = {"run": self.inbox.folder.name, "by": self.by, "asked": len(newest), "open": len(open_), "mine": mine}
+        return what | {"resume": f"python -m bal.run --resume --out {self.inbox.folder}"}
+
+    def next(self) -> dict[str, Any]:
+        """The first open question that nobody else holds; none where all are answered or held."""
+        for entry in self.inbox.open(self.by):
+            if self.leases.hold(entry, self.by):
+                return {"question": self.question(entry), "progress": self.progress()}
+        return {"question": None, "progress": self.progress()}
+
+    def question(self, entry: Entry) -> dict[str, Any]:
+        """What the page needs; why it is asked only once it has been answered."""
+        reply = self.inbox.by_question().get(entry.id, {}).get(self.by)
+        found: dict[str, Any] = {
+            "id": entry.id,
+            "image": entry.image,
+            "place": list(entry.box[:2]),
+            "view": list(entry.view[2:]),
+            "inside": list(entry.inside),
+            "classes": list(entry.classes),
+            "colours": on_the_desk(len(entry.classes)),
+            "prefill": self.inbox.exists() and not entry.blind and views.has_prefill(self.inbox.folder, entry),
+            "asked": None if entry.mask is None else _text(entry.asked().astype(np.uint8)),
+            "answer": None,
+        }
+        if reply is not None:
+            label = None if reply.label is None else _text(reply.label)
+            found["answer"] = {"status": reply.status, "seconds": reply.seconds, "mask": label}
+            found["why"] = {"policy": entry.policy, "score": entry.score, "for": dict(entry.share)}
+        return found
+
+    def answer(self, entry: Entry, body: dict[str, Any]) -> dict[str, Any]:
+        """Keeps an answer, which is on disk when this returns."""
+        status, seconds, mask = body.get("status"), body.get("seconds"), body.get("mask")
+        label = None
+        if status == "labelled":
+            try:
+                flat = np.frombuffer(base64.b64decode(mask, validate=True), np.uint8)  # pyright: ignore
+            except (binascii.Error, TypeError, ValueError):
+                raise Refused(HTTPStatus.BAD_REQUEST, "a mask that is no base64") from None
+            if flat.size != entry.box[2] * entry.box[3]:
+                raise Refused(HTTPStatus.BAD_REQUEST, f"a mask of {flat.size} pixels for a region of {entry.box[2:]}")
+            label = flat.reshape(entry.box[2:])
+        reply = Reply(entry.id, self.by, "", status, label, seconds, None, "desk")  # pyright: ignore
+        outcome = self.inbox.answer(reply, replace=True)
+        self.leases.release(entry)
+        return {"outcome": outcome, "question": self.question(entry), "progress": self.progress()}
+
+    def prefill(self, entry: Entry) -> bytes:
+        """What a model would draw: a byte a pixel of the box, then the probabilities, class by class."""
+        drawn = views.prefill(self.inbox.folder, entry)
+        if drawn is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "nothing is drawn beforehand for this question")
+        return drawn.label.tobytes() + drawn.probability.tobytes()
+
+
+def _text(array: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+
+
+def serve(folder: Path, by: str, port: int = 0) -> tuple[ThreadingHTTPServer, str]:
+    """A server that is ready to `serve_forever`, and its address with the token.
+
+    Raises:
+        BadInput: the name is none, or the port is in use.
+    """
+    desk, token = Desk(folder, by), secrets.token_urlsafe(24)
+
+    class DeskHandler(Handler):
+        pass
+
+    handler, handler.desk, handler.token = DeskHandler, desk, token
+    try:
+        server = ThreadingHTTPServer((HOSTS[0], port), handler)
+    except OSError as error:
+        raise BadInput(f"--port {port}: {error.strerror}; leave it out to use any") from None
+    except OverflowError as error:  # no number of a port
+        raise BadInput(f"--port {port}: {error}; leave it out to use any") from None
+    server.daemon_threads = True
+    handler.port = server.server_port
+    return server, f"http://{HOSTS[0]}:{server.server_port}/#{token}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Requests of one desk."""
+
+    desk: Desk
+    token: str
+    port: int
+    timeout = 30  # seconds that a slow client may keep a thread
+    server_version, sys_version = "bal", ""
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._handle(self._get)
+
+    def do_HEAD(self) -> None:
+        self._handle(self._get)
+
+    def do_PUT(self) -> None:
+        self._handle(self._put)
+
+    def do_POST(self) -> None:
+        self._handle(self._other)
+
+    do_DELETE = do_PATCH = do_OPTIONS = do_POST
+
+    def log_message(self, *args: object) -> None:
+        """Nothing: the terminal belongs to the person."""
+
+    def _handle(self, respond: Callable[[], tuple[bytes, str]]) -> None:
+        try:
+            self._check_host()
+            with self.desk.lock:
+                body, kind = respond()
+            self._send(HTTPStatus.OK, body, kind)
+        except Refused as refused:
+            self._send(refused.status, *_json({"error": refused.why}))
+        except BadInput as error:
+            self._send(HTTPStatus.UNPROCESSABLE_ENTITY, *_json({"error": str(error)}))
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True
+        except OSError as error:
+            self._send(HTTPStatus.INSUFFICIENT_STORAGE, *_json({"error": f"not saved: {error.strerror or error}"}))
+
+    def _get(self) -> tuple[bytes, str]:
+        path = unquote(urlsplit(self.path).path)
+        if path in PAGES:
+            name, kind = PAGES[path]
+            return Path(__file__).with_name(name).read_bytes(), kind
+        self._check_token()
+        parts = path.strip("/").split("/")
+        if parts == ["api", "next"]:
+            return _json(self.desk.next())
+        if len(parts) == 3 and parts[0] == "api" and parts[1] in ("question", "view", "prefill"):
+            entry = self._entry(parts[2])
+            if parts[1] == "view":
+                return _reencoded(views.pixels(self.desk.inbox.folder, entry)), "image/png"
+            if parts[1] == "prefill":
+                return self.desk.prefill(entry), "application/octet-stream"
+            self.desk.leases.hold(entry, self.desk.by)
+            return _json({"question": self.desk.question(entry), "progress": self.desk.progress()})
+        raise Refused(HTTPStatus.NOT_FOUND, "there is nothing here")
+
+    def _put(self) -> tuple[bytes, str]:
+        self._check_token()
+        body = self._body()  # first, or what follows on the connection would be read as a request
+        parts = unquote(urlsplit(self.path).path).strip("/").split("/")
+        if len(parts) != 3 or parts[:2] != ["api", "answer"]:
+            raise Refused(HTTPStatus.NOT_FOUND, "there is nothing here")
+        return _json(self.desk.answer(self._entry(parts[2]), body))
+
+    def _other(self) -> tuple[bytes, str]:
+        raise self._unread(HTTPStatus.METHOD_NOT_ALLOWED, "an answer is PUT")
+
+    def _entry(self, id: str) -> Entry:
+        entry = self.desk.inbox.entries().get(id)
+        if entry is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "nobody asked this")
+        return entry
+
+    def _body(self) -> dict[str, Any]:
+        if self.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
+            raise self._unread(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "an answer is sent as application/json")
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit() or "Transfer-Encoding" in self.headers:
+            raise self._unread(HTTPStatus.LENGTH_REQUIRED, "an answer says how long it is")
+        if int(length) > LARGEST:
+            raise self._unread(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "an answer of more than 16 MiB")
+        try:
+            found = json.loads(self.rfile.read(int(length)), parse_constant=_no_number)
+        except (ValueError, RecursionError):
+            raise Refused(HTTPStatus.BAD_REQUEST, "an answer that is no JSON") from None
+        if not isinstance(found, dict) or not set(found) <= {"status", "seconds", "touched", "mask"}:
+            raise Refused(HTTPStatus.BAD_REQUEST, "an answer has status, seconds, touched and mask")
+        return found
+
+    def _unread(self, status: HTTPStatus, why: str) -> Refused:
+        """A refusal before the body has been read: the connection cannot go on."""
+        self.close_connection = True
+        return Refused(status, why)
+
+    def _check_host(self) -> None:
+        host = self.headers.get("Host", "")
+        if host not in [f"{name}:{self.port}" for name in HOSTS] or len(self.headers.get_all("Host", [])) != 1:
+            raise self._unread(HTTPStatus.MISDIRECTED_REQUEST, "another host's page")
+        origin = self.headers.get("Origin")
+        if origin is not None and origin not in [f"http://{name}:{self.port}" for name in HOSTS]:
+            raise self._unread(HTTPStatus.FORBIDDEN, "a page of another site")
+
+    def _check_token(self) -> None:
+        given = self.headers.get("X-Desk-Token", "")
+        if not hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode()):
+            raise self._unread(HTTPStatus.FORBIDDEN, "open the desk at the address that the terminal shows")
+
+    def _send(self, status: HTTPStatus, body: bytes, kind: str) -> None:
+        self.send_response(status)
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+def _json(value: Any) -> tuple[bytes, str]:
+    return json.dumps(value).encode(), "application/json"
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _reencoded(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,123 @@
+"""Pictures and a table: for any program that paints, and as the fallback for everything else."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from bal.annotation.entries import Entry
+from bal.annotation.formats._files import below, png_of, seconds_of, text_of
+from bal.annotation.formats.base import Imported, Task
+from bal.annotation.palette import UNKNOWN, colour
+from bal.types import IGNORE, BadInput
+
+TABLE = "queries.csv"
+COLUMNS = ("id", "file", "box", "by", "seconds", "status")
+DONE = {"labelled": False, "skipped": True, "": None, "open": None}  # None: not answered yet
+ABOUT = """\
+views/ holds the regions to label, with their surroundings dimmed. masks/ holds a palette picture of the same size for
+each: what the model would draw, or nothing. Paint there, without anti-aliasing, in the colours of its palette:
+
+{colours}
+
+Only what is not dimmed counts ({table} has its box: top left height width). In {table}, set status to labelled or
+skipped when a region is done, and by and seconds if they are known; regions without a status are left open. Then
+
+    python -m bal.answer RUN THIS_FOLDER --by NAME
+"""
+
+
+@dataclass(frozen=True)
+class PNG:
+    """A palette picture a question, and a table of who has answered which."""
+
+    def write(self, tasks: Sequence[Task], classes: tuple[str, ...], out: Path) -> None:
+        for folder in ("views", "masks"):
+            (out / folder).mkdir()
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(COLUMNS)
+        palette = [v for index in range(256) for v in (UNKNOWN if index == IGNORE else colour(index))]
+        for task in tasks:
+            id = task.entry.id
+            Image.fromarray(task.view).save(out / "views" / f"{id}.png")
+            ids = np.zeros(task.view.shape[:2], np.uint8) if task.prefill is None else task.prefill
+            mask = Image.fromarray(ids)
+            mask.putpalette(palette)
+            mask.save(out / "masks" / f"{id}.png")
+            table.writerow([id, f"masks/{id}.png", " ".join(map(str, task.entry.inside)), "", "", ""])
+        (out / TABLE).write_text(text.getvalue(), encoding="utf-8")
+        names = [f"    {rgb} {name}" for name, rgb in zip(classes, map(colour, range(len(classes))), strict=True)]
+        colours = "\n".join([*names, f"    {UNKNOWN} unsure"])
+        (out / "README.txt").write_text(ABOUT.format(colours=colours, table=TABLE), encoding="utf-8")
+
+    def recognises(self, export: Path) -> bool:
+        return any(path.name == TABLE for path in below(export, ".csv"))
+
+    def read(self, export: Path, asked: Mapping[str, Entry], classes: tuple[str, ...]) -> list[Imported]:
+        tables = [path for path in below(export, ".csv") if path.name == TABLE] or below(export, ".csv")
+        if len(tables) != 1:
+            raise BadInput(f"{export} holds {len(tables)} tables; it takes one {TABLE}")
+        path = tables[0]
+        lines = text_of(path)
+        try:
+            delimiter = csv.Sniffer().sniff(lines.partition("\n")[0], ",;\t").delimiter
+            rows = list(csv.DictReader(io.StringIO(lines, newline=""), delimiter=delimiter, strict=True))
+        except csv.Error as error:
+            raise BadInput(f"{path} cannot be read as a table ({error}); save it as CSV") from None
+        if missing := [name for name in ("id", "file", "status") if name not in (rows[0] if rows else COLUMNS)]:
+            raise BadInput(f"{path} lacks the column {missing[0]}; it needs {', '.join(COLUMNS)}")
+        found = []
+        for number, row in enumerate(rows, 2):
+            where, status = f"{path}: line {number}", (row["status"] or "").strip().lower()
+            if status not in DONE:
+                raise BadInput(f"{where}: status is {status!r:.40}; expected labelled, skipped, or nothing")
+            if DONE[status] is None:
+                continue
+            id, by = (row["id"] or "").strip(), (row.get("by") or "").strip() or None
+            label = None
+            if not DONE[status] and id in asked:
+                label = _mask(_beside(path, row["file"] or "", where), classes)
+            seconds = (row.get("seconds") or "").strip().replace(",", ".")  # as spreadsheets write it in half of Europe
+            found.append(Imported(id, label, by, seconds_of(seconds, where)))
+        return found
+
+
+def _beside(table: Path, name: str, where: str) -> Path:
+    """A file of the package. Raises BadInput for one outside, or one that is missing."""
+    path = table.parent / name
+    if not path.resolve().is_relative_to(table.parent.resolve()) or not path.is_file():
+        raise BadInput(f"{where}: {name!r:.80} is no file beside the table")
+    return path
+
+
+def _mask(path: Path, classes: tuple[str, ...]) -> np.ndarray:
+    """Class ids [h, w]: of a picture in colours by its colours, of a grey one as they are.
+
+    A palette counts as colours where it has any of ours, since programs write it in another order, and else as it is.
+    """
+    image = png_of(path.read_bytes(), path)
+    if image.mode not in ("P", "L", "1", "RGB", "RGBA"):
+        raise BadInput(f"{path} is a picture of the kind {image.mode}; save it with a palette, or in RGB")
+    ours = {_packed(UNKNOWN): IGNORE, **{_packed(colour(c)): c for c in range(len(classes))}}
+    rgb = np.asarray(image.convert("RGB")).astype(np.int64) @ (1 << 16, 1 << 8, 1)
+    found, where = np.unique(rgb, return_inverse=True)
+    if image.mode in ("L", "1") or (image.mode == "P" and not set(found.tolist()) & (ours.keys() - {0})):
+        return np.asarray(image).astype(np.int32)
+    if odd := [value for value in found.tolist() if value not in ours]:
+        first = (odd[0] >> 16, odd[0] >> 8 & 255, odd[0] & 255)
+        raise BadInput(
+            f"{path} has {len(odd)} colours of no class, such as {first}; paint without anti-aliasing, in the colours "
+            "of README.txt"
+        )
+    return np.array([ours[value] for value in found.tolist()], np.int32)[where].reshape(rgb.shape)
+
+
+def _packed(rgb: tuple[int, int, int]) -> int:
+    return rgb[0] << 16 | rgb[1] << 8 | rgb[2]

@@ -1,0 +1,154 @@
+"""Files that are complete or absent, journals that can be cut back to a known length, and lines that many add to."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bal.types import BadInput
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes a file so that a reader finds the old one or the new one, never a part, whoever else writes it too."""
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        os.chmod(part, 0o644)
+        os.replace(part, path)
+    finally:
+        Path(part).unlink(missing_ok=True)
+
+
+class Journal:
+    """An append-only text file. An entry that cannot be written whole is taken back."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def read(self, size: int | None = None) -> str:
+        """The first `size` bytes, all unless given: another process may be appending."""
+        if not self.size:
+            return ""
+        with open(self.path, "rb") as file:
+            return file.read(-1 if size is None else size).decode()
+
+    def append(self, text: str) -> None:
+        """Adds text and waits until it is on disk."""
+        before = self.size
+        try:
+            with open(self.path, "ab") as file:
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            self.cut(before)
+            raise
+
+    def cut(self, size: int) -> None:
+        """Forgets everything after the first `size` bytes. Raises BadInput where there are not as many."""
+        if self.size < size:
+            raise BadInput(
+                f"{self.path} has lost {size - self.size} bytes since it was written; put them back or --overwrite"
+            )
+        if self.size > size:
+            os.truncate(self.path, size)
+
+
+class Lines:
+    """A file of lines that many processes append to, each line whole or not at all."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._read, self._count = 0, 0  # bytes and lines that `news` has given
+
+    @property
+    def size(self) -> int:
+        """Bytes of whole lines."""
+        if not self.path.exists():
+            return 0
+        with open(self.path, "rb") as file:
+            return _whole(file)
+
+    def news(self, parse: Callable[[str], Any]) -> Iterator[tuple[int, Any]]:
+        """Each whole line since the last visit, parsed, with the byte at which it ends.
+
+        Raises:
+            BadInput: a line cannot be parsed, or the file has become shorter.
+        """
+        if not self.path.exists():
+            return
+        with open(self.path, "rb") as file:
+            file.seek(self._read)
+            new = file.read()
+            if os.fstat(file.fileno()).st_size < self._read:
+                raise BadInput(f"{self.path} has become shorter while it was read; put it back as it was")
+        for line in new[: new.rfind(b"\n") + 1].splitlines(keepends=True):
+            try:
+                found = parse(line.decode())
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                why = f": {error}" if isinstance(error, BadInput) else ""
+                raise BadInput(f"{self.path}: line {self._count + 1} is damaged{why}; put it back as it was") from None
+            self._read += len(line)
+            self._count += 1
+            yield self._read, found
+
+    def append(self, text: str) -> None:
+        """Adds lines and waits until they are on disk; nothing for no lines."""
+        if text:
+            with self.alone() as file:
+                self.write(file, text)
+
+    @contextmanager
+    def alone(self) -> Iterator[BinaryIO]:
+        """The file, while no other process of ours writes to it."""
+        new = not self.path.exists()
+        with open(self.path, "ab+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
+            yield file
+        if new:
+            _settle(self.path.parent)
+
+    def write(self, file: BinaryIO, text: str) -> None:
+        """Adds lines to the file that `alone` gave; one that cannot be written whole is taken back."""
+        end = _whole(file)
+        file.truncate(end)
+        try:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(end)
+            raise
+
+
+def _whole(file: BinaryIO) -> int:
+    """Bytes up to the end of the last whole line."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - 2**16)
+        file.seek(start)
+        at = file.read(end - start).rfind(b"\n")
+        if at >= 0:
+            return start + at + 1
+        end = start
+    return 0
+
+
+def _settle(folder: Path) -> None:
+    """Waits until a new file's name is on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

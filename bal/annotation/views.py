@@ -1,0 +1,115 @@
+"""What a person sees of a region: its surroundings as a picture, and what a model would draw.
+
+Both are derived, lie in `views/` and `prefill/` of a run's folder, and are made again when they are missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from bal.annotation.entries import Entry
+from bal.annotation.journal import write_whole
+from bal.types import BadInput
+
+AROUND, LEAST = 0.75, 16  # surroundings on each side: in sides of the region, and pixels at least
+
+
+class Prefill(NamedTuple):
+    """What a model would draw."""
+
+    label: np.ndarray  # uint8 [height, width] of the box: the most likely class
+    probability: np.ndarray  # uint8 [C, height, width]: of each class, in steps of 1/255
+
+
+def around(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """A box with its surroundings, as far as the image [height, width] goes: top, left, height, width."""
+    top, left, height, width = box
+    margin = max(LEAST, -(-3 * max(height, width) // 4))
+    first = max(0, top - margin), max(0, left - margin)
+    last = min(size[0], top + height + margin), min(size[1], left + width + margin)
+    return (*first, last[0] - first[0], last[1] - first[1])
+
+
+def fingerprint(image: np.ndarray) -> str:
+    """16 hexadecimal digits that differ where images [H, W, Cin] do."""
+    return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()[:16]
+
+
+def draw(folder: Path, entry: Entry, image: np.ndarray) -> None:
+    """Writes the picture of a question, from its image float32 [H, W, Cin] in [0, 1], unless it is there."""
+    path = _view(folder, entry)
+    if path.exists():
+        return
+    top, left, height, width = entry.view
+    crop = np.rint(image[top : top + height, left : left + width] * 255).clip(0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(np.repeat(crop, 3, -1) if crop.shape[-1] == 1 else crop).save(buffer, "PNG")
+    path.parent.mkdir(exist_ok=True)
+    write_whole(path, buffer.getvalue())
+
+
+def predict(folder: Path, entry: Entry, probability: np.ndarray) -> None:
+    """Writes what a model would draw, from its probabilities float32 [height, width, C] of the box."""
+    assert not entry.blind, "nobody may be shown what a model thinks of this one"
+    buffer = io.BytesIO()
+    levels = np.rint(np.moveaxis(probability, -1, 0) * 255).astype(np.uint8)
+    np.savez_compressed(buffer, label=probability.argmax(-1).astype(np.uint8), probability=levels)
+    path = _prefill(folder, entry)
+    path.parent.mkdir(exist_ok=True)
+    write_whole(path, buffer.getvalue())
+
+
+def view(folder: Path, entry: Entry) -> bytes:
+    """The picture of a question, as PNG. Raises BadInput where it has been deleted."""
+    try:
+        return _view(folder, entry).read_bytes()
+    except FileNotFoundError:
+        raise BadInput(
+            f"{_view(folder, entry)} is missing; make it again with: python -m bal.run --resume --out {folder}"
+        ) from None
+
+
+def pixels(folder: Path, entry: Entry) -> np.ndarray:
+    """The picture of a question: uint8 [h, w, 3]. Raises BadInput where it has been deleted or damaged."""
+    try:
+        with Image.open(io.BytesIO(view(folder, entry))) as file:
+            found = np.asarray(file.convert("RGB"))
+    except (OSError, SyntaxError, Image.DecompressionBombError):
+        found = np.zeros((0, 0, 3), np.uint8)
+    if found.shape[:2] != entry.view[2:]:
+        raise BadInput(f"{_view(folder, entry)} is damaged; delete it, and --resume makes it again")
+    return found
+
+
+def has_prefill(folder: Path, entry: Entry) -> bool:
+    """Whether there is something drawn beforehand for a question."""
+    return _prefill(folder, entry).exists()
+
+
+def prefill(folder: Path, entry: Entry) -> Prefill | None:
+    """What a model would draw; None for blind questions, and where nothing is drawn beforehand."""
+    path = _prefill(folder, entry)
+    if entry.blind or not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = Prefill(file["label"], file["probability"])
+    except (OSError, ValueError, KeyError, EOFError):
+        found = None
+    if found is None or found.label.shape != entry.box[2:]:
+        raise BadInput(f"{path} is damaged; delete it, and --resume makes it again")
+    return found
+
+
+def _view(folder: Path, entry: Entry) -> Path:
+    return folder / "views" / f"{entry.id}.png"
+
+
+def _prefill(folder: Path, entry: Entry) -> Path:
+    return folder / "prefill" / f"{entry.id}.npz"

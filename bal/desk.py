@@ -1,0 +1,54 @@
+"""`python -m bal.desk RUN --by NAME`: a page on this machine on which people answer."""
+
+from __future__ import annotations
+
+import getpass
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from bal.annotation.desk.server import serve
+from bal.annotation.inbox import open_inbox
+from bal.experiment.exit_status import exit_status, leave
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Opens the questions of a run in the browser. It may be closed at any time: every answer is kept at once."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The run's folder."""
+    by: str | None = None
+    """Who answers; the name of this account unless given."""
+    port: int = 0
+    """Where the page is served, on this machine only; any free port unless given."""
+    no_open: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print the address and open no browser."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serves until it is interrupted; returns the exit status."""
+    return exit_status(lambda: _serve(tyro.cli(Settings, args=argv, prog="python -m bal.desk")))
+
+
+def _serve(settings: Settings) -> None:
+    inbox = open_inbox(settings.run)
+    server, address = serve(settings.run, settings.by or getpass.getuser(), settings.port)
+    print(f"{len(inbox.open())} open questions: {address}", flush=True)
+    print("Ctrl-C closes the desk; every answer is kept as it is given", flush=True)
+    if not settings.no_open:
+        webbrowser.open(address)
+    try:
+        server.serve_forever(poll_interval=0.2)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.server_close()
+
+
+if __name__ == "__main__":
+    leave(main())

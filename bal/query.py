@@ -1,0 +1,53 @@
+"""`python -m bal.query RUN --to FORMAT`: open questions of a run, for another program."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from bal.annotation.formats import FORMATS
+from bal.annotation.inbox import open_inbox
+from bal.annotation.take import give
+from bal.experiment.exit_status import exit_status, leave
+from bal.types import BadInput
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Writes the open questions of a run for another program, each with its surroundings and the model's prediction."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The run's folder."""
+    to: Literal["png", "label-studio", "coco", "cvat"] = "png"
+    """For which program; png goes with any that paints."""
+    share: Annotated[str, tyro.conf.arg(metavar="I/N")] = "1/1"
+    """Part I of N, for N people who share the work."""
+    out: Path | None = None
+    """A new folder; beside the run unless given."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes the package that a command line asks for; returns the exit status."""
+    return exit_status(lambda: _give(tyro.cli(Settings, args=argv, prog="python -m bal.query")))
+
+
+def _give(settings: Settings) -> None:
+    assert settings.to in FORMATS
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", settings.share)
+    if not found:
+        raise BadInput(f"--share {settings.share}: expected I/N, such as 1/3")
+    share, inbox = (int(found[1]), int(found[2])), open_inbox(settings.run)
+    part = "" if share[1] == 1 else f"-{share[0]}-of-{share[1]}"
+    out = settings.out or settings.run.with_name(f"{settings.run.name}-{settings.to}{part}")
+    given = give(inbox, settings.to, out, share)
+    print(f"{len(given)} questions of {settings.run} → {out}")
+    print(f"answers come back with: python -m bal.answer {settings.run} EXPORT --by NAME")
+
+
+if __name__ == "__main__":
+    leave(main())

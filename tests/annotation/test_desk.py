@@ -1,0 +1,306 @@
+"""The desk's server: what it gives, what it keeps, and whom it refuses."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import shutil
+import socket
+import threading
+
+import numpy as np
+import pytest
+from asking import answer_all, go_on, truth
+
+from bal import desk as door
+from bal.annotation import views
+from bal.annotation.desk import leases, server
+from bal.annotation.desk.leases import SECONDS, Leases
+from bal.annotation.inbox import Inbox
+from bal.types import BadInput
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    """A run that waits in its first purchase after the start set. Not to be answered."""
+    out = tmp_path_factory.mktemp("asked") / "run"
+    go_on(out)
+    answer_all(out)
+    go_on(out)
+    return out
+
+
+class Client:
+    """Somebody who talks to a desk; by default who may."""
+
+    def __init__(self, folder, by="ada"):
+        self.server, self.address = server.serve(folder, by)
+        self.port, self.token = self.server.server_port, self.address.partition("#")[2]
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
+        self.thread.start()
+
+    def ask(self, path, method="GET", body=None, **headers):
+        """Status, headers and body; a header of None is left out."""
+        sent = {"Host": f"127.0.0.1:{self.port}", "X-Desk-Token": self.token}
+        if body is not None:
+            body = body if isinstance(body, bytes) else json.dumps(body).encode()
+            sent |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+            for name, value in sent.items():
+                if value is not None:
+                    connection.putheader(name, value)
+            connection.endheaders(body)
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
+        finally:
+            connection.close()
+
+    def get(self, path):
+        status, _, body = self.ask(path)
+        assert status == 200, body
+        return json.loads(body) if path.startswith(("/api/next", "/api/question")) else body
+
+    def put(self, id, **body):
+        return self.ask(f"/api/answer/{id}", "PUT", body)
+
+    def close(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def client(asked, tmp_path):
+    """A desk on a copy of that run."""
+    made = Client(shutil.copytree(asked, tmp_path / "run"))
+    yield made
+    made.close()
+
+
+def text(label):
+    return base64.b64encode(label.astype(np.uint8).tobytes()).decode()
+
+
+def test_a_question_its_picture_and_what_the_model_would_draw(client):
+    inbox = client.server.RequestHandlerClass.desk.inbox
+    for entry in inbox.newest():
+        found = client.get(f"/api/question/{entry.id}")["question"]
+        assert (found["id"], found["view"], found["inside"]) == (entry.id, list(entry.view[2:]), list(entry.inside))
+        assert found["prefill"] != entry.blind
+        assert "why" not in found
+        assert "score" not in json.dumps(found)
+        assert entry.policy not in json.dumps(found)
+        assert client.get(f"/api/view/{entry.id}")[:8] == b"\x89PNG\r\n\x1a\n"
+        status, _, body = client.ask(f"/api/prefill/{entry.id}")
+        if entry.blind:
+            assert status == 404
+        else:
+            drawn = views.prefill(inbox.folder, entry)
+            assert body == drawn.label.tobytes() + drawn.probability.tobytes()
+
+
+def test_an_answer_is_on_disk_when_it_is_acknowledged_and_says_why_it_was_asked(client):
+    inbox = client.server.RequestHandlerClass.desk.inbox
+    first = client.get("/api/next")
+    entry = inbox.entries()[first["question"]["id"]]
+    status, _, body = client.put(entry.id, status="labelled", seconds=3.5, touched=None, mask=text(truth(entry)))
+    told = json.loads(body)
+    assert (status, told["outcome"]) == (200, "taken")
+    assert told["question"]["why"]["policy"] == entry.policy
+    assert told["progress"]["open"] == first["progress"]["open"] - 1
+    kept = Inbox(inbox.folder).by_question()[entry.id]["ada"]
+    np.testing.assert_array_equal(kept.label, truth(entry))
+    assert (kept.seconds, kept.source) == (3.5, "desk")
+    assert client.get("/api/next")["question"]["id"] != entry.id
+    again = client.get(f"/api/question/{entry.id}")["question"]["answer"]
+    assert again == {"status": "labelled", "seconds": 3.5, "mask": text(truth(entry))}
+    assert json.loads(client.put(entry.id, status="skipped", seconds=5, mask=None)[2])["outcome"] == "taken"
+    assert Inbox(inbox.folder).by_question()[entry.id]["ada"].label is None, "the newest counts"
+
+
+def test_until_all_is_answered(client):
+    seen = set()
+    while question := client.get("/api/next")["question"]:
+        assert question["id"] not in seen
+        seen.add(question["id"])
+        assert client.put(question["id"], status="skipped", seconds=None, mask=None)[0] == 200
+    assert len(seen) == 10
+    progress = client.get("/api/next")["progress"]
+    assert (progress["open"], progress["mine"]) == (0, 10)
+    assert progress["resume"].startswith("python -m bal.run --resume --out ")
+
+
+def test_two_desks_never_show_the_same_question(client):
+    other = Client(client.server.RequestHandlerClass.desk.inbox.folder, "eva")
+    try:
+        shown = [(c, c.get("/api/next")["question"]["id"]) for c in (client, other) for _ in range(1)]
+        assert len({id for _, id in shown}) == 2
+        for _ in range(4):
+            for who in (client, other):
+                question = who.get("/api/next")["question"]
+                assert who.put(question["id"], status="skipped", seconds=1, mask=None)[0] == 200
+        inbox = Inbox(other.server.RequestHandlerClass.desk.inbox.folder)
+        said = [reply.id for _, reply in inbox.replies() if reply.id.startswith("r01")]
+        assert len(said) == len(set(said)) == 8
+    finally:
+        other.close()
+
+
+def test_leases_end(asked, tmp_path):
+    entry, clock = Inbox(asked).newest()[0], [1000.0]
+    one, two = (Leases(tmp_path, lambda: clock[0]) for _ in range(2))
+    assert one.hold(entry, "ada")
+    assert one.hold(entry, "ada")
+    assert not two.hold(entry, "eva")
+    clock[0] += SECONDS + 1
+    assert two.hold(entry, "eva")
+    assert not one.hold(entry, "ada")
+    two.release(entry)
+    assert one.hold(entry, "ada")
+    (tmp_path / "held" / f"{entry.id}.json").write_text("not ours")
+    assert two.hold(entry, "eva"), "a damaged lease is none"
+    assert leases.SECONDS == 600
+
+
+# Attacks
+
+
+REFUSED = {
+    "another host": (421, {"Host": "evil.example"}),
+    "another host on our port": (421, {"Host": "evil.example:PORT"}),
+    "no host": (400, {"Host": None}),
+    "no token": (403, {"X_Desk_Token": None}),
+    "a wrong token": (403, {"X_Desk_Token": "guess"}),
+    "a token of other letters": (403, {"X_Desk_Token": "\u00fc"}),
+    "a page of another site": (403, {"Origin": "https://evil.example"}),
+    "a page without an origin": (403, {"Origin": "null"}),
+}
+
+
+@pytest.mark.parametrize("attack", REFUSED)
+def test_who_is_refused(client, attack):
+    status, headers = REFUSED[attack]
+    headers = {k: v.replace("PORT", str(client.port)) if v else v for k, v in headers.items()}
+    for path, method, body in (("/api/next", "GET", None), ("/api/answer/r01-0000", "PUT", {"status": "skipped"})):
+        if attack == "no host":
+            assert client.ask(path, method, body, **headers)[0] in (400, 421)
+        else:
+            assert client.ask(path, method, body, **headers)[0] == status
+    assert not [r for _, r in client.server.RequestHandlerClass.desk.inbox.replies() if r.id.startswith("r01")]
+
+
+PATHS = [
+    "/api/view/../../config.yaml",
+    "/api/view/..%2f..%2fconfig.yaml",
+    "/api/view/%2e%2e%2fconfig.yaml",
+    "/config.yaml",
+]
+PATHS += ["/../config.yaml", "/server.py", "/api/view/r01-0000.png", "/api/view/", "/api", "/api/question/r99-0000"]
+PATHS += ["/api/view/r01-0000%00", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/api/prefill/../views/r01-0000"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_ids_are_no_paths(client, path):
+    status, _, body = client.ask(path)
+    assert status == 404
+    assert b"acq:" not in body
+    assert client.ask(path.replace("view", "answer"), "PUT", {"status": "skipped"})[0] == 404
+
+
+def test_bodies_that_are_refused(client):
+    entry = next(iter(client.server.RequestHandlerClass.desk.inbox.newest()))
+    good = {"status": "labelled", "seconds": 1.0, "touched": None, "mask": text(truth(entry))}
+    bodies = {
+        "NaN": (400, json.dumps({**good, "seconds": float("nan")}).encode()),
+        "infinity": (400, json.dumps({**good, "seconds": float("inf")}).encode()),
+        "negative": (422, {**good, "seconds": -1}),
+        "text": (422, {**good, "seconds": "3"}),
+        "truth": (422, {**good, "seconds": True}),
+        "a wrong size": (400, {**good, "mask": text(np.zeros(7))}),
+        "a class that is none": (422, {**good, "mask": text(np.full(entry.box[2:], 9))}),
+        "no base64": (400, {**good, "mask": "%%%"}),
+        "no mask": (400, {**good, "mask": None}),
+        "a mask that is no text": (400, {**good, "mask": {"a": 1}}),
+        "a skipped mask": (422, {**good, "status": "skippd"}),
+        "a status that is none": (422, {**good, "status": {"$gt": ""}}),
+        "more than is asked": (400, {**good, "by": "eva"}),
+        "a list": (400, [good]),
+        "no JSON": (400, b"{"),
+        "deep": (400, b"[" * 100_000),
+        "no text": (400, b"\xff\xfe"),
+    }
+    for what, (status, body) in bodies.items():
+        assert client.ask(f"/api/answer/{entry.id}", "PUT", body)[0] == status, what
+    kinds = {"text/plain": 415, "application/x-www-form-urlencoded": 415, "multipart/form-data; boundary=x": 415}
+    for kind, status in kinds.items():
+        assert client.ask(f"/api/answer/{entry.id}", "PUT", good, Content_Type=kind)[0] == status
+    for method in ("POST", "DELETE", "PATCH", "OPTIONS"):
+        assert client.ask(f"/api/answer/{entry.id}", method, good)[0] == 405
+    assert client.ask(f"/api/answer/{entry.id}", "PUT", good, Content_Length=str(17 * 2**20))[0] == 413
+    assert client.ask(f"/api/answer/{entry.id}", "PUT", good, Content_Length="-1")[0] == 411
+    assert client.ask(f"/api/answer/{entry.id}", "PUT", good, Transfer_Encoding="chunked")[0] == 411
+    assert entry.id not in client.server.RequestHandlerClass.desk.inbox.by_question()
+    assert client.ask(f"/api/answer/{entry.id}", "PUT", good)[0] == 200
+
+
+def test_a_refused_body_is_not_read_as_the_next_request(client):
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=10)
+    hidden = b"GET /api/next HTTP/1.1\r\nHost: x\r\n\r\n"
+    headers = {"X-Desk-Token": client.token, "Content-Type": "application/json"}
+    for path, body in (("/api/answer/nobody", b"{}"), ("/api/answer/nobody", hidden), ("/nothing", b"{}")):
+        connection.request("PUT", path, body, headers)
+        assert connection.getresponse().read().startswith(b'{"error"')
+    connection.request("GET", "/api/next", headers=headers)
+    assert json.loads(connection.getresponse().read())["question"]
+    connection.close()
+
+
+def test_every_reply_says_what_a_page_may_do(client):
+    for path in ("/", "/main.js", "/desk.css", "/api/next", "/nothing"):
+        _, headers, _ = client.ask(path)
+        policy = headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none';")
+        assert "unsafe" not in policy
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cache-Control"] == "no-store"
+        assert "Access-Control-Allow-Origin" not in headers
+        assert "Python" not in headers["Server"]
+    page = client.get("/").decode()
+    assert "http" not in page.replace("http-equiv", "")
+    assert client.token not in page, "only the address that the terminal shows has it"
+
+
+def test_it_listens_on_this_machine_only(client):
+    assert client.server.server_address[0] == "127.0.0.1"
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.2", client.port), timeout=2)
+
+
+def test_a_full_disk_is_said_and_nothing_is_acknowledged(client, monkeypatch):
+    entry = client.server.RequestHandlerClass.desk.inbox.newest()[0]
+
+    def full(*args, **how):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Inbox, "answer", full)
+    status, _, body = client.put(entry.id, status="skipped", seconds=1, mask=None)
+    assert (status, json.loads(body)["error"]) == (507, "not saved: No space left on device")
+
+
+def test_what_the_door_refuses(asked, capsys, tmp_path):
+    for argv, line in (
+        ([str(tmp_path)], "holds no questions to people"),
+        ([str(asked), "--by", "a\nb"], "no name of a person"),
+        ([str(asked), "--port", "99999999"], "--port 99999999"),
+    ):
+        assert door.main([*argv, "--no-open"]) == 2
+        error = capsys.readouterr().err
+        assert line in error
+        assert error.count("\n") == 1
+    taken = socket.create_server(("127.0.0.1", 0))
+    with taken, pytest.raises(BadInput, match="in use; leave it out"):
+        server.serve(asked, "ada", taken.getsockname()[1])
