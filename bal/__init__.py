@@ -16,6 +16,9 @@ from bal.annotation.annotators.base import (
     AnswersAtOnce,
     AnswersLater,
     ChecksSource,
+    Closes,
+    Corrects,
+    Hints,
     Question,
     Request,
 )
@@ -39,7 +42,10 @@ from bal.posterior.model import Model
 from bal.posterior.moments import Moments
 from bal.posterior.nets import NETS
 from bal.posterior.nets.base import Drop, HasCells, HasFeatures, Net, NetSettings, Scales
-from bal.posterior.training import Train
+from bal.posterior.recipe import Train
+from bal.report.logs import Logs
+from bal.report.sinks import SINKS
+from bal.report.sinks.base import Sink
 from bal.scoring.acquisitions import ACQUISITIONS
 from bal.scoring.acquisitions.base import Acquisition, Learns, SumOverClasses
 from bal.selection.selectors import SELECTORS
@@ -57,6 +63,7 @@ __all__ = [
     "METRICS",
     "NETS",
     "SELECTORS",
+    "SINKS",
     "SOURCES",
     "UNITS",
     "Acquisition",
@@ -71,7 +78,9 @@ __all__ = [
     "Cell",
     "ChecksSource",
     "Chunk",
+    "Closes",
     "Config",
+    "Corrects",
     "Criterion",
     "Drop",
     "Event",
@@ -81,10 +90,12 @@ __all__ = [
     "HasFeatures",
     "Head",
     "Headline",
+    "Hints",
     "Joins",
     "Key",
     "LabelledImage",
     "Learns",
+    "Logs",
     "Metric",
     "Model",
     "Moments",
@@ -104,6 +115,7 @@ __all__ = [
     "Request",
     "Scales",
     "Selector",
+    "Sink",
     "Source",
     "SourceSettings",
     "SumOverClasses",

@@ -19,7 +19,9 @@ import numpy as np
 from bal.config.dump import dump_yaml
 from bal.config.schema import Config
 from bal.experiment import curve_row, query
-from bal.experiment.answers import Answer, Request, ask, pay, request_of
+from bal.experiment.answers import Answer, Request, ask, hint, let_go, pay, request_of
+from bal.experiment.answers import close as close_purchase
+from bal.experiment.audited import tally_audit
 from bal.experiment.events import Event, Record, Waiting, Watch
 from bal.experiment.folder import RunFolder
 from bal.experiment.query import PoolScores
@@ -90,17 +92,19 @@ def _rounds(
         state, info = recorder.restore()
         publish(folder, setup, recorder.snapshot)
         shown = recorder.snapshot
-        let_go = state.purchase if close and state.asked is not None else None
+        closing = state.purchase if close and state.asked is not None else None
         while not state.done:
             if state.asked is None:
                 state, info = propose(setup, state, info, watch, warm_start)
                 recorder.asked(state, info)
-            request = request_of(setup, state, folder)
-            answers = ask(setup.config.annotator, request)
-            if len(answers) < len(request.questions) and state.purchase != let_go:
+            annotator, request = setup.config.annotator, request_of(setup, state, folder, state.purchase == closing)
+            answers = ask(annotator, request)
+            if len(answers) < len(request.questions) and not let_go(annotator, request):
                 if recorder.snapshot is not shown:
                     publish(folder, setup, recorder.snapshot)
-                raise Waiting(state.purchase, len(request.questions), len(answers), request.folder)
+                how, open_ = hint(annotator, request), len(request.questions)
+                raise Waiting(state.purchase, open_, len(answers), request.folder, how, info.row or None)
+            answers = close_purchase(annotator, request, answers)
             state, info = absorb(setup, state, info, request, answers)
             recorder.answered(state, info)
             publish(folder, setup, recorder.snapshot)
@@ -132,10 +136,13 @@ def propose(
     pool = state.pool
     round = state.purchase - 1
     began = time.perf_counter()
-    model = setup.model(warm_start.params) if warm_start and round == 0 else train_on(setup, pool, round, watch)
-    model = calibrate(model, setup.source, setup.regions, pool.bought(AUDIT))
+    if warm_start and round == 0:
+        model = setup.model(warm_start.params)
+    else:
+        model = train_on(setup, pool, round, watch, state.model)
+    model = calibrate(model, setup.source, setup.regions, pool.bought(AUDIT), pool.stands_for)
     fitted = time.perf_counter()
-    tally = evaluate_all(setup, model, round, watch)
+    tally = evaluate_all(setup, model, pool, round, watch)
     objective = query.make_objective(setup, pool, model, round)
     row = curve_row.of_model(setup, pool, round, info.queries, model, tally, objective)
     row |= {"seconds_fit": fitted - began, "seconds_score": 0.0}
@@ -143,7 +150,7 @@ def propose(
     if not is_last(setup, round):
         began = time.perf_counter()
         tell = partial(_tell, watch, round, "score")
-        tell(0, len(setup.source.pool))
+        tell(0, setup.looked_at(state.purchase).size)
         scores = query.score_pool(setup, pool, model, objective, round, tell)
         row["seconds_score"] = time.perf_counter() - began
         purchase = select(setup, pool, state.purchase, scores, row["trust_share"])
@@ -167,16 +174,23 @@ def is_last(setup: Setup, round: int) -> bool:
     return round >= setup.config.rounds
 
 
-def train_on(setup: Setup, pool: Pool, round: int, watch: Watch) -> Model:
-    """Fits the head to the training split, from random weights; not calibrated yet."""
+def train_on(setup: Setup, pool: Pool, round: int, watch: Watch, before: Model | None = None) -> Model:
+    """Fits the head to the training split, from what `train.start` says; not calibrated yet.
+
+    Args:
+        setup, pool, round: of the experiment.
+        watch: called often.
+        before: the model of the round before, if there is one.
+    """
     config = setup.config
 
     def heard(progress: Progress) -> None:
         watch(Event(round, "fit", progress.step, progress.steps, progress.loss))
 
-    watch(Event(round, "fit", 0, config.train.steps))
+    watch(Event(round, "fit", 0, config.train.of(later=before is not None).steps))
     crops = list(crops_of(setup, pool))
-    return setup.model(fit(config.head, setup.net, config.loss, config.train, crops, setup.key(round, FIT), heard))
+    key, begun = setup.key(round, FIT), before.params if before else None
+    return setup.model(fit(config.head, setup.net, config.loss, config.train, crops, key, heard, begun))
 
 
 def crops_of(setup: Setup, pool: Pool) -> Iterator[Crop]:
@@ -189,18 +203,22 @@ def crops_of(setup: Setup, pool: Pool) -> Iterator[Crop]:
             yield crop_around(image, label, setup.regions.box[m], setup.config.train.patch)
 
 
-def evaluate_all(setup: Setup, model: Model, round: int, watch: Watch) -> Tally:
-    """Compares the model with the masks of the test images: a tally of each, [N, …]."""
+def evaluate_all(setup: Setup, model: Model, pool: Pool, round: int, watch: Watch) -> Tally:
+    """Compares a model with the masks of the test images, or else with the audited regions: a tally of each, [N, …]."""
     tell = partial(_tell, watch, round, "evaluate")
+    if not setup.source.test:
+        return tally_audit(setup, model, pool, tell)
     tell(0, len(setup.source.test))
     return evaluate.tally_each(model, setup.source, setup.source.test, tell, setup.config.acq)
 
 
 def start_set(setup: Setup, pool: Pool) -> Purchase:
-    """Before anything is known: all at random."""
+    """Before anything is known: at random."""
     config = setup.config
-    offer = Offer(setup.costs, pool.eligible, config.start - pool.spent)
-    return compose(setup.key(0, BUY), offer, Shares(config.audit * config.start - pool.audited, rest="start"))
+    offer = Offer(setup.costs, setup.offered(pool, 0), config.start - pool.spent)
+    shares = Shares(config.audit * config.start - pool.audited, rest="start")
+    weights = {"start": query.start_weights(setup, pool)} if config.start_by == "contrast" else {}
+    return compose(setup.key(0, BUY), offer, shares, weights=weights)
 
 
 def select(setup: Setup, pool: Pool, number: int, scores: PoolScores, earned: float) -> Purchase:
@@ -208,9 +226,10 @@ def select(setup: Setup, pool: Pool, number: int, scores: PoolScores, earned: fl
     config = setup.config
     allowed = allowance(config.start, config.budget, config.rounds, number)
     steer = (earned if config.steer == "auto" else config.steer) if config.acq.needs or config.selector.needs else 0.0
+    able = setup.offered(pool, number)
     offer = Offer(
         scores.price,
-        pool.eligible,
+        able,
         allowed - pool.spent,
         image=setup.regions.image,
         cap=config.cap,
@@ -218,7 +237,10 @@ def select(setup: Setup, pool: Pool, number: int, scores: PoolScores, earned: fl
     )
     shares = Shares(config.audit * allowed - pool.audited, steer)
     about = {name: scores.table[name] for name in config.selector.needs}
-    return compose(setup.key(number, BUY), offer, shares, config.selector, scores.score, about)
+    weights = {"audit": query.audit_weights(scores, able)} if config.audit_by == "foreground" else {}
+    return compose(
+        setup.key(number, BUY), offer, shares, config.selector, scores.score, about, weights, scores.audit_price
+    )
 
 
 def _tell(watch: Callable[[Event], None], round: int, stage: str, done: int, total: int) -> None:

@@ -9,7 +9,9 @@ from bal.config.resolve import parse
 from bal.experiment.events import Event
 from bal.experiment.exit_status import Interrupts, exit_status, leave
 from bal.loop import run_loop
+from bal.report.logs import Logs
 from bal.report.terminal import Display
+from bal.sources.base import Notes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,13 +21,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> None:
     command = parse(argv)
+    logs = Logs(command.log, command.out)
     devices.set_up_platform()
-    with Interrupts() as interrupts, Display(command.config, command.out, command.quiet, command.resume) as display:
+    with (
+        Interrupts() as interrupts,
+        Display(command.config, command.out, command.quiet, command.resume) as display,
+        logs,
+    ):
 
         def watch(event: Event) -> None:
             interrupts.check()
             display.watch(event)
+            logs.watch(event)
 
+        if isinstance(command.config.source, Notes):
+            display.note(command.config.source.notes())
         for record in run_loop(
             command.config,
             command.out,
@@ -35,6 +45,8 @@ def _run(argv: Sequence[str] | None) -> None:
             watch=watch,
         ):
             display.record(record)
+            display.note(logs.update())
+        display.note(logs.update())
 
 
 def program() -> None:

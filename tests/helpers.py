@@ -25,7 +25,8 @@ from bal.posterior.heads._plain import keep
 from bal.posterior.losses import Loss
 from bal.posterior.model import Model
 from bal.posterior.nets import UNet
-from bal.posterior.training import Train, finish
+from bal.posterior.recipe import Train
+from bal.posterior.training import finish
 from bal.types import IGNORE, Batch
 
 CLASSES = 3

@@ -20,7 +20,7 @@ from bal.experiment.recorder import Snapshot
 from bal.experiment.setup import Setup
 from bal.posterior.heads import MCDropout
 from bal.posterior.nets import UNet
-from bal.posterior.training import Train
+from bal.posterior.recipe import Train
 from bal.sources import WellLog
 
 ROOT = Path(__file__).parents[1]

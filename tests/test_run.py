@@ -24,7 +24,8 @@ from PIL import Image
 from runs import FILES, FLAGS, assert_same_run, environment, left_behind, pictures, quick_publish, start, tiny
 
 from bal import devices, loop
-from bal.experiment import checkpoint, folder
+from bal.annotation import journal
+from bal.experiment import checkpoint
 from bal.experiment.exit_status import Interrupts
 from bal.report import terminal
 from bal.run import main
@@ -109,10 +110,8 @@ def test_the_module_and_its_help(tmp_path):
 def spoil(root: Path, how: str) -> Path:
     """A folder source with something wrong."""
     data = pictures(root)
-    image, mask = sorted((data / "images").iterdir())[0], sorted((data / "masks").iterdir())[0]
-    if how == "no image":
-        image.write_bytes(b"not a picture")
-    elif how == "cut image":
+    mask = sorted((data / "masks").iterdir())[0]
+    if how == "cut image":
         for image in (data / "images").iterdir():
             image.write_bytes(image.read_bytes()[:300])
     elif how == "other size":
@@ -129,7 +128,6 @@ def spoil(root: Path, how: str) -> Path:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("no image", r"p0\.png"),
         ("cut image", r"p\d\.png"),
         ("other size", r"p0\.png is 8x8 and its image 40x40"),
         ("class id", r"holds class 7, but there are 2 classes"),
@@ -142,6 +140,20 @@ def test_bad_folders(how, message, capsys, tmp_path):
     small = ["--start", "6", "--budget", "12", "--rounds", "1", "--train.steps", "1", "--net.depth", "1"]
     assert re.search(message, refusal(capsys, *argv, *small, "--out", str(tmp_path / "out")))
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_source_says_comes_before_the_run(capsys, tmp_path):
+    data = pictures(tmp_path / "data")
+    (data / "images" / "p1.png").write_bytes(b"cut")
+    (data / "masks" / "p2.png").unlink()
+    argv = ["--quiet", "source:folder", "--source.path", str(data), "--source.classes", "paper", "ink", "grid"]
+    assert main([*argv, "--out", str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr()
+    said = printed.out.splitlines()
+    assert said[0] == "note: no mask has a pixel of grid"
+    assert re.fullmatch(r"note: 1 image set aside, such as 'p1': .*p1\.png is not a readable image; .*", said[1])
+    assert len(said) == 2
+    assert "of the pool have no mask for the oracle" in printed.err
 
 
 def test_las_without_the_curve(capsys, tmp_path):
@@ -229,7 +241,7 @@ def nth(function, number: int, instead):
 def test_a_full_disk_in_a_journal(number, capsys, monkeypatch, tmp_path, whole):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(folder.os, "fsync", nth(os.fsync, number, full))
+        patch.setattr(journal.os, "fsync", nth(os.fsync, number, full))
         assert "the disk is full (/somewhere); free some space and --resume" in refusal(
             capsys, *FLAGS, "--out", str(out)
         )
@@ -265,7 +277,7 @@ def broken(checkpoints, save, *rest):
 
 
 def test_a_full_disk_from_the_start(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(folder.os, "replace", full)
+    monkeypatch.setattr(journal.os, "replace", full)
     assert "the disk is full" in refusal(capsys, *FLAGS, "--out", str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 

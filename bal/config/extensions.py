@@ -33,7 +33,7 @@ from bal.scoring.acquisitions.base import Acquisition, Learns, SumOverClasses
 from bal.selection.selectors import SELECTORS
 from bal.selection.selectors.base import Selector
 from bal.sources import SOURCES
-from bal.sources.base import SourceSettings
+from bal.sources.base import Notes, SourceSettings
 from bal.types import BadInput
 
 
@@ -50,7 +50,7 @@ class Slot(NamedTuple):
 SLOTS: dict[str, Slot] = {
     "acq": Slot("acquisition", ACQUISITIONS, Acquisition, "bal.acquisitions", (SumOverClasses, Learns)),
     "head": Slot("head", HEADS, Head, "bal.heads", (Finalizes, Joins)),
-    "source": Slot("source", SOURCES, SourceSettings, "bal.sources"),
+    "source": Slot("source", SOURCES, SourceSettings, "bal.sources", (Notes,)),
     "net": Slot("net", NETS, NetSettings, "bal.nets"),
     "unit": Slot("unit", UNITS, Unit, "bal.regions"),
     "selector": Slot("selector", SELECTORS, Selector, "bal.selectors"),

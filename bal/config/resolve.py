@@ -22,6 +22,7 @@ class Command(NamedTuple):
     overwrite: bool
     close: bool
     quiet: bool
+    log: tuple[str, ...] = ()
 
 
 def parse(argv: Sequence[str] | None = None, default: Config | None = None) -> Command:
@@ -46,7 +47,15 @@ def parse(argv: Sequence[str] | None = None, default: Config | None = None) -> C
         out = out or default_out(_resolve(default, options.files, names, words))
         stored = [path for path in (out / "config.yaml",) if path.exists()]
     config = _resolve(default, [*stored, *options.files], names, words)
-    return Command(config, out or default_out(config), options.resume, options.overwrite, options.close, options.quiet)
+    return Command(
+        config,
+        out or default_out(config),
+        options.resume,
+        options.overwrite,
+        options.close,
+        options.quiet,
+        options.log,
+    )
 
 
 def load(*paths: str | Path, default: Config | None = None) -> Config:

@@ -23,7 +23,7 @@ from bal.posterior.heads.base import Head
 from bal.posterior.losses import Loss
 from bal.posterior.nets import UNet
 from bal.posterior.nets.base import NetSettings
-from bal.posterior.training import Train
+from bal.posterior.recipe import Train
 from bal.scoring.acquisitions import BALD
 from bal.scoring.acquisitions.base import Acquisition
 from bal.scoring.class_weights import Route, Routing
@@ -71,6 +71,9 @@ class Config:
     """Purchases after the start set."""
     start: float = 24.0
     """Labels bought at random before the first round, in units of cost."""
+    start_by: Literal["random", "contrast"] = "random"
+    """How the start set is drawn: uniformly, or most of it from the quarter of the regions with most contrast; its
+    audit is uniform either way."""
     budget: float = 144.0
     """All labels bought, start set and audits included, in units of cost."""
     steer: float | Literal["auto"] = 1.0
@@ -78,6 +81,11 @@ class Config:
     the score has earned on the audit."""
     audit: float = 0.1
     """Share of each purchase, drawn at random, kept for calibration and honest estimates and never trained on."""
+    audit_by: Literal["uniform", "foreground"] = "uniform"
+    """How audits are drawn once there is a model: uniformly, or four of five by √(predicted foreground), each weighted
+    by what it stands for (Horvitz and Thompson 1952). For rare classes and few audits, where each region costs 1."""
+    look: int | None = None
+    """Images of the pool, drawn at random, that each purchase is chosen from; None for all of them."""
     cost: Currency = "regions"
     """What a label costs, and what budget, start and curve are counted in: one for each region, or one for each pixel,
     or the annotator's seconds (`effort`)."""
@@ -103,6 +111,9 @@ class Config:
             "audit": (0 <= self.audit < 1, "0 ≤ audit < 1"),
             "cost": (self.cost in get_args(Currency), f"one of {', '.join(get_args(Currency))}"),
             "route": (self.route in get_args(Route), f"one of {', '.join(get_args(Route))}"),
+            "start_by": (self.start_by in ("random", "contrast"), "random or contrast"),
+            "audit_by": (self.audit_by in ("uniform", "foreground"), "uniform or foreground"),
+            "look": (self.look is None or self.look >= 1, "1 ≤ look"),
             "cap": (self.cap is None or self.cap >= 1, "1 ≤ cap"),
         }
         for name, (good, expected) in ranges.items():
@@ -112,5 +123,7 @@ class Config:
             check_route(self.acq)
         if self.route == "gap" and not self.audit:
             raise BadInput("route: 'gap' reads IoUs on the audited regions, and audit is 0: give --audit 0.1")
+        if self.audit_by == "foreground" and self.cost != "regions":
+            raise BadInput("audit_by: 'foreground' needs equal prices, to know its probabilities: give --cost regions")
         if self.steer == "auto" and not self.audit:
             raise BadInput("steer: 'auto' judges the score on the audited regions, and audit is 0: give --audit 0.1")

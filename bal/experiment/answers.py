@@ -2,32 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from bal.annotation.annotators.base import Annotator, Answer, AnswersLater, Question, Request
+from bal.annotation.annotators.base import Annotator, Answer, AnswersLater, Closes, Corrects, Hints, Question, Request
 from bal.experiment.folder import RunFolder
 from bal.experiment.setup import Setup
 from bal.experiment.state import State
-from bal.pool.cost import boundary
+from bal.metrics.lure import lure_weights
 from bal.pool.labels import Pool, add, skip
+from bal.scoring.held_out import predict_probabilities
 from bal.types import IGNORE, BadInput, Region
 
 LONGEST = 1e6  # seconds that one answer can have taken
 
 
-def request_of(setup: Setup, state: State, folder: RunFolder | None) -> Request:
-    """What the purchase that is under way wants to know."""
+def request_of(setup: Setup, state: State, folder: RunFolder | None, closing: bool = False) -> Request:
+    """What the purchase that is under way wants to know; `closing`, whether what is open will be let go."""
     assert state.asked is not None
-    purchase = state.asked.purchase
+    (purchase, known), model = state.asked, state.model
     regions = setup.regions.describe(purchase.index, setup.source.image)
+    looked = setup.looked_at(state.purchase).size / len(setup.source.pool)
     questions = tuple(
-        Question(f"r{state.purchase:02d}-{k:04d}", region, str(policy))
-        for k, (region, policy) in enumerate(zip(regions, purchase.policy, strict=True))
+        Question(
+            f"r{state.purchase:02d}-{k:04d}",
+            region,
+            str(purchase.policy[k]),
+            float(purchase.cost[k]),
+            _finite(purchase.probability[k] * looked),
+            _finite(known[k].get("score")),
+            known[k].get("for", {}),
+        )
+        for k, region in enumerate(regions)
     )
-    return Request(setup.source, questions, folder.path if folder else None)
+    index = {q.id: int(m) for q, m in zip(questions, purchase.index, strict=True)}
+
+    def predict(some: Sequence[Question]) -> dict[str, np.ndarray]:
+        assert model is not None
+        found = predict_probabilities(model, setup.source, setup.regions, [index[q.id] for q in some])
+        return {q.id: found[index[q.id]] for q in some}
+
+    at = folder.path if folder else None
+    return Request(setup.source, questions, at, None if model is None else predict, closing)
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def let_go(annotator: Annotator, request: Request) -> bool:
+    """Whether a purchase is paid with what is there: it is said so, or was, by a process that was killed then."""
+    return request.closing or (isinstance(annotator, Closes) and bool(request.questions) and annotator.closed(request))
+
+
+def close(annotator: Annotator, request: Request, answers: dict[str, Answer]) -> dict[str, Answer]:
+    """Tells the annotator that a purchase is paid; gives the answers that it is paid with."""
+    if not (isinstance(annotator, Closes) and request.questions):
+        return answers
+    annotator.close(request)
+    return ask(annotator, request)
+
+
+def hint(annotator: Annotator, request: Request) -> str | None:
+    """How the questions are answered, of an annotator that knows."""
+    return annotator.hint(request) if isinstance(annotator, Hints) else None
 
 
 def ask(annotator: Annotator, request: Request) -> dict[str, Answer]:
@@ -56,7 +96,9 @@ def _asked(annotator: Annotator, request: Request) -> dict[str, Answer]:
         came = annotator.collect(request)
         answers = {q.id: came[q.id] for q in request.questions if q.id in came}
     else:
-        labels = annotator.annotate(request.source, [q.region for q in request.questions])
+        labels = annotator.correct(request) if isinstance(annotator, Corrects) else None
+        if labels is None:
+            labels = annotator.annotate(request.source, [q.region for q in request.questions])
         if len(labels) != len(request.questions):
             asked = len(request.questions)
             raise BadInput(f"the annotator was asked about {asked} regions and gave {len(labels)} answers")
@@ -72,14 +114,15 @@ def pay(
     """The pool with the answers in it, the purchase's lines for the ledger, and which of the K were labelled, [K] bool.
 
     What was skipped costs nothing and is not asked again; what is open costs nothing and goes back to the pool. In
-    `effort` a region is charged the seconds that were reported, or else what its true boundary takes; by as much as
-    that is more than was expected, less is bought the next time.
+    `effort` a region is charged the seconds that were reported, or else what its true boundary takes, or that of the
+    errors of what was drawn beforehand; by as much as that is more than was expected, less is bought the next time.
     """
     assert state.asked is not None
     (purchase, known), effort = state.asked, setup.config.cost == "effort"
     given = [answers.get(q.id) for q in request.questions]
     labelled = np.array([a is not None and a.label is not None for a in given], bool)
     skipped = np.array([a is not None and a.label is None for a in given], bool)
+    shown = _drawn_beforehand(setup, request, given)
     charged, lines, labels = [], [], []
     for k in np.flatnonzero(labelled).tolist():
         answer = given[k]
@@ -87,15 +130,37 @@ def pay(
         assert answer is not None and answer.label is not None  # noqa: PT018
         price = cost = float(purchase.cost[k])
         if effort:
-            length = np.array(boundary(answer.label))
-            cost = float(setup.config.effort.seconds(length)) if answer.seconds is None else float(answer.seconds)
+            work = setup.config.effort.work
+            cost = work(answer.label, shown.get(k)) if answer.seconds is None else float(answer.seconds)
         charged.append(cost)
         labels.append(answer.label)
         lines.append(_line(state.purchase, region, str(purchase.policy[k]), cost, price if effort else None, known[k]))
         if answer.seconds is not None:
             lines[-1]["seconds"] = float(answer.seconds)
-    pool = add(state.pool, purchase.index[labelled], np.array(charged), purchase.splits[labelled], labels)
+    weight = _weights(setup, state)[labelled]
+    pool = add(state.pool, purchase.index[labelled], np.array(charged), purchase.splits[labelled], labels, weight)
     return skip(pool, purchase.index[skipped]), lines, labelled
+
+
+def _drawn_beforehand(setup: Setup, request: Request, given: Sequence[Answer | None]) -> dict[int, np.ndarray]:
+    """The probabilities [height, width, C] that were shown, by place in the purchase, where a price needs them."""
+    if setup.config.cost != "effort" or setup.config.effort.assist == "none" or request.predict is None:
+        return {}
+    unmeasured = [k for k, a in enumerate(given) if a is not None and a.label is not None and a.seconds is None]
+    helped = [k for k in unmeasured if request.questions[k].policy != "audit"]
+    found = request.predict([request.questions[k] for k in helped]) if helped else {}
+    return {k: found[request.questions[k].id] for k in helped}
+
+
+def _weights(setup: Setup, state: State) -> np.ndarray:
+    """[K] what each audited region of a purchase stands for, 1 on average, since audits are drawn before the rest."""
+    assert state.asked is not None
+    purchase = state.asked.purchase
+    weight, audits = np.ones(purchase.index.size), purchase.policy == "audit"
+    if setup.config.audit_by == "foreground" and state.purchase:
+        q = purchase.probability[audits]
+        weight[audits] = lure_weights(q, int(setup.offered(state.pool, state.purchase).sum()))
+    return weight
 
 
 def _line(

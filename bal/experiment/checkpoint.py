@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,13 @@ from orbax.checkpoint import v1 as ocp
 from bal.types import BadInput
 
 ROOM = 2**17  # bytes that a checkpoint takes besides its arrays
+LEFT = "Metadata file does not exist"  # what orbax warns of where a kill has left half of an old checkpoint, see `all`
+logging.getLogger("absl").addFilter(lambda record: LEFT not in record.getMessage())
 
 
 def _reserve(folder: Path, size: int) -> None:
     """Raises OSError unless so many bytes can be written: orbax would say so in a thousand lines."""
-    if not hasattr(os, "posix_fallocate"):  # as on macOS, where orbax has to say it
+    if sys.platform != "linux":  # where orbax has to say it
         return
     with tempfile.NamedTemporaryFile(dir=folder.parent, prefix=f".{folder.name}.") as file:
         try:
@@ -59,7 +63,7 @@ class Checkpoints:
 
         `reading`: another process may be writing, so nothing is tidied up.
         """
-        self._folder, self._failed = folder, False
+        self._folder, self._keep, self._failed = folder, keep, False
         save: Any = ocp.training.save_decision_policies.FixedIntervalPolicy(1)  # Any: orbax annotates these two as
         keeping: Any = ocp.training.preservation_policies.LatestN(keep)  # classes that they are not
         self._checkpointer = ocp.training.Checkpointer(
@@ -75,8 +79,11 @@ class Checkpoints:
         return None if newest is None else int(newest.step)
 
     def all(self) -> list[int]:
-        """The numbers of the complete checkpoints that are still there, in ascending order."""
-        return sorted(int(saved.step) for saved in self._checkpointer.checkpoints)
+        """The numbers of the complete checkpoints that are still there, in ascending order.
+
+        Of one more than are kept, the oldest was being deleted when the process was killed.
+        """
+        return sorted(int(saved.step) for saved in self._checkpointer.checkpoints)[-self._keep :]
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Writes a nested dict of arrays and returns once it is on disk.

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bal.experiment.audited import candid
 from bal.experiment.setup import Setup
 from bal.experiment.state import State
 from bal.metrics import lure, summary, tally, trust
@@ -16,7 +17,7 @@ from bal.scoring.held_out import predict_regions
 from bal.scoring.objective import Objective
 from bal.types import BadInput, RegionPrediction
 
-BESIDES = ("round", "regions", "pixels", "cost", "regions_audit", "steered_share", "temperature")
+BESIDES = ("round", "regions", "pixels", "cost", "regions_audit", "test_images", "steered_share", "temperature")
 BESIDES += ("seconds_fit", "seconds_score")  # columns that are no metric
 
 
@@ -43,6 +44,8 @@ def of_model(
         model, objective: calibrated, and what it is asked.
         each: what it says of every test image.
     """
+    classes = setup.source.classes
+    measured = summary.columns_of(each, classes)
     steered = sum(line["cost"] for line in bought if line["policy"] == "steered")
     return {
         "round": round,
@@ -50,8 +53,9 @@ def of_model(
         "pixels": int(setup.regions.pixels[pool.labelled].sum()),
         "cost": pool.spent,
         "regions_audit": int((pool.split == AUDIT).sum()),
+        "test_images": len(setup.source.test),
         "steered_share": steered / max(sum(line["cost"] for line in bought), 1e-9),
-        **summary.columns_of(each, setup.source.classes),
+        **(measured if setup.source.test else candid(measured, each, classes)),
         "temperature": float("nan"),
         **{name: float(value) for name, value in model.calibrator.summary(model.state).items()},
         **_audited(setup, pool, model, objective),
@@ -72,7 +76,7 @@ def of_purchase(setup: Setup, asked: State, pool: Pool, labelled: np.ndarray) ->
     """
     assert asked.asked is not None and asked.model is not None and asked.objective is not None  # noqa: PT018
     purchase = asked.asked.purchase
-    left = int(asked.pool.eligible.sum())
+    left = int(setup.offered(asked.pool, asked.purchase).sum())
     weight = lure.population_weights(purchase.probability, left)
     index = [int(m) for m in purchase.index]
     some: list[RegionPrediction] = []
@@ -86,13 +90,15 @@ def of_purchase(setup: Setup, asked: State, pool: Pool, labelled: np.ndarray) ->
 def _audited(setup: Setup, pool: Pool, model: Model, objective: Objective) -> dict[str, float]:
     """What the audit says: how far to trust the score, and the risk and IoU of the model.
 
-    Audited regions are a uniform sample of what was unlabelled when each was drawn. Their labels have fitted the
-    calibrator, which makes the risk a little too low.
+    Audited regions are a sample of what was unlabelled when each was drawn: uniform, or weighted by what each stands
+    for, except by the gate, which counts each once. Their labels have fitted the calibrator, which makes the risk a
+    little too low.
     """
     classes = setup.source.classes
-    seen = list(predict_regions(model, setup.source, setup.regions, pool.bought(AUDIT), objective).values())
+    answers = pool.bought(AUDIT)
+    seen = list(predict_regions(model, setup.source, setup.regions, answers, objective).values())
     verdict = trust.judge(seen, len(classes))
-    return verdict.row(classes) | _estimates(seen, np.ones(len(seen)), classes, "audit")
+    return verdict.row(classes) | _estimates(seen, pool.weights(answers), classes, "audit")
 
 
 def _estimates(

@@ -1,77 +1,29 @@
-"""What a run leaves behind: files that are complete or absent, and journals that can be cut back to a known length."""
+"""What a run leaves behind."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bal.annotation.journal import Journal, write_whole
 from bal.types import BadInput
 
 MARK = "config.yaml"
+PEOPLE = ("questions.jsonl", "answers.jsonl")  # what people were asked, and what they answered
 SAYS = ("acq:", "rounds:")  # how some lines of it begin
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file so that a reader finds the old one or the new one, never a part, whoever else writes it too."""
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-        os.chmod(part, 0o644)
-        os.replace(part, path)
-    finally:
-        Path(part).unlink(missing_ok=True)
-
-
-class Journal:
-    """An append-only text file. An entry that cannot be written whole is taken back."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    @property
-    def size(self) -> int:
-        """Bytes written so far."""
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def read(self, size: int | None = None) -> str:
-        """The first `size` bytes, all unless given: another process may be appending."""
-        if not self.size:
-            return ""
-        with open(self.path, "rb") as file:
-            return file.read(-1 if size is None else size).decode()
-
-    def append(self, text: str) -> None:
-        """Adds text and waits until it is on disk."""
-        before = self.size
-        try:
-            with open(self.path, "ab") as file:
-                file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            self.cut(before)
-            raise
-
-    def cut(self, size: int) -> None:
-        """Forgets everything after the first `size` bytes. Raises BadInput where there are not as many."""
-        if self.size < size:
-            raise BadInput(
-                f"{self.path} has lost {size - self.size} bytes since it was written; put them back or --overwrite"
-            )
-        if self.size > size:
-            os.truncate(self.path, size)
-
-
 class RunFolder:
-    """One run on disk: config.yaml, curve.csv, queries.jsonl, checkpoints/, report.html and reliability.png."""
+    """One run on disk: config.yaml, curve.csv, queries.jsonl, checkpoints/, report.html and reliability.png.
+
+    Where it is logged elsewhere too (`--log`), logs/. Where people answer, questions.jsonl and answers.jsonl too
+    (`bal.annotation.inbox`), which nothing here deletes.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -80,7 +32,9 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.report = path / "report.html"
         self.diagrams = path / "reliability.png"
+        self.logs = path / "logs"  # of the sinks that a run is logged to besides, see `bal.report.logs`
         self.config = path / MARK
+        self.people = tuple(path / name for name in PEOPLE)
         self.new = False  # whether this process began the run
         self._made = False
 
@@ -114,18 +68,44 @@ class RunFolder:
                 self.discard()
                 raise
 
+    def asked(self) -> bool:
+        """Whether people have been asked, or have answered."""
+        return any(file.exists() for file in self.people)
+
     def clear(self) -> None:
-        """Deletes the files of a run and nothing else, that which makes the folder one last."""
-        if self.checkpoints.exists():
-            shutil.rmtree(self.checkpoints)
+        """Deletes the files of a run and nothing else, that which makes the folder one last.
+
+        Raises:
+            BadInput: people have been asked, whose work is never deleted.
+        """
+        if self.asked():
+            raise BadInput(
+                f"{self.path} holds questions to people or their answers, which --overwrite would delete: "
+                "choose another --out, or delete the folder yourself"
+            )
+        for folder in (self.checkpoints, self.logs):
+            if folder.exists():
+                shutil.rmtree(folder)
         for file in (*self._parts(), self.report, self.diagrams, self.curve.path, self.ledger.path, self.config):
             file.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Deletes a run that has come to nothing, and its folder if that was made for it."""
+        """Deletes a run that has come to nothing, and its folder if that was made for it; never what people did."""
+        if self.asked():
+            return
         self.clear()
         if self._made and not any(self.path.iterdir()):
             self.path.rmdir()
+
+    def sizes(self) -> tuple[int, ...]:
+        """Bytes of curve.csv, of queries.jsonl, and of what people were asked and answered."""
+        return self.curve.size, self.ledger.size, *(f.stat().st_size if f.exists() else 0 for f in self.people)
+
+    def check_people(self, sizes: Sequence[int]) -> None:
+        """Raises BadInput if what people were asked or answered is shorter than it was, in bytes."""
+        for file, size, now in zip(self.people, sizes, self.sizes()[2:], strict=False):
+            if now < size:
+                raise BadInput(f"{file} has lost {size - now} bytes since the run used it; put it back as it was")
 
     def _parts(self) -> list[Path]:
         """Files that only a killed process leaves: it was about to rename or to delete them."""

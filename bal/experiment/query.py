@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from bal.experiment import curve_row
+from bal.experiment import curve_row, prices
 from bal.experiment.setup import LEARN, SCORE, Setup
 from bal.metrics import lure
-from bal.pool.cost import boundary, usual_boundary
+from bal.pool.contrast import contrast, mixed, rich
 from bal.pool.labels import AUDIT, Pool
-from bal.pool.regions import lay_out
+from bal.pool.regions import Regions, lay_out
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments
 from bal.scoring import class_weights, descriptors
@@ -34,6 +34,7 @@ class PoolScores(NamedTuple):
 
     score: np.ndarray  # [M]
     price: np.ndarray  # [M] what each is expected to cost
+    audit_price: np.ndarray  # [M] the same in an audit, where nobody is helped
     table: dict[str, np.ndarray]  # [M, …] descriptors by name
 
 
@@ -48,6 +49,8 @@ def check(setup: Setup) -> None:
     if "truth" in config.selector.needs and unlabelled(setup.source):
         raise BadInput("the selector reads the truth, and the source has no mask for some images of the pool")
     config.routing.check(config.route, setup.source.classes)
+    if not (setup.source.test or config.audit):
+        raise BadInput("there is no test set and no audit, so nothing could be said of any model: give --audit 0.25")
 
 
 def make_objective(setup: Setup, pool: Pool, model: Model, round: int) -> Objective:
@@ -55,13 +58,14 @@ def make_objective(setup: Setup, pool: Pool, model: Model, round: int) -> Object
     config = setup.config
     state = None
     weight = None
-    seen = []
+    seen, audited = [], pool.bought(AUDIT)
     if isinstance(config.acq, Learns) or config.route == "gap":
-        seen = list(predict_regions(model, setup.source, setup.regions, pool.bought(AUDIT), Random()).values())
+        seen = list(predict_regions(model, setup.source, setup.regions, audited, Random()).values())
     if isinstance(config.acq, Learns):
         state = config.acq.learn(setup.key(round, LEARN), model, setup.source, setup.source.pool, seen)
     if config.route == "gap":
-        weight = class_weights.gap(_audit_iou(seen, setup.source.classes), config.routing.ceiling)
+        iou = _audit_iou(seen, pool.weights(audited), setup.source.classes)
+        weight = class_weights.gap(iou, config.routing.ceiling)
     elif config.route == "rarity":
         weight = class_weights.rarity(_frequency(setup, model))
     elif config.route == "weights":
@@ -69,9 +73,9 @@ def make_objective(setup: Setup, pool: Pool, model: Model, round: int) -> Object
     return Objective(config.acq, state, None if weight is None else jnp.asarray(weight, jnp.float32))
 
 
-def _audit_iou(seen: list[RegionPrediction], classes: tuple[str, ...]) -> np.ndarray:
+def _audit_iou(seen: list[RegionPrediction], weight: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
     """[C] IoU on the audited regions, NaN where a class is neither there nor predicted."""
-    found = lure.estimates([s.nll for s in seen], [s.confusion for s in seen], np.ones(len(seen)), classes, "audit")
+    found = lure.estimates([s.nll for s in seen], [s.confusion for s in seen], weight, classes, "audit")
     return np.array([found[f"iou_audit_{c}"] for c in classes])
 
 
@@ -92,35 +96,42 @@ def score_pool(setup: Setup, pool: Pool, model: Model, objective: Objective, rou
     config = setup.config
     key = setup.key(round, SCORE)
     wanted = [name for name in config.selector.needs if name not in OFFERED]
+    wanted += ["predicted"] if config.audit_by == "foreground" else []
     if not (objective.needs or wanted):
         score = score_regions(model, setup.source, setup.regions, objective, key)
-        return PoolScores(score, _price(setup, pool, None), _offered(setup, pool))
-    wanted += ["by_class", *(["boundary"] if config.cost == "effort" else [])]
+        return PoolScores(score, *prices.expected(setup, pool, None, {}), _offered(setup, pool))
+    wanted += ["by_class", *prices.needs(setup)]
     names = tuple(dict.fromkeys(wanted))
-    table = survey(model, setup.source, setup.regions, objective, names, watch)
+    some = setup.regions.subset(setup.looked_at(round + 1))
+    found = survey(model, setup.source, some, objective, names, watch)
+    table = {name: _spread(values, some, setup.regions) for name, values in found.items()}
     score = table.pop("score")
     if not objective.needs:
         score = score_regions(model, setup.source, setup.regions, objective, key)
-    return PoolScores(score, _price(setup, pool, table.get("boundary")), table | _offered(setup, pool))
+    return PoolScores(score, *prices.expected(setup, pool, model, table), table | _offered(setup, pool))
 
 
-def _price(setup: Setup, pool: Pool, length: np.ndarray | None) -> np.ndarray:
-    """[M] what each region is expected to cost: in seconds, by [M] pixels of predicted boundary, if there are any.
+def _spread(values: np.ndarray, some: Regions, regions: Regions) -> np.ndarray:
+    """What is known of some regions, [m, …], as what is known of all, [M, …]: NaN for the others."""
+    if some.image.size == regions.image.size:
+        return values
+    whole = np.full((regions.image.size, *values.shape[1:]), np.nan, values.dtype)
+    whole[some.index] = values
+    return whole
 
-    A young model's probabilities change everywhere a little, and their total variation is several times the boundary
-    that is there, so lengths are scaled to those of the audit: by (l + Σ true) / (l + Σ expected), where the boundary l
-    that takes as long to draw as a region to open stands for what was believed before.
-    """
-    effort = setup.config.effort
-    if setup.config.cost != "effort":
-        return setup.costs
-    audited, known = pool.bought(AUDIT), usual_boundary(setup.regions)
-    if length is not None:
-        known = np.where(np.isfinite(length), length, known)
-    if effort.edge and audited:
-        before = effort.open / effort.edge
-        known = known * (before + sum(map(boundary, audited.values()))) / (before + known[list(audited)].sum())
-    return effort.seconds(known)
+
+def start_weights(setup: Setup, pool: Pool) -> np.ndarray:
+    """[M] weights by which the start set is drawn where contrast decides: the images are read, once each."""
+    able, values = setup.offered(pool, 0), np.zeros(setup.costs.size)
+    for n in setup.looked_at(0):
+        image = setup.source.image(setup.regions.ids[n])
+        values[slice(*setup.regions.start[n : n + 2])] = contrast(image, setup.regions.cut(n, setup.source.image))
+    return rich(values, able)
+
+
+def audit_weights(scores: PoolScores, able: np.ndarray) -> np.ndarray:
+    """[M] weights by which audits are drawn where the predicted foreground decides: √ of its share of a region."""
+    return mixed(np.sqrt(scores.table["predicted"][:, 1:].sum(1)), able)
 
 
 def _offered(setup: Setup, pool: Pool) -> dict[str, np.ndarray]:

@@ -100,9 +100,10 @@ class Recorder:
         saved = self._saved(last)
         if "tally" in saved:
             check_families(saved["tally"])
-        curve, ledger = saved["journals"]
-        self.folder.curve.cut(int(curve))
-        self.folder.ledger.cut(int(ledger))
+        curve, ledger, *people = (int(size) for size in saved["journals"])
+        self.folder.check_people(people)
+        self.folder.curve.cut(curve)
+        self.folder.ledger.cut(ledger)
         self.snapshot = self.read()
         state, info, _ = self._load(last)
         return state, info
@@ -140,11 +141,15 @@ class Recorder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None = None, *rest: object) -> None:
-        """Closes the files. A run whose first round failed for a reason that will not go away leaves nothing.
+        """Closes the files. A run that trained nothing, for a reason that will not go away, leaves nothing.
 
-        Unless people have been asked, or another process began it: what they have done is never deleted.
+        Unless people have been asked, or another process began it: what they have done is never deleted. Whether it
+        was the first training that failed is known of a loss alone; other input may turn out bad after hours of it.
         """
-        hopeless = kind is not None and issubclass(kind, BadInput | FloatingPointError)
+        untrained = not self.folder.ledger.size  # the start set has not been paid
+        hopeless = kind is not None and (
+            issubclass(kind, FloatingPointError) or (issubclass(kind, BadInput) and untrained)
+        )
         alone = not isinstance(self.setup.config.annotator, AnswersLater)
         hopeless = hopeless and alone and self.folder.new and not self.folder.curve.size
         self.checkpoints.close()
@@ -155,7 +160,9 @@ class Recorder:
         return self.folder.curve.size, self.folder.ledger.size
 
     def _save(self, step: int, state: State, info: Info) -> None:
-        self.checkpoints.save(step, {**packing.pack(self.setup, state, info), "journals": np.array(self._journals())})
+        self.checkpoints.save(
+            step, {**packing.pack(self.setup, state, info), "journals": np.array(self.folder.sizes())}
+        )
 
     def _saved(self, step: int) -> packing.Saved:
         saved = self.checkpoints.load(step)
@@ -164,7 +171,7 @@ class Recorder:
 
     def _load(self, step: int) -> tuple[State, Info, tuple[int, int]]:
         saved = self._saved(step)
-        curve, ledger = (int(v) for v in saved["journals"])
+        curve, ledger = (int(v) for v in saved["journals"][:2])
         state = packing.state_of(self.setup, saved)
         lines = [line for line in self.folder.queries(ledger) if line["round"] == state.purchase - 1]
         return state, packing.info_of(saved, lines), (curve, ledger)

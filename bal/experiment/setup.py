@@ -12,13 +12,14 @@ from bal.config import extensions
 from bal.config.schema import Config
 from bal.metrics import summary
 from bal.pool.cost import COUNTED, price
+from bal.pool.labels import Pool
 from bal.pool.regions import Regions, lay_out
 from bal.posterior.model import Model
 from bal.posterior.nets.base import Net
 from bal.sources.base import Source
 from bal.types import BadInput, Key, Params
 
-FIT, SCORE, BUY, LEARN = 0, 1, 2, 3  # what a key of a round is for
+FIT, SCORE, BUY, LEARN, LOOK = 0, 1, 2, 3, 4  # what a key of a round is for
 SCALED_BY = 16  # images whose brightness sets the scale of the network's input
 
 
@@ -33,8 +34,21 @@ class Setup:
     net: Net
 
     def key(self, round: int, use: int) -> Key:
-        """The key of one use (FIT, SCORE, BUY or LEARN) in one round."""
+        """The key of one use (FIT, SCORE, BUY, LEARN or LOOK) in one round."""
         return jax.random.fold_in(jax.random.fold_in(jax.random.key(self.config.seed), round), use)
+
+    def looked_at(self, purchase: int) -> np.ndarray:
+        """Positions of the images that a purchase is chosen from, in order: all of the pool, or a random sample."""
+        images, look = len(self.source.pool), self.config.look
+        if look is None or look >= images or (purchase == 0 and self.config.start_by == "random"):
+            return np.arange(images)
+        return np.sort(np.asarray(jax.random.permutation(self.key(purchase, LOOK), images))[:look])
+
+    def offered(self, pool: Pool, purchase: int) -> np.ndarray:
+        """[M] bool: what a purchase can be chosen from."""
+        chosen = np.zeros(len(self.source.pool), bool)
+        chosen[self.looked_at(purchase)] = True
+        return pool.eligible & chosen[self.regions.image]
 
     def model(self, params: Params) -> Model:
         """A model with these parameters, not calibrated yet."""
@@ -51,10 +65,11 @@ def set_up(config: Config) -> Setup:
     summary.columns(source.classes)
     regions = lay_out(config.unit, source.pool, [source.shape(id) for id in source.pool], source.image)
     costs = price(regions, config.cost, config.effort)
-    if config.budget > costs.sum(dtype=np.float64) and config.cost != "effort":  # nobody knows what that will cost
+    all_of_it = float(costs.sum(dtype=np.float64))
+    if config.budget > all_of_it and config.cost != "effort":  # nobody knows what that will cost
         raise BadInput(
             f"the budget of {config.budget:g} {COUNTED[config.cost]} is larger than the pool, which has "
-            f"{costs.sum(dtype=np.float64):g} in {len(source.pool)} images"
+            f"{all_of_it:g} in {len(source.pool)} images: give --budget {all_of_it:.0f} or less"
         )
     if config.start * (1 - config.audit) < costs.min():
         raise BadInput(

@@ -20,7 +20,7 @@ def check_stored(folder: RunFolder, config: Config, resume: bool, overwrite: boo
     stored = load(folder.config)
     if resume and (changed := differences(stored, config)):
         raise BadInput(f"{folder.path} was run with another configuration ({'; '.join(changed)}); choose another --out")
-    if overwrite and isinstance(stored.annotator, AnswersLater):
+    if overwrite and (folder.asked() or isinstance(stored.annotator, AnswersLater)):
         raise BadInput(
             f"{folder.path} may hold answers of people, which --overwrite would delete: "
             "choose another --out, or delete the folder yourself"

@@ -6,6 +6,7 @@
     predicted   [C]      share of its pixels whose most likely class is c
     frequency   [C]      mean of p_c
     boundary    []       pixels of boundary between classes that are to be expected (`bal.pool.cost.Effort`)
+    error_boundary []    the same around what is predicted wrongly, of the map 1 − p(ŷ)
     embedding   [F]      mean of the features before the output layer, of posterior sample 0
     gradient    [C(F+1)] mean of (p − e_ŷ) ⊗ (features, 1): the gradient at the output layer if the prediction were true
     joint       [S, C]   probabilities of each sample for one pixel of it, drawn in proportion to the score
@@ -72,9 +73,10 @@ def _joint(batch: ScoredBatch) -> Array:
     return jnp.moveaxis(jax.lax.map(sample, jnp.arange(batch.model.head.samples)), 0, -2)
 
 
-def _boundary(batch: ScoredBatch) -> Array:
-    down = jnp.abs(batch.p[:, 1:] - batch.p[:, :-1]).sum(-1) * batch.neighbours[0] / 2
-    across = jnp.abs(batch.p[:, :, 1:] - batch.p[:, :, :-1]).sum(-1) * batch.neighbours[1] / 2
+def _variation(batch: ScoredBatch, maps: Array) -> Array:
+    """Total variation of maps [B, H, W, K] within each region: ½ Σ_{neighbours} Σ_k |difference|."""
+    down = jnp.abs(maps[:, 1:] - maps[:, :-1]).sum(-1) * batch.neighbours[0] / 2
+    across = jnp.abs(maps[:, :, 1:] - maps[:, :, :-1]).sum(-1) * batch.neighbours[1] / 2
     return batch.total(jnp.pad(down, ((0, 0), (0, 1), (0, 0))) + jnp.pad(across, ((0, 0), (0, 0), (0, 1))))
 
 
@@ -83,7 +85,8 @@ DESCRIPTORS: dict[str, Callable[[ScoredBatch], Array]] = {
     "by_predicted": lambda batch: batch.mean(batch.score[..., None] * batch.p),
     "predicted": lambda batch: batch.mean(jax.nn.one_hot(batch.p.argmax(-1), batch.p.shape[-1])),
     "frequency": lambda batch: batch.mean(batch.p),
-    "boundary": _boundary,
+    "boundary": lambda batch: _variation(batch, batch.p),
+    "error_boundary": lambda batch: _variation(batch, 2 * batch.p.max(-1, keepdims=True)),
     "embedding": lambda batch: batch.mean(samples.features(batch.model, batch.x, batch.size)),
     "gradient": _gradient,
     "joint": _joint,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from bal.pool.regions import Regions
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments, predict_moments
 from bal.posterior.samples import prepare
+from bal.scoring.acquisitions import Random
 from bal.scoring.acquisitions.base import Acquisition
 from bal.scoring.objective import Objective, as_objective
 from bal.scoring.score import stride
@@ -75,20 +77,32 @@ def predict_regions(
     return {m: seen[m] for m in sorted(seen)}
 
 
+def predict_probabilities(
+    model: Model, source: Source, regions: Regions, index: Sequence[int]
+) -> dict[int, np.ndarray]:
+    """Calibrated probabilities, float32 [height, width, C], of some regions' boxes, by candidate index."""
+    objective = as_objective(Random())
+
+    def ask(x: Array, size: Array) -> tuple[Array, ...]:
+        return (_predict(model, objective, x, size)[0],)
+
+    return {m: maps[0] for m, maps in walk(model, source, regions, index, ask, few=True)}
+
+
 def walk(
     model: Model,
     source: Source,
     regions: Regions,
-    answers: Mapping[int, np.ndarray],
+    wanted: Iterable[int],
     ask: Callable[[Array, Array], tuple[Array, ...]],
     few: bool = False,
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Shows the images of labelled regions to a model, once each, and keeps what is said of the regions.
+    """Shows the images of some regions to a model, once each, and keeps what is said of the regions.
 
     Args:
         model: for the sides that its images are padded to.
         source, regions: the pool.
-        answers: label [height, width] of each region, by candidate index.
+        wanted: candidate indices.
         ask: images [B, H, W, Cin] and sizes [B, 2] → maps [B, H, W, …].
         few: show the last image again until there are a power of two: few lengths of batches, few programs. The last
             bits of a map may depend on the length.
@@ -97,7 +111,7 @@ def walk(
         Each candidate index, and its part [height, width, …] of every map; image by image, not in ascending order.
     """
     of_image: dict[int, list[int]] = {}
-    for m in sorted(answers):
+    for m in sorted(wanted):
         of_image.setdefault(int(regions.image[m]), []).append(m)
     images = sorted(of_image)
     again = (1 << (len(images) - 1).bit_length()) - len(images) if images and few else 0
@@ -126,13 +140,20 @@ def _member(model: Model, x: Array, size: Array, s: Array) -> Array:
     return prepare(model, x, size).raw_log_probs(s)
 
 
-def calibrate(model: Model, source: Source, regions: Regions, answers: Mapping[int, np.ndarray]) -> Model:
+def calibrate(
+    model: Model,
+    source: Source,
+    regions: Regions,
+    answers: Mapping[int, np.ndarray],
+    stands_for: Mapping[int, float] = MappingProxyType({}),
+) -> Model:
     """Fits the model's calibrator to regions that training has not seen.
 
     Args:
         model: its calibrator's `on` says what is fitted: the pooled mean, or the samples.
         source, regions: the pool.
         answers: label [height, width] of each of those regions, by candidate index.
+        stands_for: the weight of those that were not drawn uniformly, by candidate index; 1 unless given.
 
     Returns:
         The model with a fitted state; without labels, with the state that changes nothing.
@@ -146,22 +167,23 @@ def calibrate(model: Model, source: Source, regions: Regions, answers: Mapping[i
             return (_pooled(model, x, size),)
         return tuple(_member(model, x, size, jnp.int32(s)) for s in range(model.head.samples))
 
-    logp, label = [], []
+    logp, label, weight = [], [], []
     for m, maps in walk(model, source, regions, answers, ask):
         logp.append(np.stack(maps, -2).reshape(answers[m].size, len(maps), -1))  # [P, S, C]
         label.append(answers[m].ravel())
-    seen = np.concatenate(logp)
-    return dataclasses.replace(model, state=_fit(model, seen[:, 0] if pooled else seen, np.concatenate(label)))
+        weight.append(np.full(answers[m].size, stands_for.get(m, 1.0), np.float32))
+    seen, labels, weights = (np.concatenate(parts) for parts in (logp, label, weight))
+    return dataclasses.replace(model, state=_fit(model, seen[:, 0] if pooled else seen, labels, weights))
 
 
-def _fit(model: Model, logp: np.ndarray, label: np.ndarray) -> object:
-    """The calibrator's state from [P, C] or [P, S, C], and [P]: at most CAP of them, padded to a few common lengths."""
+def _fit(model: Model, logp: np.ndarray, label: np.ndarray, stands_for: np.ndarray) -> object:
+    """The calibrator's state from [P, C] or [P, S, C], and [P] twice: at most CAP, padded to a few common lengths."""
     kept, weight = thin(label, logp.shape[-1], CAP)
     rows = ROOM
     while rows < len(kept):
         rows *= 2
     padded, weights = np.full(rows, IGNORE, np.int32), np.zeros(rows, np.float32)
-    padded[: len(kept)], weights[: len(kept)] = label[kept], weight
+    padded[: len(kept)], weights[: len(kept)] = label[kept], weight * stands_for[kept]
     return model.calibrator.fit(
         jnp.asarray(devices.pad_rows(logp[kept], rows)), jnp.asarray(padded), jnp.asarray(weights)
     )

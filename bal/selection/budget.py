@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from bal.pool.labels import AUDIT, TRAINING
-from bal.selection.selectors import TopK
+from bal.selection.selectors import Power, TopK
 from bal.selection.selectors.base import NOTHING, Offer, Selector
 from bal.types import BadInput, Key
 
@@ -73,6 +73,8 @@ def compose(
     selector: Selector | None = None,
     scores: np.ndarray | None = None,
     about: Mapping[str, np.ndarray] = NOTHING,
+    weights: Mapping[str, np.ndarray] = NOTHING,
+    audit_cost: np.ndarray | None = None,
 ) -> Purchase:
     """Chooses a round's regions: first the audit, then what follows the score, then what is spread at random.
 
@@ -90,13 +92,18 @@ def compose(
         shares: who gets how much of it.
         selector, scores: how the steered part is chosen, and [M]; not needed when `shares.steer` is 0.
         about: what the selector reads of the regions besides their scores.
+        weights: [M] by policy, of what is drawn in proportion to weights instead of uniformly; where all costs are
+            equal, with known probabilities.
+        audit_cost: [M] price of each region in the audit; as elsewhere unless given.
     """
-    draws, keys, costs = TopK(), jax.random.split(key, 3), offer.cost
+    draws, keys = TopK(), jax.random.split(key, 3)
     open_ = offer.eligible.copy()
-    bought: list[tuple[np.ndarray, str, np.ndarray]] = []
+    bought: list[tuple[np.ndarray, str, np.ndarray, np.ndarray]] = []
 
     def buy(policy: str, budget: float, chooser: Selector, by: np.ndarray, key: Key) -> float:
-        steered = policy == "steered"
+        steered, costs = policy == "steered", offer.cost
+        if policy == "audit" and audit_cost is not None:
+            costs = audit_cost
         money = offer._replace(eligible=open_, budget=budget) if steered else Offer(costs, open_, budget)
         query = chooser(key, by, money, about if steered else {})
         valid = np.asarray(query.valid)
@@ -104,20 +111,23 @@ def compose(
         _check(index, costs, open_, budget, chooser)
         if query.probability is not None:
             odds = np.asarray(query.probability, np.float64)[valid]
-        elif not steered and len(set(costs[open_].tolist())) == 1:
+        elif chooser is draws and len(set(costs[open_].tolist())) == 1:
             odds = 1 / (open_.sum() - np.arange(len(index), dtype=np.float64))
         open_[index] = False
-        bought.append((index, policy, odds))
+        bought.append((index, policy, odds, costs[index]))
         return float(costs[index].sum(dtype=np.float64))
 
-    def noise(key: Key) -> np.ndarray:
-        return np.asarray(jax.random.uniform(key, costs.shape))
+    def drawn(policy: str, budget: float, key: Key) -> float:
+        if policy in weights:
+            return buy(policy, budget, Power(), np.asarray(weights[policy]), key)
+        return buy(policy, budget, draws, np.asarray(jax.random.uniform(key, offer.cost.shape)), key)
 
     left = offer.budget
-    left -= buy("audit", min(left, shares.audit), draws, noise(keys[0]), keys[0])
+    left -= drawn("audit", min(left, shares.audit), keys[0])
     if shares.steer > 0 and selector is not None and scores is not None:
         left -= buy("steered", shares.steer * left, selector, scores, keys[1])
-    left -= buy(shares.rest, left, draws, noise(keys[2]), keys[2])
-    index = np.concatenate([i for i, _, _ in bought]).astype(np.int64)
-    policy = np.concatenate([np.full(i.shape, p) for i, p, _ in bought])
-    return Purchase(index, policy, costs[index], left, np.concatenate([q for _, _, q in bought]))
+    left -= drawn(shares.rest, left, keys[2])
+    index = np.concatenate([i for i, *_ in bought]).astype(np.int64)
+    policy = np.concatenate([np.full(i.shape, p) for i, p, *_ in bought])
+    odds, cost = (np.concatenate([part[k] for part in bought]) for k in (2, 3))
+    return Purchase(index, policy, cost, left, odds)

@@ -32,24 +32,29 @@ def refusal(slot: str, base: type, **members: Any) -> str:
 @pytest.mark.parametrize(
     ("slot", "base", "members", "message"),
     [
-        ("head", MCDropout, {"solo": None}, "head 'm:Mine' has solo without join; Joins is solo and join(params)"),
         (
             "head",
             MCDropout,
-            {"join": lambda self, params: params},
-            "head 'm:Mine' has join without solo; Joins is solo and join(params)",
+            {"solo": None},
+            "head 'm:Mine' has solo without join, split; Joins is solo and join(params) and split(params)",
         ),
         (
             "head",
             MCDropout,
-            {"solo": lambda self: self, "join": lambda self, params: params},
-            "head 'm:Mine' has solo(); Joins is solo and join(params)",
+            {"join": lambda self, params: params},
+            "head 'm:Mine' has join without solo, split; Joins is solo and join(params) and split(params)",
+        ),
+        (
+            "head",
+            MCDropout,
+            {"solo": lambda self: self, "join": lambda self, params: params, "split": lambda self, params: params},
+            "head 'm:Mine' has solo(); Joins is solo and join(params) and split(params)",
         ),
         (
             "head",
             DeepEnsemble,
             {"join": lambda self, first, second: first},
-            "head 'm:Mine' has join(first, second); Joins is solo and join(params)",
+            "head 'm:Mine' has join(first, second); Joins is solo and join(params) and split(params)",
         ),
         (
             "head",
@@ -78,7 +83,11 @@ def test_an_ability_by_half_is_refused(slot, base, members, message):
 @pytest.mark.parametrize(
     ("slot", "base", "members"),
     [
-        ("head", MCDropout, {"solo": None, "join": lambda self, params: params}),
+        (
+            "head",
+            MCDropout,
+            {"solo": None, "join": lambda self, params: params, "split": lambda self, params: [params]},
+        ),
         ("head", MCDropout, {"finalize": lambda self, n, p, batch, k, more=None: p}),
         ("head", MCDropout, {"finalize": lambda self, *everything: everything}),
         ("head", LastLayerLaplace, {"finalize": None}),

@@ -206,7 +206,7 @@ def test_a_truth_value_needs_no_value(argv, flip):
 
 
 def test_options_of_the_run_alone():
-    assert parse(["--resume", "--out", "runs/a", "--quiet"])[1:] == (Path("runs/a"), True, False, False, True)
+    assert parse(["--resume", "--out", "runs/a", "--quiet"])[1:] == (Path("runs/a"), True, False, False, True, ())
     assert parse(["--overwrite"]).overwrite
 
 
@@ -240,7 +240,8 @@ def test_resume_finds_the_default_folder(yaml):
 @pytest.mark.parametrize(("slot", "name"), ENTRIES)
 def test_every_entry_can_be_chosen_and_comes_back_from_its_file(yaml, slot, name):
     cls = SLOTS[slot].table[name]
-    needed = [f"--{slot}.{field.name}=x" for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
+    missing = [f.name for f in dataclasses.fields(cls) if {f.default, f.default_factory} == {dataclasses.MISSING}]
+    needed = [f"--{slot}.{name}=x" for name in missing]
     got = config(f"{slot}:{name}", *needed)
     assert type(getattr(got, slot)) is cls
     assert to_dict(got)[slot]["name"] == name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,8 @@ from bal.experiment.checkpoint import Checkpoints, flat, unflat
 from bal.posterior.calibrators import CALIBRATORS
 from bal.posterior.heads import MCDropout
 from bal.posterior.nets import UNet
-from bal.posterior.training import Train, abstract
+from bal.posterior.recipe import Train
+from bal.posterior.training import abstract
 
 
 @pytest.mark.parametrize("head", HEADS_SMALL.values(), ids=HEADS_SMALL)
@@ -66,3 +69,19 @@ def test_states_survive_the_disk(tmp_path):
     again.close()
     kept = {p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()}
     assert kept == {"2", "3"}
+
+
+def test_what_a_kill_left_of_an_old_checkpoint_is_not_read(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    for step in range(2):
+        checkpoints.save(step, {"journals": np.array([step])})
+    checkpoints.close()
+    shutil.copytree(tmp_path / "checkpoints" / "0", tmp_path / "left")
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    checkpoints.save(2, {"journals": np.array([2])})
+    checkpoints.close()
+    (tmp_path / "left" / "_CHECKPOINT_METADATA").unlink()
+    (tmp_path / "left").rename(tmp_path / "checkpoints" / "0")
+    again = Checkpoints(tmp_path / "checkpoints", keep=2)
+    assert again.all() == [1, 2]
+    again.close()

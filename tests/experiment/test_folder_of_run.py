@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from bal.experiment.folder import Journal, RunFolder, write_whole
+from bal.annotation.journal import Journal, write_whole
+from bal.experiment.folder import RunFolder
 from bal.types import BadInput
 
 ONE, TWO = (f"acq: bald\nrounds: {n}\n" for n in (1, 2))  # enough of a configuration to look like one

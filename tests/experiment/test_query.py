@@ -8,10 +8,10 @@ from helpers import slow_where
 from runs import TINY, assert_same_run, ledger, quick_publish, run, tiny
 
 from bal import Config, loop, run_loop
-from bal.experiment import query
+from bal.experiment import prices, query
 from bal.experiment.setup import set_up
-from bal.loop import start
-from bal.pool.cost import Effort, boundary
+from bal.loop import propose, start
+from bal.pool.cost import Effort, boundary, error_boundary
 from bal.pool.labels import AUDIT, TRAINING, empty
 from bal.pool.units.image import Image
 from bal.pool.units.pixel import Pixel
@@ -20,6 +20,7 @@ from bal.scoring import class_weights
 from bal.scoring.acquisitions import ACQUISITIONS, BALD, Entropy, Margin, Random
 from bal.scoring.acquisitions.base import Learns, SumOverClasses
 from bal.scoring.class_weights import Routing
+from bal.scoring.held_out import predict_probabilities
 from bal.selection.selectors import SELECTORS, ForegroundRandom, OracleForegroundRandom, Stratified
 from bal.types import BadInput
 
@@ -107,7 +108,7 @@ def test_expected_seconds_follow_what_the_audit_took():
     audited = list(pool.bought(AUDIT))
     length = np.random.default_rng(0).uniform(50, 90, setup.costs.size).astype(np.float32)
     length[0] = np.nan  # an image that could not be scored
-    found = query._price(setup, pool, length)
+    found, _ = prices.expected(setup, pool, None, {"boundary": length})
     true = sum((line["cost"] - 2) / 0.1 for line in lines if line["policy"] == "audit")
     scale = (20 + true) / (20 + length[audited].sum(dtype=np.float64))
     assert len(audited) > 1
@@ -115,7 +116,7 @@ def test_expected_seconds_follow_what_the_audit_took():
     assert 0 not in audited
     np.testing.assert_allclose(found[1:], 2 + 0.1 * scale * length[1:], atol=1e-3)
     assert found[0] == pytest.approx(2 + 0.1 * scale * 16, abs=1e-3), "√pixels stands for what is not known"
-    bare = query._price(setup, empty(setup.costs.size), length)
+    bare, _ = prices.expected(setup, empty(setup.costs.size), None, {"boundary": length})
     np.testing.assert_allclose(bare[1:], 2 + 0.1 * length[1:], atol=1e-3, err_msg="no audit, no correction")
 
 
@@ -218,3 +219,58 @@ def test_stratified_with_everything_runs_from_start_to_end(tmp_path):
     rows = [record.row for record in run(config, tmp_path / "run")]
     assert len(rows) == 3
     assert 40 < rows[-1]["cost"] < 65, "what is bought is charged by the truth, near the budget of 60"
+
+
+@pytest.mark.parametrize("assist", ["correct", "trace"])
+def test_a_corrected_prediction_is_priced_by_its_errors(tmp_path, assist):
+    effort = Effort(open=2.0, edge=0.1, assist=assist, click=0.4)
+    config = tiny(cost="effort", effort=effort, start=60, budget=160, audit=0.3, rounds=2)
+    records = run(config, tmp_path / "run")
+    setup, lines = set_up(config), ledger([], tmp_path / "run")
+    for line in lines:
+        top, left, height, width = line["box"]
+        label = setup.source.mask(line["image"])[top : top + height, left : left + width]
+        shown = None
+        if line["round"] and line["policy"] != "audit":
+            m = setup.regions.find(line["image"], line["region"])
+            model = records[line["round"] - 1].model
+            shown = predict_probabilities(model, setup.source, setup.regions, [m])[m]
+        assert line["cost"] == pytest.approx(effort.work(label, shown), abs=2e-3)
+        drawn = 2 + 0.1 * boundary(label)
+        assert line["cost"] <= drawn + 1e-3
+        assert shown is not None or line["cost"] == pytest.approx(drawn, abs=1e-3)
+    for round, allowed in enumerate((60, 110, 160)):
+        before = sum(line["cost"] for line in lines if line["round"] < round)
+        expected = sum(line["price"] for line in lines if line["round"] == round)
+        assert expected <= max(allowed - before, 0) + 1e-6, "what is expected stays within the budget"
+
+
+def test_expected_errors_and_clicks_follow_the_audit():
+    config = tiny(cost="effort", effort=Effort(2.0, 0.1, "correct"), start=60, budget=100, audit=0.3)
+    setup = set_up(config)
+    state, _ = propose(setup, *start(setup), lambda event: None)
+    pool, model = state.pool, state.model
+    rng = np.random.default_rng(0)
+    table = {name: rng.uniform(10, 30, setup.costs.size) for name in prices.needs(setup)}
+    helped, audit = prices.expected(setup, pool, model, table)
+    audited = pool.bought(AUDIT)
+    shown = predict_probabilities(model, setup.source, setup.regions, list(audited))
+    true = sum(error_boundary(label, shown[m]) for m, label in audited.items())
+    scale = (20 + true) / (20 + table["error_boundary"][list(audited)].sum())
+    corrected = 2 + 0.1 * scale * table["error_boundary"]
+    np.testing.assert_allclose(helped, np.minimum(corrected, audit), atol=2e-3)
+    less = prices.expected(setup, pool, model, {**table, "error_boundary": table["error_boundary"] / 1000})
+    assert (less[0] < less[1]).all(), "nobody is helped in an audit"
+    assert (less[1] == audit).all()
+    assert (prices.expected(setup, pool, None, table)[0] == audit).all(), "nor where no model has looked"
+
+
+def test_expected_seconds_follow_what_people_took():
+    config = tiny(cost="effort", effort=Effort(2.0, 0.1), start=60, budget=100, audit=0.3)
+    setup = set_up(config)
+    pool = start(setup)[0].pool
+    believed, _ = prices.expected(setup, pool, None, {})
+    slow, _ = prices.expected(setup, pool._replace(audited=3 * pool.audited), None, {})
+    factor = (prices.TRUSTED * 2 + 3 * pool.audited) / (prices.TRUSTED * 2 + pool.audited)
+    np.testing.assert_allclose(slow, factor * believed, rtol=1e-3)
+    assert 1.2 < factor < 3

@@ -7,12 +7,13 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import slow_where
-from runs import FLAGS, assert_same_run, curve, ledger, left_behind, quick_publish, run, start, tiny
+from runs import FLAGS, assert_same_run, curve, ledger, left_behind, metrics_of, quick_publish, run, start, tiny
 
 from bal import BadInput, loop, run_loop
 from bal.config.dump import dump_yaml
@@ -55,6 +56,31 @@ def test_stopped_after_any_round(done, whole, tmp_path):
     after = run(tiny(), out, resume=True)
     assert [record.row["round"] for record in before + after] == [0, 1, 2]
     assert_same_run(out, whole)
+
+
+def test_what_turns_out_bad_after_training_deletes_nothing(whole, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+
+    def damaged(*args):
+        raise BadInput("a page is damaged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.query, "score_pool", damaged)
+        with pytest.raises(BadInput, match="a page is damaged"):
+            run(tiny(), out)
+    assert (out / "queries.jsonl").read_text()
+    assert run(tiny(), out, resume=True)[0].row["round"] == 0
+    assert_same_run(out, whole)
+
+
+def test_what_turns_out_bad_before_anything_is_labelled_leaves_nothing(tmp_path, monkeypatch):
+    def damaged(*args):
+        raise BadInput("a mask is damaged")
+
+    monkeypatch.setattr(loop, "ask", damaged)
+    with pytest.raises(BadInput, match="a mask is damaged"):
+        run(tiny(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_stopped_again_and_again(whole, tmp_path):
@@ -175,7 +201,8 @@ def test_other_columns_are_not_written_under_the_header(half):
 def test_checkpoints_that_stay(whole):
     assert sorted(path.name for path in (whole / "checkpoints").iterdir()) == ["5", "7"]
     saved = Checkpoints(whole / "checkpoints").load(7)
-    assert saved["journals"].tolist() == [(whole / n).stat().st_size for n in ("curve.csv", "queries.jsonl")]
+    sizes = [(whole / n).stat().st_size for n in ("curve.csv", "queries.jsonl")]
+    assert saved["journals"].tolist() == [*sizes, 0, 0], "nobody was asked anything, and nobody has answered"
 
 
 def test_overwrite_is_a_new_run(half, whole):
@@ -248,3 +275,15 @@ def test_killed_at_ten_instants(tmp_path):
     assert_same_run(out, whole)
     assert len(curve(out)) == 5
     assert left_behind(out) == left_behind(whole)
+
+
+@pytest.mark.parametrize("how", ["warm", "shrink"])
+def test_a_run_of_later_starts_goes_on_to_the_same_bytes(how, tmp_path):
+    config = tiny()
+    config = replace(config, train=replace(config.train, start=how, later_steps=7))
+    whole = run(config, tmp_path / "whole")
+    for _ in range(4):
+        next(run_loop(config, tmp_path / "run", resume=True), None)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    assert metrics_of([r.row for r in whole])[1:] != metrics_of([r.row for r in run(tiny())])[1:]
+    assert metrics_of([whole[0].row])[0]["nll"] == metrics_of([run(tiny())[0].row])[0]["nll"], "the first is cold"

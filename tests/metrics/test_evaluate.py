@@ -70,6 +70,23 @@ def test_a_tally_does_not_depend_on_batches_or_order(model, monkeypatch):
     close(metrics.add(*parts), one)
 
 
+def test_a_region_that_stands_for_three_counts_as_three(net, pictures):
+    """A weight is as good as so many copies: of two regions of one image, and of the same labels."""
+    model = ask(HEADS_SMALL["mc_dropout"], net, Temperature(pixels_per_observation=16.0))
+    regions = lay_out(Tile(8), pictures.pool, [pictures.shape(id) for id in pictures.pool])
+    chosen = [0, 7]
+    answers = {}
+    for m, (id, _, (top, left, height, width), _) in zip(chosen, regions.describe(chosen), strict=True):
+        answers[m] = pictures.mask(id)[top : top + height, left : left + width]
+    even = held_out.calibrate(model, pictures, regions, answers)
+    same = held_out.calibrate(model, pictures, regions, answers, {0: 1.0, 7: 1.0})
+    one = held_out.calibrate(model, pictures, regions, answers, {0: 1.0, 7: 1e-6})
+    alone = held_out.calibrate(model, pictures, regions, {0: answers[0]})
+    assert even.state.temperature == same.state.temperature
+    assert float(one.state.temperature) == pytest.approx(float(alone.state.temperature), rel=1e-3)
+    assert float(one.state.temperature) != pytest.approx(float(even.state.temperature), rel=1e-3)
+
+
 def test_nothing_to_learn_from_changes_nothing(net, pictures):
     model = ask(HEADS_SMALL["mc_dropout"], net, Temperature())
     regions = lay_out(Tile(8), pictures.pool, [pictures.shape(id) for id in pictures.pool])
@@ -179,10 +196,10 @@ def test_a_fit_to_a_subsample_is_near_the_full_fit(net, calibrator, monkeypatch)
     label = (logits + rng.gumbel(size=logits.shape)).argmax(-1).astype(np.int32)
     wrong = (2 * logits).astype(np.float32)
     model = ask(HEADS_SMALL["mc_dropout"], net, calibrator)
-    fits = []
+    even, fits = np.ones(len(label), np.float32), []
     for cap in (2**14, 2**17):
         monkeypatch.setattr(held_out, "CAP", cap)
-        fits.append(np.concatenate([np.ravel(x) for x in jax.tree.leaves(held_out._fit(model, wrong, label))]))
+        fits.append(np.concatenate([np.ravel(x) for x in jax.tree.leaves(held_out._fit(model, wrong, label, even))]))
     np.testing.assert_allclose(*fits, rtol=0.05, atol=0.1)
     if isinstance(calibrator, Vector):
         index, _ = held_out.thin(label, 3, 2**14)

@@ -18,7 +18,8 @@ from bal import BadInput, loop, run_loop
 from bal.metrics.trust import Estimate, Trust, judge, sentence
 from bal.posterior.heads import DeepEnsemble
 from bal.posterior.nets import UNet
-from bal.posterior.training import Train, fit
+from bal.posterior.recipe import Train
+from bal.posterior.training import fit
 from bal.scoring.acquisitions import BALD, Entropy, Random
 from bal.scoring.held_out import reads_samples
 from bal.selection.selectors import TopK
@@ -169,10 +170,10 @@ def verdicts(config):
 def test_an_honest_score_earns_its_share_and_sabotage_is_caught_within_two_rounds(monkeypatch):
     fitted = {}
 
-    def fit_once(head, net, loss, train, crops, key, watch):  # equal labels make equal members, quiet or loud
+    def fit_once(head, net, loss, train, crops, key, watch, begun):  # equal labels make equal members, quiet or loud
         known = np.asarray(jax.random.key_data(key)).tobytes(), b"".join(crop.label.tobytes() for crop in crops)
         if known not in fitted:
-            fitted[known] = fit(head, net, loss, train, crops, key, watch)
+            fitted[known] = fit(head, net, loss, train, crops, key, watch, begun)
         return fitted[known]
 
     monkeypatch.setattr(loop, "fit", fit_once)
