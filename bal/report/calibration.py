@@ -8,7 +8,7 @@ from html import escape
 
 from bal.metrics.bootstrap import INTERVAL
 from bal.metrics.detection import SCORES
-from bal.report.columns import Row, count, number, show
+from bal.report.columns import Row, count, number, of_whom, show
 from bal.report.reliability import order
 from bal.report.tables import dot, header, table
 
@@ -43,7 +43,7 @@ def class_calibration(row: Row, classes: Sequence[str], around: Intervals) -> st
         '<th colspan="2"><span>Brier: reliability</span></th><th colspan="2"><span>Brier: resolution</span></th>'
         "<th><span>Brier: uncertainty</span></th></tr>"
     ) + header("probability of", *["before", "after"] * 3, "", text=(0,))
-    return f'<p class="note">{_CALIBRATION}</p>{table(head, body, newest=False, text=(0,))}'
+    return f'<p class="note">{of_whom(_CALIBRATION, row)}</p>{table(head, body, newest=False, text=(0,))}'
 
 
 def errors_found(rows: Sequence[Row]) -> str:
@@ -63,7 +63,7 @@ def errors_found(rows: Sequence[Row]) -> str:
     head = f'<tr class="group"><th></th>{groups}<th></th></tr>' + header(
         "round", *["AUROC", "AURC"] * len(scores), "error rate"
     )
-    return f'<p class="note">{_ERRORS}</p>{table(head, body)}'
+    return f'<p class="note">{of_whom(_ERRORS, rows[-1])}</p>{table(head, body)}'
 
 
 _METRICS = (("auroc", 3), ("aurc", 4))

@@ -10,6 +10,17 @@ from bal.metrics.bootstrap import INTERVAL
 
 Row = Mapping[str, float | int | str]
 ABSENT = "–"
+FEW = "too few to say"
+TOO_WIDE = 0.3  # of an interval from an audit: what is known no better than that is not shown
+_WORDS = {
+    "test image": "audited region",
+    "test pixels": "audited pixels",
+    "test set": "audit",
+    "over images": "over regions",
+    "er image": "er region",
+    "each image": "each region",
+    "every image": "every region",
+}
 
 _FIXED = {
     "round": "How many purchases had been made after the start set when this model was trained.",
@@ -17,6 +28,8 @@ _FIXED = {
     "pixels": "Pixels inside those regions.",
     "cost": "Labelling cost so far, in the units of the cost model named in the configuration.",
     "regions_audit": "Regions among them drawn at random and kept for calibration; no model is trained on them.",
+    "test_images": "Images of the test set. 0: there is none, and what is said of test images is said of the audited "
+    "regions, each half judged by a calibrator that was fitted to the other.",
     "steered_share": "Share of the newest purchase that followed the acquisition score; the rest was drawn at random.",
     "temperature": "What the logits are divided by before they become probabilities; the geometric mean where each "
     "class has its own. Above 1: the raw model was over-confident.",
@@ -61,6 +74,39 @@ def horizontal(rows: Sequence[Row]) -> tuple[list[float], str]:
     return [number(row, "round") for row in rows], "round"
 
 
+def on_audit(row: Row) -> bool:
+    """Whether there is no test set, so that what is said of a model is said from the audit."""
+    return number(row, "test_images") == 0
+
+
+def between(row: Row, column: str) -> tuple[float, float]:
+    """The ends of a column's interval; NaN where it has none."""
+    low, high = (number(row, column + end) for end in INTERVAL)
+    return low, high
+
+
+def sure(row: Row, column: str) -> bool:
+    """Whether a column may be shown: always of a test set; from an audit with an interval that says something."""
+    low, high = between(row, column)
+    return not on_audit(row) or high - low <= TOO_WIDE
+
+
+def told(row: Row, column: str, digits: int = 2) -> str:
+    """A value; from an audit with its interval, or that too few regions have been audited to say."""
+    if not on_audit(row):
+        return show(number(row, column), digits)
+    low, high = between(row, column)
+    return f"{show(number(row, column), digits)} ({low:.2f}–{high:.2f})" if sure(row, column) else FEW
+
+
+def of_whom(text: str, row: Row) -> str:
+    """A text on test images, as one on audited regions where these are what was judged on."""
+    if on_audit(row):
+        for images, regions in _WORDS.items():
+            text = text.replace(images, regions)
+    return text
+
+
 def show(value: float, digits: int = 3) -> str:
     """Fixed digits, a dash for NaN."""
     return f"{value:.{digits}f}" if math.isfinite(value) else ABSENT
@@ -73,9 +119,9 @@ def count(value: float) -> str:
 
 def meaning(column: str, classes: Sequence[str]) -> str:
     """One or two sentences on a column of curve.csv, as plain text."""
-    told = _FIXED.get(column) or summary.meaning(column, classes)
-    if told:
-        return told
+    known = _FIXED.get(column) or summary.meaning(column, classes)
+    if known:
+        return known
     for prefix, text in _PER_CLASS.items():
         if column.startswith(prefix) and column.removeprefix(prefix) in classes:
             return text.format(column.removeprefix(prefix))

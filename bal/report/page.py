@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 
 import yaml
 
-from bal.experiment.folder import write_whole
+from bal.annotation.journal import write_whole
 from bal.pool.cost import COUNTED
 from bal.report import calibration, plots, spending, tables
-from bal.report.columns import Row, count, number
+from bal.report.columns import Row, count, number, of_whom, on_audit, told
 from bal.report.gallery import gallery, touched
 from bal.report.images import Panel
+from bal.report.people import Team, team_table
 from bal.report.reliability import order, reliability_diagram
 from bal.report.style import css_variables, inline_svg
 
@@ -34,6 +36,7 @@ def write(
     bins: Mapping | None = None,
     around: Mapping[str, tuple[float, float]] | None = None,
     waiting: int = 0,
+    team: Team | None = None,
 ) -> None:
     """Writes the report of a run to `out`, whole or not at all.
 
@@ -48,13 +51,14 @@ def write(
             and perhaps (…, low, high), the interval of the frequency.
         around: column of curve.csv → its interval in the newest round.
         waiting: regions of the next purchase, which `panels` show, where nobody has answered for all of them yet.
+        team: who has answered, where people do.
 
     Raises:
         ValueError: there is no row.
     """
     if not rows:
         raise ValueError("a report needs at least one row of curve.csv; call it after the first round")
-    write_whole(out, page(rows, queries, panels, config, classes, bins, around, waiting))
+    write_whole(out, page(rows, queries, panels, config, classes, bins, around, waiting, team))
 
 
 def page(
@@ -66,6 +70,7 @@ def page(
     bins: Mapping | None = None,
     around: Mapping[str, tuple[float, float]] | None = None,
     waiting: int = 0,
+    team: Team | None = None,
 ) -> str:
     """The HTML of `write`: a pure function of its arguments."""
     styles = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
@@ -73,11 +78,13 @@ def page(
     dark = f"{css_variables(1)}--ground:#14171b;--card:#1c2026;"
     title = " · ".join(["Labelling report", *(name for slot in _TITLE if (name := _name(config.get(slot))))])
     round_ = count(number(rows[-1], "round"))
+    on = partial(of_whom, row=rows[-1])
     sections = [
-        f'<h1>{escape(title)} · round {round_}</h1><p class="lead">{_lead(rows, classes)}</p>',
+        f'<h1>{escape(title)} · round {round_}</h1><p class="lead">{_lead(rows, classes)}</p>'
+        + (f'<p class="lead">{waiting} regions of the next purchase wait for answers.</p>' if waiting else ""),
         tables.tiles(rows, classes),
-        _section("What the labels bought", _CURVES + _unit(config), _curves(rows, classes)),
-        _section("Every class, every round", _CLASSES, tables.class_tables(rows, classes)),
+        _section("What the labels bought", on(_CURVES) + _unit(config), _curves(rows, classes)),
+        _section("Every class, every round", on(_CLASSES), tables.class_tables(rows, classes)),
         _section("The newest purchases", _newest(rows, queries, panels, classes, waiting), gallery(panels, classes))
         + tables.query_list(queries),
         _section("Where the money went", _MONEY, _card(tables.purchases(queries))),
@@ -87,11 +94,12 @@ def page(
         else "",
         _section(
             "Can its probabilities be trusted?",
-            _TRUST,
+            on(_TRUST),
             _cards(tables.round_table(rows), calibration.class_calibration(rows[-1], classes, around or {})),
         )
         + _reliability(bins or {}, classes),
         _section("Time spent", _TIME, _card(tables.times(rows))),
+        _section("Who has answered", _TEAM, _card(team_table(team))) if team else "",
         "<h2>Small print</h2>",
         f"<details><summary>What each column means</summary>{_card(tables.definitions(rows, classes))}</details>",
         f"<details><summary>The resolved configuration</summary>{_card(_config(config))}</details>",
@@ -146,6 +154,7 @@ _TRUST = (
     "the dashed diagonal is perfect, hatched are the gaps that the ECE averages, weighted by the pixels beneath, "
     "and whiskers are 95 % intervals over test images."
 )
+_TEAM = "People, their time, and how far they agree where two of them labelled the same region."
 _TIME = "Seconds of computing in each round."
 
 
@@ -155,6 +164,10 @@ def summary(rows: Sequence[Row], classes: Sequence[str]) -> str:
     n = number(last, "round")
     spent = f"({count(number(last, 'regions'))} regions, {count(number(last, 'pixels'))} pixels)"
     when = f"After {count(n)} purchase{'s' * (n != 1)} {spent}" if n > 0 else f"With the start set alone {spent}"
+    if on_audit(last):
+        audited = f"on {count(number(last, 'regions_audit'))} audited regions"
+        each = ", ".join(f"{c} {told(last, f'iou_{c}')}" for c in classes[1:][:NAMED])
+        return f"{when}: IoU {audited}, there being no test set: {each}."
     values = [(number(first, f"iou_{c}"), number(last, f"iou_{c}"), c) for c in classes[1:]]
     known = [v for v in values if math.isfinite(v[1])]
     if len(known) > NAMED:

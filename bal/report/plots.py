@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from bal.report.columns import Row, horizontal, number
+from bal.report.columns import Row, between, horizontal, number, of_whom, on_audit, sure
 from bal.report.images import Panel, grey, labelled_rgb, score_range
 from bal.report.style import (
     GRID,
@@ -45,9 +45,15 @@ def acquisition_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
         longest = max((len(printable(name)) for _, name in shown), default=0) + 5
         axes = figure.add_axes((0.085, 0.135, 0.895 - _PER_LETTER * longest / 5.6, 0.77))
         for k, name in shown:
-            pooled = [number(row, f"iou_{name}") for row in rows]
-            image = [number(row, f"iou_image_{name}") for row in rows]
-            if not crowded:
+            pooled = [number(row, f"iou_{name}") if sure(row, f"iou_{name}") else math.nan for row in rows]
+            image = [math.nan if on_audit(row) else number(row, f"iou_image_{name}") for row in rows]
+            if on_audit(rows[-1]) and not crowded:
+                ends_at = [between(row, f"iou_{name}") for row in rows]
+                for at, value, (low, high) in zip(x, pooled, ends_at, strict=True):
+                    if math.isfinite(value):
+                        axes.plot([at, at], [low, high], color=class_colour(k), lw=1.1, alpha=0.75)
+                        highest = max(highest, high)
+            elif not crowded:
                 mark = "o" if len(rows) == 1 else ""
                 axes.plot(
                     x, image, color=class_colour(k), lw=1.1, ls=(0, (3, 2.5)), alpha=0.75, marker=mark, mfc="none"
@@ -56,14 +62,18 @@ def acquisition_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
             axes.plot(x, pooled, style, color=class_colour(k), lw=2.2, ms=5 if len(rows) < 20 else 0)
             finite = [v for v in pooled if math.isfinite(v)]
             highest = max([highest, *finite, *(v for v in image if math.isfinite(v) and not crowded)])
-            if finite:
+            if finite and math.isfinite(pooled[-1]):
                 ends.append((finite[-1], f"{printable(name)} {finite[-1]:.2f}", class_colour(k)))
+            elif finite:
+                ends.append((finite[-1], printable(name), class_colour(k)))
         top = min(1.02, max(0.2, math.ceil(highest * 10 + 0.3) / 10))
         _frame(axes, x, label, (0.0, top))
         direct_labels(axes, ends, top, gap=0.052 * top)
         solid, dashed = ("filled", "open") if len(rows) == 1 else ("solid", "dashed")
         both = f"IoU · {solid}: pooled over all test pixels · {dashed}: mean over images"
         text = "IoU, pooled over all test pixels" if crowded else both
+        if on_audit(rows[-1]):
+            text = "IoU on the audited regions" + ("" if crowded else " · bars: 95 % intervals over regions")
         axes.text(0, 1.035, text, transform=axes.transAxes, color=MUTED[0], fontsize=9)
         return figure
 
@@ -88,7 +98,7 @@ def background_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
                 axes.plot(x, y, style, color=colour, lw=width, ms=5 if len(rows) < 20 else 0)
                 if len(rows) == 1:
                     axes.axhline(finite[0], color=colour, lw=width, ls=style.strip("o"), alpha=0.6)
-                ends.append((finite[-1], f"{name} {finite[-1]:.3f}", colour))
+                ends.append((finite[-1], f"{of_whom(name, rows[-1])} {finite[-1]:.3f}", colour))
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
         pad = max(0.005, 0.15 * (high - low))
         _frame(axes, x, label, (low - pad, min(high + pad, 1.0 + pad / 2)))

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import yaml
 
+from bal.annotation.inbox import Inbox
+from bal.annotation.journal import write_whole
 from bal.config.resolve import load
-from bal.experiment.folder import RunFolder, write_whole
+from bal.experiment.folder import RunFolder
 from bal.experiment.recorder import Recorder, Snapshot
 from bal.experiment.setup import Setup, set_up
 from bal.metrics import bootstrap
 from bal.report import page
 from bal.report.images import Box, Panel
+from bal.report.people import team_of
 from bal.report.reliability import reliability_png
 from bal.scoring.score import inspect
 from bal.types import BadInput
@@ -31,10 +34,11 @@ def publish(folder: RunFolder | None, setup: Setup, snapshot: Snapshot | None) -
     rows = folder.rows(snapshot.journals[0])
     if not rows or rows[-1]["round"] < snapshot.info.row["round"]:
         rows.append(snapshot.info.row)  # of a model whose questions are open
-    diagrams = bootstrap.bands(tally, classes)
+    diagrams = bootstrap.bands(tally, classes) if bootstrap.count(tally) else {}
     bins = {
         name: {"calibrated": tuple(diagrams[name]), "raw": tuple(diagrams[f"{name}_raw"])}
         for name in (*classes, "foreground")
+        if name in diagrams
     }
     page.write(
         folder.report,
@@ -46,8 +50,10 @@ def publish(folder: RunFolder | None, setup: Setup, snapshot: Snapshot | None) -
         bins,
         bootstrap.around(tally, classes),
         waiting=len(snapshot.newest) if snapshot.open else 0,
+        team=team_of(Inbox(folder.path)),
     )
-    write_whole(folder.diagrams, reliability_png(bins, classes))
+    if bins:
+        write_whole(folder.diagrams, reliability_png(bins, classes))
 
 
 def republish(path: Path) -> Path:

@@ -9,8 +9,22 @@ from html import escape
 
 from bal.metrics import summary
 from bal.metrics.base import Cell
+from bal.metrics.bootstrap import INTERVAL
 from bal.metrics.trust import sentence
-from bal.report.columns import ABSENT, Row, count, meaning, number, show
+from bal.report.columns import (
+    ABSENT,
+    FEW,
+    Row,
+    between,
+    count,
+    meaning,
+    number,
+    of_whom,
+    on_audit,
+    show,
+    sure,
+    told,
+)
 from bal.report.style import class_index, policy_variable
 
 POLICIES = ("start", "steered", "random", "audit")
@@ -65,7 +79,12 @@ def tiles(rows: Sequence[Row], classes: Sequence[str]) -> str:
         now, start = number(last, f"iou_{name}"), number(first, f"iou_{name}")
         change = "" if len(rows) == 1 else f"{show(start)} at the start · "
         note = f"{change}{show(number(last, f'iou_image_{name}'))} mean over images"
-        out.append(_tile(f"{dot(k)}IoU of {escape(name)}", show(now), note))
+        value = show(now) if sure(last, f"iou_{name}") else FEW
+        if on_audit(last):
+            low, high = between(last, f"iou_{name}")
+            note = f"{show(low, 2)} … {show(high, 2)} " if value != FEW else ""
+            note += f"on {count(number(last, 'regions_audit'))} audited regions"
+        out.append(_tile(f"{dot(k)}IoU of {escape(name)}", value, note))
     baseline = number(last, "iou_all_background")
     name = escape(classes[0])
     note = "" if math.isnan(baseline) else f"{baseline:.3f} if everything is called {name}"
@@ -101,11 +120,14 @@ def class_tables(rows: Sequence[Row], classes: Sequence[str]) -> str:
             (
                 count(number(row, "round")),
                 count(number(row, "cost")),
-                *(before_after(row, cell.column, cell.digits) for cell in cells),
+                *(_measured(row, cell) for cell in cells),
             )
             for row in rows
         ]
-        heads = (f'<th colspan="{len(some)}"><span>{escape(group)}</span></th>' for group, some in groups.items())
+        heads = (
+            f'<th colspan="{len(some)}"><span>{escape(of_whom(group, rows[-1]))}</span></th>'
+            for group, some in groups.items()
+        )
         head = f'<tr class="group"><th colspan="2"></th>{"".join(heads)}</tr>'
         head += header("round", "cost", *(cell.title for cell in cells))
         baseline = number(rows[-1], "iou_all_background")
@@ -113,6 +135,19 @@ def class_tables(rows: Sequence[Row], classes: Sequence[str]) -> str:
         note = "" if k or math.isnan(baseline) else note
         cards.append(f'<div class="card"><h3>{dot(k)}{escape(name)}</h3>{note}{table(head, body)}</div>')
     return f'<div class="grid">{"".join(cards)}</div>'
+
+
+def _measured(row: Row, cell: Cell) -> str:
+    """One number of a class; from an audit with its interval, if it has one, or not at all."""
+    if on_audit(row) and f"{cell.column}{INTERVAL[0]}" in row:
+        return told(row, cell.column)
+    if (
+        on_audit(row)
+        and cell.column in (f"f1_{cell.name}", f"iou_image_{cell.name}")
+        and not sure(row, f"iou_{cell.name}")
+    ):
+        return ABSENT  # which would say what the IoU must not
+    return before_after(row, cell.column, cell.digits)
 
 
 def round_table(rows: Sequence[Row]) -> str:
@@ -256,6 +291,7 @@ def definitions(rows: Sequence[Row], classes: Sequence[str]) -> str:
         if isinstance(value, float):
             value = f"{value:.6g}" if math.isfinite(value) else ABSENT
         shown = escape(str(value))
-        body.append((escape(column), shown, f'<td class="prose">{escape(meaning(column, classes))}</td>'))
+        means = of_whom(meaning(column, classes), rows[-1]) if column != "test_images" else meaning(column, classes)
+        body.append((escape(column), shown, f'<td class="prose">{escape(means)}</td>'))
     head = header("column", "newest value", "meaning", text=(0, 2))
     return table(head, body, newest=False, text=(0,))

@@ -17,12 +17,13 @@ from rich.text import Text
 
 from bal.config.extensions import name_of
 from bal.config.schema import Config
-from bal.experiment.events import Event, Record
+from bal.experiment.events import Event, Record, Waiting
 from bal.experiment.folder import RunFolder
 from bal.metrics import summary
 from bal.metrics.base import Headline
 from bal.metrics.trust import sentence
 from bal.pool.cost import COUNTED
+from bal.report.columns import of_whom, on_audit, told
 
 PLAIN = 160  # columns where there is no terminal
 SHARE = {"fit": (0.0, 0.85), "evaluate": (0.85, 0.05), "score": (0.9, 0.1)}  # where a stage lies in a round
@@ -85,8 +86,11 @@ class Display:
         self.progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *rest: object) -> None:
         self.progress.stop()
+        if isinstance(error, Waiting) and error.row is not None and not self.quiet:
+            self.say(round_parts(error.row, self.last, self.config))
+            self.console.print(f"report: {RunFolder(self.out).report}", soft_wrap=True)
         if kind is None and not self.quiet:
             folder = RunFolder(self.out)
             rows = folder.rows()
@@ -104,6 +108,11 @@ class Display:
             else:
                 lines.append("  " + part.lstrip(" |"))
         self.console.print("\n".join(lines), style=style, soft_wrap=True, markup=False)
+
+    def note(self, lines: Sequence[str]) -> None:
+        """What a person should know although nothing has failed; also of a quiet run."""
+        for line in lines:
+            self.say([f"note: {line}"], style="yellow")
 
     def watch(self, event: Event) -> None:
         """Moves the progress bar."""
@@ -132,8 +141,7 @@ class Display:
             self.say(round_parts(record.row, self.last, self.config))
             if self.config.steer == "auto" and self.config.acq.needs and record.queries:
                 self.say([f"trust: {sentence(record.row)}"])
-        for note in notes(record, self.config):
-            self.say([f"note: {note}"], style="yellow")
+        self.note(notes(record, self.config))
         self.last = record.row
         self.begun = None  # the first round has compiled everything: later ones say better how long a round takes
 
@@ -183,7 +191,9 @@ def round_parts(row: Mapping[str, Any], before: Mapping[str, Any] | None, config
     parts = [f"round {row['round']}/{config.rounds}: {row['cost']:g} {COUNTED[config.cost]}, IoU"]
     for name in classes_of(row):
         gain = "" if before is None else f" ({row[f'iou_{name}'] - before[f'iou_{name}']:+.3f})"
-        parts.append(f" {name} {_shown(row[f'iou_{name}'])}{gain}")
+        parts.append(f" {name} {told(row, f'iou_{name}', 3)}{'' if on_audit(row) else gain}")
+    if on_audit(row):
+        parts.append(f" on {row['regions_audit']} audited regions")
     parts.append(f" | foreground ECE {_shown(row['ece_foreground_raw'])} → {_shown(row['ece_foreground'])}")
     parts.append(f" | fit {row['seconds_fit']:.0f} s, score {row['seconds_score']:.0f} s")
     return parts
@@ -212,12 +222,14 @@ def _layouts(lines: Sequence[Headline], names: Sequence[str]) -> Iterator[tuple[
 
 
 def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], lines: Sequence[Headline], images: bool) -> Table:
-    """`images`: the mean over images beside what is pooled over all pixels."""
+    """`images`: the mean over images beside what is pooled over all pixels, unless intervals have to be there."""
+    shown = images and not on_audit(rows[-1])
     left_out = len(set(names) - {line.name for line in lines})
     more = f"; {left_out} more classes in curve.csv" if left_out else ""
     captions = dict.fromkeys(line.caption for line in lines if line.caption)
     table = Table(
-        title="IoU over all test pixels" + (" (mean over images)" if images else "") + more,
+        title=of_whom("IoU over all test pixels" + (" (mean over images)" if shown else "") + more, rows[-1])
+        + (", 95 % intervals" if on_audit(rows[-1]) else ""),
         caption=f"Predicting {names[0]} everywhere: IoU {rows[-1]['iou_all_background']:.3f} on it, 0 on the rest.\n"
         + "; ".join((*captions, "T: temperature, mean over classes.")),
         title_justify="left",
@@ -233,7 +245,7 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], lines: Seque
         cells = [str(row["round"]), str(row["regions"])]
         if by_pixels:
             cells.append(f"{row['cost']:g}")
-        table.add_row(*cells, *(_cell(row, line, images) for line in lines), _shown(row["temperature"], 2))
+        table.add_row(*cells, *(_cell(row, line, shown) for line in lines), _shown(row["temperature"], 2))
     return table
 
 
@@ -241,6 +253,8 @@ def _cell(row: Mapping[str, Any], line: Headline, images: bool) -> str:
     """One number, what it was before calibration, and its mean over images."""
     before = f"{_shown(row[f'{line.column}_raw'])}→" if f"{line.column}_raw" in row else ""
     beside = f" ({_shown(row[line.beside])})" if images and line.beside else ""
+    if on_audit(row) and line.beside:  # a share of pixels, which a handful of regions cannot tell
+        return told(row, line.column)
     return before + _shown(row[line.column]) + beside
 
 
