@@ -33,7 +33,8 @@ from bal.posterior.heads.base import Head
 from bal.posterior.model import Model
 from bal.posterior.nets import UNet
 from bal.posterior.patches import crop_around
-from bal.posterior.training import Train, start, step
+from bal.posterior.recipe import Train
+from bal.posterior.training import start, step
 from bal.scoring.acquisitions import BALD
 from bal.scoring.objective import Objective
 from bal.scoring.score import score_batch
@@ -152,11 +153,11 @@ def training(train: Train) -> tuple[Work, float]:
         for i in range(STEPS):
             for descent in descents:
                 descent.advance(i)
-        jax.block_until_ready([descent.loss for descent in descents])
+        jax.block_until_ready([descent.now.loss for descent in descents])
 
     first = descents[0]
     one = partial(step, *first.statics)
-    args = first.params, first.state, next(first.batches), first.key, jnp.int32(0)
+    args = first.now, next(first.batches), first.key, jnp.int32(0), jnp.float32(1e-3), jnp.float32(1)
     each = counted(one, *args)
     return (STEPS * len(descents) * each, steps), by_xla(one, *args) / each
 

@@ -35,7 +35,8 @@ from bal.pool.units.tile import Tile
 from bal.posterior.heads import DeepEnsemble
 from bal.posterior.nets.unet import BoundUNet
 from bal.posterior.patches import Crop, crop_around
-from bal.posterior.training import Train, start
+from bal.posterior.recipe import Train
+from bal.posterior.training import start
 from bal.types import Batch
 
 NAME = "training"
@@ -83,7 +84,7 @@ class Ours:
 
     def params(self) -> list[Any]:
         """Of each member, on the host."""
-        return [jax.tree.map(lambda p: np.array(p)[0], descent.params) for descent in self.descents]
+        return [jax.tree.map(lambda p: np.array(p)[0], descent.now.params) for descent in self.descents]
 
     def advance(self, steps: int) -> list[float]:
         """Takes steps and waits for them; the last loss of each member."""
@@ -91,8 +92,8 @@ class Ours:
             for descent in self.descents:
                 descent.advance(self.done)
             self.done += 1
-        jax.block_until_ready([descent.params for descent in self.descents])
-        return [float(descent.loss) for descent in self.descents]
+        jax.block_until_ready([descent.now.params for descent in self.descents])
+        return [descent.look() / steps for descent in self.descents]
 
 
 class Theirs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -32,7 +33,7 @@ def stream(work: Callable[[T], Iterator[Any]], tasks: Sequence[T], workers: int)
         Exception: what a worker raised, once the other workers have ended their tasks.
     """
     context = multiprocessing.get_context("spawn")
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    cores = devices.cores()
     workers = max(1, min(workers, len(cores), len(tasks)))
     arrived, shares, ended = context.Queue(), context.Queue(), 0
     for w in range(workers):
@@ -60,7 +61,7 @@ def _prepare(arrived: Any, shares: Any) -> None:
     global _rows
     _rows = arrived
     own = shares.get()
-    if hasattr(os, "sched_setaffinity"):
+    if sys.platform == "linux":
         os.sched_setaffinity(0, own)
     devices.set_up_platform()
     jax.config.update("jax_num_cpu_devices", len(own))

@@ -83,7 +83,7 @@ def test_fits_are_the_minimum_that_scipy_finds(name: str, on: str) -> None:
     best = minimize(objective, np.zeros(len(sigma)), method="BFGS", options={"gtol": 1e-7})
     calibrator = kind(on=on, pixels_per_observation=8.0)
     found = log_probs_of(calibrator, calibrator.fit(logits, padded(label, keep), weight), logits[:keep])
-    np.testing.assert_allclose(found, log_softmax(apply(best.x, z)), atol=2e-3)
+    np.testing.assert_allclose(found, log_softmax(apply(best.x, z)), atol=2e-3, rtol=5e-4)  # of logs down to −17
     assert np.abs(np.asarray(found) - z).max() > 0.1, "something was learnt"
 
 

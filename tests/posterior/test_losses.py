@@ -216,4 +216,4 @@ def test_bad_numbers_and_shapes() -> None:
 def test_hashable_and_frozen() -> None:
     assert hash(Loss(class_weights=WEIGHTS)) == hash(Loss(class_weights=WEIGHTS))
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Loss().terms = "dice"  # type: ignore[misc]
+        Loss().terms = "dice"

@@ -8,15 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import LOSS, TINY, TRAIN
+from helpers import HEADS_SMALL, LOSS, TINY, TRAIN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bal import devices
 from bal.posterior import training
 from bal.posterior.heads import DeepEnsemble, MCDropout
+from bal.posterior.heads.base import Finalizes
 from bal.posterior.patches import Crop, crop_around, cut, middles
-from bal.posterior.training import Progress, Train, abstract, batches, fit, step
+from bal.posterior.recipe import Train
+from bal.posterior.sampling import batches
+from bal.posterior.training import Progress, abstract, fit, step
 from bal.types import IGNORE, BadInput, Batch
 
 HEAD = MCDropout(rate=0.1)
@@ -171,7 +174,7 @@ def test_members_trained_together_are_members_trained_alone():
         descent = training.Descent(DeepEnsemble(1), TINY, LOSS, TRAIN, crops, key, place)
         for i in range(TRAIN.steps):
             descent.advance(i)
-        alone.append(descent.params)
+        alone.append(descent.result)
     for e in range(2):
         jax.tree.map(lambda t, a, e=e: np.testing.assert_array_equal(t[e], a[0]), together, alone[e])
     first, second = together["readout"]["conv"]["kernel"]
@@ -219,3 +222,72 @@ def test_impossible_training_is_refused(wrong):
 def test_a_fit_without_a_label_is_refused():
     with pytest.raises(ValueError, match="no labelled region"):
         fit(HEAD, TINY, LOSS, TRAIN, [], KEY)
+
+
+def leaves(tree) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+@pytest.mark.parametrize("how", ["warm", "shrink"])
+@pytest.mark.parametrize("name", HEADS_SMALL)
+def test_every_head_goes_on_from_what_it_was(name, how):
+    """One step of hardly any length from the old weights leaves them, or what shrink and perturb makes of them."""
+    head = HEADS_SMALL[name]
+    train = dataclasses.replace(TRAIN, steps=1, start=how, later_steps=1, later_rate=1e-12, keep=0.5, perturb=0.25)
+    old = fit(head, TINY, LOSS, dataclasses.replace(train, start="cold"), toy(6), KEY)
+    kept = [leaf.copy() for leaf in leaves(old)]
+    new = fit(head, TINY, LOSS, train, toy(6), jax.random.key(1), begun=old)
+    for before, now in zip(kept, leaves(old), strict=True):
+        np.testing.assert_array_equal(before, now, err_msg="what training goes on from is not given away")
+    begun, found = (training.unfinish(head, TINY, params) for params in (old, new))
+    if how == "warm" and not isinstance(head, Finalizes):
+        for a, b in zip(leaves(begun), leaves(found), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-8)
+    if how == "shrink" and not isinstance(head, Finalizes):
+        rest = [b - 0.5 * a for a, b in zip(leaves(begun), leaves(found), strict=True)]
+        assert any(np.abs(r).max() > 0.01 for r in rest), "random weights were added"
+        largest = max(np.abs(r).max() for r in rest)
+        assert largest < 0.25 * max(np.abs(a).max() for a in leaves(head.init(TINY, KEY))) * 3
+    assert jax.tree.structure(new) == jax.tree.structure(old)
+
+
+def test_members_of_an_ensemble_go_on_each_from_its_own():
+    head = DeepEnsemble(2)
+    parts = head.split(head.init(TINY, KEY))
+    jax.tree.map(np.testing.assert_array_equal, head.join(parts), head.init(TINY, KEY))
+
+
+def test_finished_parameters_without_the_trained_ones_are_refused():
+    params = fit(Finished(), TINY, LOSS, dataclasses.replace(TRAIN, steps=1), toy(3), KEY)
+    with pytest.raises(BadInput, match=r"Finished\.finalize leaves no parameters .* give --train\.start cold"):
+        training.unfinish(Finished(), TINY, params)
+
+
+@pytest.mark.parametrize("average", ["ema", "swa"])
+def test_an_average_is_that_of_the_weights_on_the_way(average):
+    train = dataclasses.replace(TRAIN, steps=12, average=average, averaged=0.5)
+    place = devices.places(1, 1)[0]
+    descent = training.Descent(HEAD, TINY, LOSS, train, toy(6), KEY, place)
+    seen = []
+    for i in range(train.steps):
+        descent.advance(i)
+        seen.append(np.float64(descent.now.params["readout"]["conv"]["kernel"]))
+    if average == "swa":
+        expected = np.mean(seen[-6:], axis=0)
+    else:
+        expected = seen[0]
+        for i, value in enumerate(seen[1:], 1):
+            expected = expected + max(1 / 6, 1 / (i + 1)) * (value - expected)
+    np.testing.assert_allclose(descent.result["readout"]["conv"]["kernel"], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_rates_are_warmed_up_and_end_where_they_should():
+    rates = Train(steps=200, rate=1e-2, end=0.25).rates()
+    assert rates.dtype == np.float32
+    assert rates[0] == 0
+    assert rates.max() == pytest.approx(1e-2)
+    assert int(rates.argmax()) == 10
+    assert rates[-1] == pytest.approx(2.5e-3, rel=0.01)
+    later = Train(start="warm", later_steps=7, later_rate=1e-3).of(later=True)
+    assert (len(later.rates()), later.rate) == (7, 1e-3)
+    assert Train(start="warm").of(later=False) == Train().of(later=True) == Train()

@@ -67,3 +67,7 @@ class Joins(Protocol):
     def join(self, params: Sequence[Params]) -> Params:
         """The parameters of this head from those of its members, each trained by `solo`."""
         ...
+
+    def split(self, params: Params) -> Sequence[Params]:
+        """The inverse of `join`."""
+        ...

@@ -53,6 +53,10 @@ class DeepEnsemble:
         """The ensemble of members that were trained apart: [E, …] from E times [1, …]."""
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *params)
 
+    def split(self, params: Params) -> list[Params]:
+        """Its members: E times [1, …] from [E, …]."""
+        return [jax.tree.map(lambda p, e=e: p[e : e + 1], params) for e in range(self.members)]
+
     @property
     def _own(self) -> tuple[str, ...]:
         """The parts of the network that each member has for itself."""

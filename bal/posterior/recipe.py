@@ -1,0 +1,110 @@
+"""How a network is fitted: the settings of training, and what follows from them before anything is computed."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from bal.types import BadInput
+
+Start = Literal["cold", "warm", "shrink"]
+Average = Literal["none", "ema", "swa"]
+
+
+@dataclass(frozen=True)
+class Train:
+    """How a network is fitted to the labelled regions."""
+
+    steps: int = 1400
+    """Gradient steps of a fit from random weights, whatever the number of labels: arms stay comparable."""
+    batch: int = 8
+    """Patches a step, for each member of an ensemble."""
+    patch: int = 32
+    """Side of a training patch in pixels; a patch shows a labelled region with its surroundings."""
+    rate: float = 6e-3
+    """Peak learning rate of AdamW; a linear warm-up over a twentieth of the steps, then a cosine to `end`."""
+    end: float = 0.0
+    """Learning rate of the last step, as a share of the peak."""
+    decay: float = 1e-4
+    """Weight decay of AdamW."""
+    start: Start = "cold"
+    """What a later round's fit begins from: random weights (`cold`), the weights of the round before (`warm`), or these
+    shrunk towards zero and perturbed (`shrink`; Ash & Adams 2020)."""
+    later_steps: int = 500
+    """Steps of a fit that begins from the round before."""
+    later_rate: float = 3e-3
+    """Its peak learning rate."""
+    keep: float = 0.6
+    """`shrink`: the factor of the old weights."""
+    perturb: float = 0.2
+    """`shrink`: the factor of the fresh random weights that are added."""
+    foreground: float = 0.0
+    """Share of the patches, at least, that are drawn around regions with labelled foreground (nnU-Net: a third)."""
+    average: Average = "none"
+    """What a fit returns: its last weights, or an average of the last ones, weighted exponentially (`ema`) or evenly
+    (`swa`; Izmailov et al. 2018)."""
+    averaged: float = 0.2
+    """Share of the steps that the average is over: its time constant (`ema`), or all of it (`swa`)."""
+    flip: bool = True
+    """Mirror patches left–right and top–bottom at random."""
+    contrast: float = 0.0
+    """Contrast is scaled by a factor from exp(−this) to exp(this), about the patch's mean."""
+    brightness: float = 0.0
+    """Brightness is shifted by up to this; pixels are in [0, 1]."""
+    noise: float = 0.0
+    """Largest standard deviation of the Gaussian noise that is added."""
+    blur: float = 0.0
+    """Largest share of a pixel's weight that a 3 × 3 binomial blur spreads over its neighbours."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1 or self.patch < 8 or self.rate <= 0:
+            raise BadInput(
+                "training needs steps ≥ 1, batch ≥ 1, patch ≥ 8 and rate > 0, "
+                f"got {self.steps}, {self.batch}, {self.patch} and {self.rate}"
+            )
+        ranges = {
+            "end": (0 <= self.end <= 1, "0 to 1"),
+            "start": (self.start in get_args(Start), " or ".join(get_args(Start))),
+            "later_steps": (self.later_steps >= 1, "1 or more"),
+            "later_rate": (self.later_rate > 0, "more than 0"),
+            "keep": (0 <= self.keep <= 1, "0 to 1"),
+            "perturb": (0 <= self.perturb <= 1, "0 to 1"),
+            "foreground": (0 <= self.foreground <= 1, "0 to 1"),
+            "average": (self.average in get_args(Average), " or ".join(get_args(Average))),
+            "averaged": (0 < self.averaged <= 1, "more than 0 and at most 1"),
+            "contrast": (0 <= self.contrast <= 2, "0 to 2"),
+            "brightness": (0 <= self.brightness <= 1, "0 to 1"),
+            "noise": (0 <= self.noise <= 1, "0 to 1"),
+            "blur": (0 <= self.blur <= 1, "0 to 1"),
+        }
+        for name, (good, expected) in ranges.items():
+            if not good:
+                raise BadInput(f"train.{name} is {getattr(self, name)!r}; expected {expected}")
+
+    def of(self, later: bool) -> Train:
+        """What one fit takes: the first of a run, which is always cold, or a later one."""
+        if self.start == "cold" or not later:
+            return dataclasses.replace(self, start="cold")
+        return dataclasses.replace(self, steps=self.later_steps, rate=self.later_rate)
+
+    def rates(self) -> np.ndarray:
+        """[steps] float32 learning rate of each step."""
+        warm = max(1, self.steps // 20)
+        schedule = optax.warmup_cosine_decay_schedule(
+            0.0, self.rate, warm, max(self.steps, warm + 1), self.end * self.rate
+        )
+        return np.asarray(schedule(jnp.arange(self.steps)), np.float32)
+
+    def averaging(self) -> np.ndarray:
+        """[steps] float32 share by which each step's weights replace the average; 1 takes them as they are."""
+        i, last = np.arange(self.steps), max(1, round(self.averaged * self.steps))
+        if self.average == "swa":
+            return (1 / np.maximum(1, i - (self.steps - last) + 1)).astype(np.float32)
+        if self.average == "ema":  # never over more steps than there have been
+            return np.maximum(1 / last, 1 / (i + 1)).astype(np.float32)
+        return np.ones(self.steps, np.float32)

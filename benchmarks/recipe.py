@@ -1,0 +1,139 @@
+"""What buys most for a second of training?
+
+    python benchmarks/recipe.py --only 'well_log/*'
+
+Ways of training compared on labels that no model chose: a tenth audited, of the rest half by oracle-foreground random
+and half at random, the same for every recipe of a seed. Seeds are for tuning: no other benchmark uses them. Rows that
+are there already are not computed again.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tyro
+from support import plan, rows, workers
+
+from bal import Config, run_loop
+from bal.report.terminal import classes_of
+
+NAME = "recipe"
+KEY = ("dataset", "recipe", "seed", "settings")
+FIRST_SEED = 9000
+BEFORE = "before"
+
+
+@dataclass(frozen=True)
+class Settings:
+    workers: int = 2
+    """Processes side by side, each on its share of the cores."""
+    seeds: int = 0
+    """How many of the seeds; 0 for those of the file."""
+    only: tuple[str, ...] = ("*",)
+    """Which of dataset/recipe; `*` stands for anything."""
+    plan: Path = rows.FOLDER / "recipe.yaml"
+    """The file of recipes."""
+    seconds: float = float("inf")
+    """No recipe is begun after so many."""
+
+
+class Job(NamedTuple):
+    """One run."""
+
+    what: dict[str, Any]
+    config: Config
+    until: float
+
+
+def run(job: Job) -> Iterator[dict[str, Any]]:
+    """Its rows, one a round."""
+    if time.time() > job.until:
+        return
+    for record in run_loop(job.config):
+        shown = {k: v for k, v in record.row.items() if isinstance(v, (int, float))}
+        yield {**job.what, "round": record.row["round"], **shown}
+
+
+def jobs(settings: Settings) -> list[Job]:
+    """What is missing, seed by seed."""
+    of = plan.read(settings.plan)
+    last: dict[tuple, int] = {}
+    for row in rows.read(NAME):
+        key = tuple(row[k] for k in KEY)
+        last[key] = max(last.get(key, 0), row["round"])
+    wanted, present, until = [], of.present(), time.time() + settings.seconds
+    for seed in range(FIRST_SEED, FIRST_SEED + (settings.seeds or of.seeds)):
+        for dataset in present:
+            for recipe in of.arms:
+                if not any(fnmatch(f"{dataset}/{recipe}", pattern) for pattern in settings.only):
+                    continue
+                config = of.config(dataset, recipe, seed)
+                what = {"dataset": dataset, "recipe": recipe, "seed": seed, "settings": plan.fingerprint(config)}
+                if last.get(tuple(what[k] for k in KEY), -1) < config.rounds:
+                    wanted.append(Job(what, config, until))
+    return wanted
+
+
+def measure(settings: Settings) -> None:
+    """Computes what is missing."""
+    wanted, found = jobs(settings), {(*(row[k] for k in KEY), row["round"]) for row in rows.read(NAME)}
+    print(f"{len(wanted)} runs to compute, {len(found)} rows are there", flush=True)
+    began = time.perf_counter()
+    for row in workers.stream(run, wanted, settings.workers):
+        key = (*(row[k] for k in KEY), row["round"])
+        if key not in found:
+            found.add(key)
+            rows.append(NAME, row)
+        what = f"{row['dataset']}/{row['recipe']} seed {row['seed']} round {row['round']}"
+        print(
+            f"{time.perf_counter() - began:5.0f} s {what}: IoU {iou(row):.3f}, {row['seconds_fit']:.1f} s", flush=True
+        )
+
+
+def iou(row: Mapping[str, Any]) -> float:
+    """Mean over the foreground classes, on whole test images."""
+    return statistics.mean(row[f"iou_{name}"] for name in classes_of(row)[1:])
+
+
+SHOWN = {"IoU": iou, "NLL": itemgetter("nll"), "AUROC of BALD": itemgetter("auroc_bald")}
+
+
+def table() -> str:
+    """A line a data set and recipe: what later rounds gain on `before`, of the same labels."""
+    found = {(r["dataset"], r["recipe"], r["seed"], r["round"]): r for r in rows.read(NAME)}
+    lines = []
+    for dataset, recipe in dict.fromkeys(key[:2] for key in found):
+        pairs = [
+            (row, found[dataset, BEFORE, seed, round])
+            for (d, r, seed, round), row in found.items()
+            if (d, r) == (dataset, recipe) and round and (dataset, BEFORE, seed, round) in found
+        ]
+        if not pairs:
+            continue
+        cells = [dataset, recipe, str(len({own["seed"] for own, _ in pairs}))]
+        for value in SHOWN.values():
+            gaps = [value(own) - value(before) for own, before in pairs]
+            cells.append(f"{statistics.mean(value(own) for own, _ in pairs):.3f}")
+            cells[-1] += "" if recipe == BEFORE else f" ({statistics.mean(gaps):+.3f})"
+        took = statistics.median(own["seconds_fit"] / before["seconds_fit"] for own, before in pairs)
+        lines.append([*cells, f"{took:.2f}"])
+    heading = (
+        "## Recipes\n\n`python benchmarks/recipe.py`: ways of training on equal labels, whole test images, mean over "
+        "the rounds after the first and over seeds; in brackets the paired difference to `before`. Seconds of a fit as "
+        "multiples of `before`, median.\n\n"
+    )
+    return heading + rows.markdown(["data set", "recipe", "seeds", *SHOWN, "seconds"], lines)
+
+
+if __name__ == "__main__":
+    measure(tyro.cli(Settings, description=__doc__))
+    text = table()
+    rows.publish(NAME, text)
+    print(text)
