@@ -1,4 +1,4 @@
-"""The active-learning loop: fit → calibrate → evaluate → score → select → annotate → record, until the budget ends.
+"""The active-learning loop: fit → calibrate → evaluate → score → select → annotate → record, for so many rounds.
 
 A round has a seam, at which it can wait for people:
 
@@ -19,7 +19,7 @@ import numpy as np
 from bal.config.dump import dump_yaml
 from bal.config.schema import Config
 from bal.experiment import curve_row, query
-from bal.experiment.answers import Answer, Request, ask, hint, let_go, pay, request_of
+from bal.experiment.answers import Answer, Request, ask, check_trainable, hint, let_go, pay, request_of
 from bal.experiment.answers import close as close_purchase
 from bal.experiment.audited import tally_audit
 from bal.experiment.events import Event, Record, Waiting, Watch
@@ -104,6 +104,7 @@ def _rounds(
                     publish(folder, setup, recorder.snapshot)
                 how, open_ = hint(annotator, request), len(request.questions)
                 raise Waiting(state.purchase, open_, len(answers), request.folder, how, info.row or None)
+            check_trainable(state, request, answers)
             answers = close_purchase(annotator, request, answers)
             state, info = absorb(setup, state, info, request, answers)
             recorder.answered(state, info)
@@ -113,7 +114,7 @@ def _rounds(
 
 
 def start(setup: Setup) -> tuple[State, Info]:
-    """After the start set, for who wants a model and its labels but no run: the annotator answers at once."""
+    """After the start set, whose labels an annotator gives at once, and before the first fit."""
     state, info = propose(setup, *begin(setup), lambda event: None)
     request = request_of(setup, state, None)
     return absorb(setup, state, info, request, ask(setup.config.annotator, request))
@@ -160,9 +161,8 @@ def propose(
 
 def absorb(setup: Setup, state: State, info: Info, request: Request, answers: dict[str, Answer]) -> tuple[State, Info]:
     """Pays for the answers; the next state, and the round's row, complete."""
+    check_trainable(state, request, answers)
     pool, lines, labelled = pay(setup, state, request, answers)
-    if not (pool.split == TRAINING).any():
-        raise BadInput("nothing to train on has been labelled yet: answer more questions before the round closes")
     row = info.row | curve_row.of_purchase(setup, state, pool, labelled) if info.row else info.row
     done = state.model is not None and is_last(setup, state.purchase - 1)
     after = State(state.purchase + 1, pool, None, state.model, state.objective, done)

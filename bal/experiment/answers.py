@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 
 from bal.annotation.annotators.base import Annotator, Answer, AnswersLater, Closes, Corrects, Hints, Question, Request
+from bal.annotation.entries import LONGEST
 from bal.experiment.folder import RunFolder
 from bal.experiment.setup import Setup
 from bal.experiment.state import State
 from bal.metrics.lure import lure_weights
-from bal.pool.labels import Pool, add, skip
+from bal.pool.labels import TRAINING, Pool, add, skip
 from bal.scoring.held_out import predict_probabilities
 from bal.types import IGNORE, BadInput, Region
-
-LONGEST = 1e6  # seconds that one answer can have taken
 
 
 def request_of(setup: Setup, state: State, folder: RunFolder | None, closing: bool = False) -> Request:
@@ -55,6 +54,20 @@ def _finite(value: float | None) -> float | None:
 def let_go(annotator: Annotator, request: Request) -> bool:
     """Whether a purchase is paid with what is there: it is said so, or was, by a process that was killed then."""
     return request.closing or (isinstance(annotator, Closes) and bool(request.questions) and annotator.closed(request))
+
+
+def check_trainable(state: State, request: Request, answers: Mapping[str, Answer]) -> None:
+    """Raises BadInput where a purchase paid with these answers would leave nothing to train on; before it is closed."""
+    assert state.asked is not None
+    new = [
+        answers.get(q.id) for q, s in zip(request.questions, state.asked.purchase.splits, strict=True) if s == TRAINING
+    ]
+    known = any(a is not None and a.label is not None and (np.asarray(a.label) != IGNORE).any() for a in new)
+    if not known and not (state.pool.split == TRAINING).any():
+        raise BadInput(
+            "nothing to train on has been labelled yet: answer more questions than those of the audit, or take a skip "
+            "back, before the round closes"
+        )
 
 
 def close(annotator: Annotator, request: Request, answers: dict[str, Answer]) -> dict[str, Answer]:

@@ -27,9 +27,10 @@ class Train:
     patch: int = 32
     """Side of a training patch in pixels; a patch shows a labelled region with its surroundings."""
     rate: float = 6e-3
-    """Peak learning rate of AdamW; a linear warm-up over a twentieth of the steps, then a cosine to `end`."""
+    """Peak learning rate of AdamW; a linear warm-up from 0 over a twentieth of the steps, then a cosine towards
+    `end`."""
     end: float = 0.0
-    """Learning rate of the last step, as a share of the peak."""
+    """Learning rate that the cosine would reach one step after the last, as a share of the peak."""
     decay: float = 1e-4
     """Weight decay of AdamW."""
     start: Start = "cold"
@@ -62,16 +63,16 @@ class Train:
     """Largest share of a pixel's weight that a 3 × 3 binomial blur spreads over its neighbours."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or self.patch < 8 or self.rate <= 0:
-            raise BadInput(
-                "training needs steps ≥ 1, batch ≥ 1, patch ≥ 8 and rate > 0, "
-                f"got {self.steps}, {self.batch}, {self.patch} and {self.rate}"
-            )
         ranges = {
+            "steps": (self.steps >= 1, "1 or more"),
+            "batch": (self.batch >= 1, "1 or more"),
+            "patch": (self.patch >= 8, "8 or more"),
+            "rate": (0 < self.rate < np.inf, "a number above 0"),
+            "decay": (0 <= self.decay < np.inf, "a number from 0"),
             "end": (0 <= self.end <= 1, "0 to 1"),
             "start": (self.start in get_args(Start), " or ".join(get_args(Start))),
             "later_steps": (self.later_steps >= 1, "1 or more"),
-            "later_rate": (self.later_rate > 0, "more than 0"),
+            "later_rate": (0 < self.later_rate < np.inf, "a number above 0"),
             "keep": (0 <= self.keep <= 1, "0 to 1"),
             "perturb": (0 <= self.perturb <= 1, "0 to 1"),
             "foreground": (0 <= self.foreground <= 1, "0 to 1"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 import jax
 import numpy as np
@@ -30,7 +33,12 @@ def batches(crops: Sequence[Crop], train: Train, rows: int, members: int, key: K
         chosen = [next(streams[row % members]) for row in range(rows * members)]
         cuts = [cut(crops[c], train.patch, rng.random(4), train.flip) for c in chosen]
         image, label, size = (np.stack(parts) for parts in zip(*cuts, strict=True))
-        yield Batch._make((photometric(image, train, changes), label, size if small else None))
+        if not small:
+            image = photometric(image, train, changes)
+        else:  # padding is not paper
+            for own, (height, width) in zip(image, size, strict=True):
+                own[:height, :width] = photometric(own[None, :height, :width], train, changes)[0]
+        yield Batch(image, label, size if small else None)
 
 
 def holds_foreground(crop: Crop) -> bool:
@@ -55,12 +63,10 @@ def order(count: int, rich: Sequence[int], share: float, rng: np.random.Generato
             yield from rng.permutation(some)
 
     everything, mine = shuffled(range(count)), shuffled(rich)
-    share = share if rich else 0.0
-    due = 0.0
-    while True:
-        due += share
-        yield int(next(mine if due >= 1 else everything))
-        due -= due >= 1
+    exact = Fraction(share if rich else 0).limit_denominator(10**6)  # of n places ⌊n · share⌋, which floats would miss
+    for place in itertools.count():
+        due = math.floor((place + 1) * exact) > math.floor(place * exact)
+        yield int(next(mine if due else everything))
 
 
 def smooth(image: np.ndarray) -> np.ndarray:

@@ -114,6 +114,23 @@ def test_skipped_regions_cost_nothing_and_half_an_overlap_is_better_than_none(tm
     assert not Inbox(out)._counting(0)[entries[-1].id], "what was let go has no answer"
 
 
+@pytest.mark.parametrize("label", [None, np.full((16, 16), IGNORE, np.uint8)])
+def test_a_start_set_with_nothing_to_train_on_stays_open(tmp_path, label):
+    """Closed before anybody knew anything, or all of it skipped: it is refused, and can still be answered."""
+    out = tmp_path / "run"
+    assert go_on(out)
+    with pytest.raises(BadInput, match="nothing to train on has been labelled yet"):
+        go_on(out, close=True)
+    inbox = Inbox(out)
+    for entry in inbox.newest():
+        assert inbox.answer(reply(entry, label=label)) == "taken"
+    with pytest.raises(BadInput, match="or take a skip back"):
+        go_on(out)
+    for entry in inbox.newest():
+        assert inbox.answer(reply(entry), replace=True) == "taken"
+    assert go_on(out).purchase == 1
+
+
 def test_what_differs_between_people_is_unknown():
     one, two = np.array([[0, 1, 2]], np.uint8), np.array([[0, 2, 255]], np.uint8)
     a, b, skip = (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
+from fractions import Fraction
 
 import jax
 import numpy as np
@@ -26,9 +28,17 @@ def test_a_share_of_the_places_is_for_the_rich(count, data, share, seed):
     drawn = list(itertools.islice(order(count, rich, share, np.random.default_rng(seed)), 300))
     assert set(drawn) <= set(range(count))
     if rich:
-        assert sum(n in rich for n in drawn) >= int(300 * share - 1e-6)
+        assert sum(n in rich for n in drawn) >= math.floor(300 * Fraction(share).limit_denominator(10**6))
     else:
         assert np.ptp(np.bincount(drawn, minlength=count)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("share", "places", "due"), [(0.1, 10, 1), (0.3, 30, 9), (0.7, 30, 21), (0.29, 100, 29), (1, 9, 9)]
+)
+def test_a_share_that_floats_cannot_hold_is_met_all_the_same(share, places, due):
+    drawn = itertools.islice(order(10**6, [7], share, np.random.default_rng(0)), places)
+    assert sum(n == 7 for n in drawn) == due
 
 
 @pytest.mark.parametrize(
@@ -67,3 +77,19 @@ def test_a_blur_is_the_binomial_mean_of_nine():
     expected = np.outer([1, 2, 1], [1, 2, 1])
     np.testing.assert_allclose(smooth(image)[0, 2:5, 2:5, 0], expected)
     np.testing.assert_allclose(smooth(np.full((1, 5, 6, 2), 3.0)), 3.0)
+
+
+@pytest.mark.parametrize("name", PHOTOMETRIC)
+def test_padding_is_not_changed_and_changes_nothing(name):
+    """Of an image smaller than the patch: as if there were only the image."""
+    train = dataclasses.replace(TRAIN, patch=32, flip=False, **{name: PHOTOMETRIC[name]})
+    image = np.full((20, 24, 1), 0.75, np.float32)
+    crop = Crop(image, np.zeros((20, 24), np.int32), (2, 2, 16, 16))
+    batch = next(batches([crop], train, 4, 1, jax.random.key(0)))
+    assert (batch.image[:, 20:] == 0).all()
+    assert (batch.image[:, :, 24:] == 0).all()
+    inside = batch.image[:, :20, :24]
+    if name in ("contrast", "blur"):
+        np.testing.assert_allclose(inside, 0.75, rtol=1e-6, err_msg="flat paper stays flat")
+    else:
+        assert (inside != 0.75).any()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -213,10 +214,33 @@ def test_middles_show_the_region_in_the_middle():
     assert shown.size.tolist() == [[16, 16]]
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch": 0}, {"patch": 4}, {"rate": 0.0}])
-def test_impossible_training_is_refused(wrong):
-    with pytest.raises(BadInput, match="training needs"):
-        Train(**wrong)
+@pytest.mark.parametrize(
+    ("field", "values"),
+    {
+        "steps": [0, -1],
+        "batch": [0],
+        "patch": [4],
+        "rate": [0.0, math.nan, math.inf],
+        "decay": [-1.0, math.nan, math.inf],
+        "end": [-0.1, 1.1, math.nan],
+        "start": ["lukewarm"],
+        "later_steps": [0],
+        "later_rate": [0.0, math.nan, math.inf],
+        "keep": [-0.1, 2.0, math.nan],
+        "perturb": [1.1, math.nan],
+        "foreground": [-0.1, 1.1, math.nan],
+        "average": ["mean"],
+        "averaged": [0.0, math.nan],
+        "contrast": [-0.1, math.inf],
+        "brightness": [math.nan],
+        "noise": [math.inf],
+        "blur": [2.0],
+    }.items(),
+)
+def test_impossible_training_is_refused_by_name(field, values):
+    for value in values:
+        with pytest.raises(BadInput, match=rf"^train.{field} is .*; expected "):
+            Train(**{field: value})
 
 
 def test_a_fit_without_a_label_is_refused():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -218,13 +217,11 @@ def test_every_column_has_a_definition():
     assert "test images" in meaning("auroc_bald_low", LOG)
 
 
-def test_same_input_same_bytes_and_quick(tmp_path, usual):
+def test_same_input_same_bytes(tmp_path, usual):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     report.write(tmp_path / "a" / "report.html", *usual)
-    began = time.process_time()
     report.write(tmp_path / "b" / "report.html", *usual)
-    assert time.process_time() - began < 4  # about 1 s; the bound leaves room for a slow machine
     assert (tmp_path / "a" / "report.html").read_bytes() == (tmp_path / "b" / "report.html").read_bytes()
 
 
@@ -293,9 +290,7 @@ def test_hostile_text_is_escaped(tmp_path):
 @pytest.mark.parametrize("shape", [(640, 12800), (12800, 640)])
 def test_long_strips_are_cropped(tmp_path, shape):
     panel = log_picture(np.random.default_rng(3), shape, box=64, count=8)
-    began = time.process_time()
     report.write(tmp_path / "report.html", curve(), ledger(), [panel], CONFIG, LOG)
-    assert time.process_time() - began < 6
     raw, reader, text = read(tmp_path / "report.html")
     assert "the whole image" in text
     assert reader.tags.count("svg") == 2 + 1 + 3 * 4
