@@ -18,7 +18,7 @@ import numpy as np
 
 from bal.config.dump import dump_yaml
 from bal.config.schema import Config
-from bal.experiment import curve_row, query
+from bal.experiment import curve_row, hand_over, query
 from bal.experiment.answers import Answer, Request, ask, check_trainable, hint, let_go, pay, request_of
 from bal.experiment.answers import close as close_purchase
 from bal.experiment.audited import tally_audit
@@ -31,6 +31,7 @@ from bal.experiment.state import Asked, Info, State
 from bal.experiment.stored import check_stored
 from bal.metrics import evaluate
 from bal.metrics.tally import Tally
+from bal.metrics.trust import UNKNOWN
 from bal.pool.labels import AUDIT, TRAINING, Pool, label_map
 from bal.posterior.model import Model
 from bal.posterior.patches import Crop, crop_around
@@ -155,7 +156,8 @@ def propose(
         scores = query.score_pool(setup, pool, model, objective, round, tell)
         row["seconds_score"] = time.perf_counter() - began
         purchase = select(setup, pool, state.purchase, scores, row["trust_share"])
-        asked = Asked(purchase, query.known(scores, objective, purchase.index, setup.source.classes))
+        missing, classes = hand_over.unseen(row, setup.source.classes), setup.source.classes
+        asked = Asked(purchase, query.known(scores, objective, purchase.index, classes, missing))
     return State(state.purchase, pool, asked, model, objective), Info(row, tally, unspent=asked.purchase.unspent)
 
 
@@ -236,8 +238,11 @@ def select(setup: Setup, pool: Pool, number: int, scores: PoolScores, earned: fl
         progress=(number - 1) / max(1, config.rounds - 1),
     )
     shares = Shares(config.audit * allowed - pool.audited, steer)
-    about = {name: scores.table[name] for name in config.selector.needs}
     weights = {"audit": query.audit_weights(scores, able)} if config.audit_by == "foreground" else {}
+    if not hand_over.handed_over(config, pool, number, len(setup.source.classes)):
+        shares = shares._replace(by=hand_over.POLICY, steer=UNKNOWN if config.steer == "auto" else steer)
+        weights[hand_over.POLICY] = query.foreground_weights(setup, pool, number, scores)
+    about = {name: scores.table[name] for name in config.selector.needs}
     return compose(
         setup.key(number, BUY), offer, shares, config.selector, scores.score, about, weights, scores.audit_price
     )

@@ -22,6 +22,7 @@ import numpy as np
 Array = jax.Array
 Key = jax.Array
 Params = Any
+BACKGROUND = 0  # its class id
 IGNORE = 255  # the label of a pixel that nobody has labelled; no loss and no metric may count it
 TINY = np.finfo(np.float32).tiny  # stands for a probability of 0 in a logarithm
 

@@ -34,12 +34,13 @@ TINY = Config(
     start=10,
     budget=30,
     audit=0.2,
+    hand_over=False,
 )
 FLAGS = [
     *("--source.height", "48", "--source.width", "48", "--source.pool", "6", "--source.test", "2"),
     *("--net.width", "8", "--net.depth", "1", "--head", "mc_dropout", "--head.samples", "2"),
     *("--train.steps", "3", "--train.batch", "2", "--train.patch", "16"),
-    *("--rounds", "2", "--start", "10", "--budget", "30", "--audit", "0.2"),
+    *("--rounds", "2", "--start", "10", "--budget", "30", "--audit", "0.2", "--no-hand-over"),
 ]  # the same on a command line
 
 

@@ -79,6 +79,9 @@ class Config:
     steer: float | Literal["auto"] = 1.0
     """Share of each purchase, after the audit, that follows the score; the rest is spread at random. `auto`: as much as
     the score has earned on the audit."""
+    hand_over: bool = True
+    """Whether purchases follow the predicted foreground, at random, until some label shows each class and the score has
+    been judged on audited foreground; for half of the rounds at most."""
     audit: float = 0.1
     """Share of each purchase, drawn at random, kept for calibration and honest estimates and never trained on."""
     audit_by: Literal["uniform", "foreground"] = "uniform"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bal.experiment import hand_over
 from bal.experiment.audited import candid
 from bal.experiment.setup import Setup
 from bal.experiment.state import State
@@ -59,6 +60,7 @@ def of_model(
         "temperature": float("nan"),
         **{name: float(value) for name, value in model.calibrator.summary(model.state).items()},
         **_audited(setup, pool, model, objective),
+        **hand_over.row(setup.config, pool, round + 1, classes),
     }
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from bal.experiment import curve_row, prices
+from bal.experiment import curve_row, hand_over, prices
 from bal.experiment.setup import LEARN, SCORE, Setup
 from bal.metrics import lure
 from bal.pool.contrast import contrast, mixed, rich
-from bal.pool.labels import AUDIT, Pool
+from bal.pool.labels import AUDIT, TRAINING, Pool
 from bal.pool.regions import Regions, lay_out
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments
@@ -97,6 +97,8 @@ def score_pool(setup: Setup, pool: Pool, model: Model, objective: Objective, rou
     key = setup.key(round, SCORE)
     wanted = [name for name in config.selector.needs if name not in OFFERED]
     wanted += ["predicted"] if config.audit_by == "foreground" else []
+    handed_over = hand_over.handed_over(config, pool, round + 1, len(setup.source.classes))
+    wanted += [] if handed_over else ["frequency"]
     if not (objective.needs or wanted):
         score = score_regions(model, setup.source, setup.regions, objective, key)
         return PoolScores(score, *prices.expected(setup, pool, None, {}), _offered(setup, pool))
@@ -120,13 +122,20 @@ def _spread(values: np.ndarray, some: Regions, regions: Regions) -> np.ndarray:
     return whole
 
 
-def start_weights(setup: Setup, pool: Pool) -> np.ndarray:
-    """[M] weights by which the start set is drawn where contrast decides: the images are read, once each."""
-    able, values = setup.offered(pool, 0), np.zeros(setup.costs.size)
-    for n in setup.looked_at(0):
+def start_weights(setup: Setup, pool: Pool, number: int = 0) -> np.ndarray:
+    """[M] weights by which a purchase is drawn where contrast decides: the images are read, once each."""
+    able, values = setup.offered(pool, number), np.zeros(setup.costs.size)
+    for n in setup.looked_at(number):
         image = setup.source.image(setup.regions.ids[n])
         values[slice(*setup.regions.start[n : n + 2])] = contrast(image, setup.regions.cut(n, setup.source.image))
     return rich(values, able)
+
+
+def foreground_weights(setup: Setup, pool: Pool, number: int, scores: PoolScores) -> np.ndarray:
+    """[M] weights by which a purchase is drawn that follows the predicted foreground; contrast, before it was seen."""
+    if not hand_over.shown(pool, TRAINING, len(setup.source.classes))[1:].any():
+        return start_weights(setup, pool, number)
+    return hand_over.foreground_weights(scores.table["frequency"], setup.offered(pool, number))
 
 
 def audit_weights(scores: PoolScores, able: np.ndarray) -> np.ndarray:
@@ -157,16 +166,17 @@ def _truth(setup: Setup) -> np.ndarray:
 
 
 def known(
-    scores: PoolScores, objective: Objective, index: np.ndarray, classes: tuple[str, ...]
+    scores: PoolScores, objective: Objective, index: np.ndarray, classes: tuple[str, ...], unseen: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """What the ledger says of regions [K] before they are bought: the score, and what share of it each class has."""
-    found = []
+    """What the ledger says of regions [K] before they are bought: the score, what share of it each class has, and which
+    classes the model that scores had never seen."""
+    found, missing = [], {"unseen": list(unseen)} if unseen else {}
     for m in index:
         if not objective.needs or not np.isfinite(scores.score[m]):
-            found.append({"score": None})
+            found.append({"score": None} | missing)
             continue
         parts = np.maximum(np.nan_to_num(scores.table["by_class"][m].astype(np.float64)), 0.0)
         whole = parts.sum()
         share = {c: round(float(part / whole), 4) for c, part in zip(classes, parts, strict=True)} if whole else {}
-        found.append({"score": float(scores.score[m]), "for": share})
+        found.append({"score": float(scores.score[m]), "for": share} | missing)
     return found

@@ -25,7 +25,8 @@ It never falls when A_low, F_low, B or n rises. A score that is no better than c
 gets nothing; to *earn* a share takes the lower limits. 1 − 4⁻ⁿ is for the first rounds, when an interval over a few
 regions is too narrow: where the errors of a region lie together, the AUROC of a worthless score can be anything between
 0 and 1 there, and exceeds ¾ in all of n regions with the probability 4⁻ⁿ. Without an interval (fewer than two regions,
-or hardly an error in them) the share is ½ · ramp(B; 0.15, 0.25): nothing speaks for the score or against it.
+or hardly an error in them) the share is ½ · ramp(B; 0.15, 0.25): nothing speaks for the score or against it. While no
+audited region shows foreground the share is 0: what a score is worth there, nobody has seen.
 
 B enters with its estimate, since its interval is wide wherever errors are few. On rendered logs and a few audited
 regions it was 0.2 to 0.9 for an ensemble as it is, rising with the labels, and 0.02 to 0.15 with its logits multiplied
@@ -46,7 +47,7 @@ import numpy as np
 
 from bal.metrics.bootstrap import interval
 from bal.metrics.detection import auroc, capture
-from bal.types import RegionPrediction
+from bal.types import BACKGROUND, RegionPrediction
 
 TOP = 0.1  # share of pixels that `capture` looks at
 MOST = 2**15  # pixels at most, every k-th of more
@@ -75,10 +76,13 @@ class Trust(NamedTuple):
     promise: Estimate  # errors promised over errors made, B
     gap: list[Estimate]  # [C] mean confidence minus accuracy over the pixels predicted as a class
     wrong: int  # regions with an error in them
+    foreground: int  # regions whose labels show foreground
 
     @property
     def share(self) -> float:
         """Of the next purchase, that the score has earned; see the top of this file."""
+        if not self.foreground:
+            return 0.0
         believable = 1.0 if math.isnan(self.promise.value) else ramp(self.promise.value, *BELIEVES)
         if math.isnan(self.auroc.low) or math.isnan(self.capture.low):
             return UNKNOWN * believable
@@ -113,6 +117,7 @@ def judge(seen: Sequence[RegionPrediction], classes: int) -> Trust:
         promise=_estimate(some, _promise),
         gap=[_estimate(some, lambda g, c=c: _gap(g, c)) for c in range(classes)],
         wrong=sum(bool((s.predicted != s.label).any()) for s in some),
+        foreground=sum(bool((s.label != BACKGROUND).any()) for s in seen),
     )
 
 
@@ -122,6 +127,8 @@ def sentence(row: Mapping[str, Any]) -> str:
     n = int(row["trust_regions"])
     earned = f"the score has earned {100 * share:.0f} % of the next purchase"
     promise = _one_in(row["trust_promise"])
+    if row.get("seen_in_audit", 1) == 0:
+        return f"{earned}: no audited region shows foreground, on which it could be judged"
     if math.isnan(row["trust_auroc_low"]) or math.isnan(row["trust_capture_low"]):
         few = "1 audited region with an error is" if n == 1 else f"{n} audited regions with an error are"
         return f"{earned}: {few} too little to tell whether it finds them{promise}"

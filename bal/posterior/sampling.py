@@ -12,9 +12,7 @@ import numpy as np
 
 from bal.posterior.patches import Crop, cut
 from bal.posterior.recipe import Train
-from bal.types import IGNORE, Batch, Key
-
-BACKGROUND = 0  # its class id
+from bal.types import BACKGROUND, IGNORE, Batch, Key
 
 
 def batches(crops: Sequence[Crop], train: Train, rows: int, members: int, key: Key) -> Iterator[Batch]:

@@ -42,6 +42,10 @@ _FIXED = {
     "trust_promise": "Errors that the probabilities read by the acquisition promise for each one they make, on audited "
     "regions. Below 1: over-confident.",
     "trust_regions": "Audited regions with at least one wrongly predicted pixel.",
+    "seen_in_audit": "Audited regions whose labels show foreground, counted once for each class that they show; "
+    "without one the score has not been judged.",
+    "handed_over": "1 if what is bought next follows the score, 0 if it follows the predicted foreground, because no "
+    "label shows some class yet or no audited region shows foreground.",
     "risk_audit": "Negative log-likelihood on the audited regions, in nats a pixel.",
     "risk_lure": "Negative log-likelihood on all that was unlabelled, in nats a pixel, estimated from the regions this "
     "model asked about, each weighted by what it stands for (R_LURE). Empty where nothing was drawn at random or with "
@@ -50,6 +54,7 @@ _FIXED = {
     "seconds_score": "Seconds spent scoring the pool and choosing regions.",
 }
 _PER_CLASS = {
+    "seen_": "Training regions whose labels show “{}”.",
     "trust_gap_": "Mean confidence minus accuracy over the audited pixels predicted as “{}”, of the probabilities that "
     "the acquisition reads. Above 0: over-confident.",
     "iou_audit_": "IoU of “{}” on the audited regions, which were drawn at random and never trained on.",

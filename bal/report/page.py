@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from bal.annotation.journal import write_whole
+from bal.experiment.hand_over import sentence as unseen
 from bal.pool.cost import COUNTED
 from bal.report import calibration, plots, spending, tables
 from bal.report.columns import Row, count, number, of_whom, on_audit, told
@@ -81,6 +82,11 @@ def page(
     on = partial(of_whom, row=rows[-1])
     sections = [
         f'<h1>{escape(title)} · round {round_}</h1><p class="lead">{_lead(rows, classes)}</p>'
+        + (
+            f'<p class="lead">{escape(blind[0].upper() + blind[1:])}.</p>'
+            if (blind := unseen(rows[-1], classes))
+            else ""
+        )
         + (f'<p class="lead">{waiting} regions of the next purchase wait for answers.</p>' if waiting else ""),
         tables.tiles(rows, classes),
         _section("What the labels bought", on(_CURVES) + _unit(config), _curves(rows, classes)),
@@ -133,8 +139,8 @@ _WAITS = (
     "may not see what a model thinks. The score is what the acquisition thought each pixel was worth."
 )
 _MONEY = (
-    "Steered regions follow the score, random ones are spread blindly, audit ones are kept for calibration "
-    "and never trained on; all are paid from the same budget."
+    "Steered regions follow the score, foreground ones what a model takes for foreground, random ones are spread "
+    "blindly, audit ones are kept for calibration and never trained on; all are paid from the same budget."
 )
 _FOR = (
     "Of what followed the score, by the share that each class has in the score of the regions bought: which class the "

@@ -33,6 +33,7 @@ _CLASSES = (
 )
 _POLICIES = {
     "start": ("#8a8f98", "#878d96"),
+    "foreground": ("#3b5ba5", "#8fa8e6"),
     "steered": ("#882255", "#d4679f"),
     "random": ("#1f8a7a", "#5cc4b3"),
     "audit": ("#8a7400", "#ddcc77"),

@@ -27,7 +27,7 @@ from bal.report.columns import (
 )
 from bal.report.style import class_index, policy_variable
 
-POLICIES = ("start", "steered", "random", "audit")
+POLICIES = ("start", "foreground", "steered", "random", "audit")
 LISTED = 200  # queries of the newest round that are listed one by one
 
 

@@ -19,6 +19,7 @@ from bal.config.extensions import name_of
 from bal.config.schema import Config
 from bal.experiment.events import Event, Record, Waiting
 from bal.experiment.folder import RunFolder
+from bal.experiment.hand_over import sentence as unseen
 from bal.metrics import summary
 from bal.metrics.base import Headline
 from bal.metrics.trust import sentence
@@ -141,6 +142,8 @@ class Display:
             self.say(round_parts(record.row, self.last, self.config))
             if self.config.steer == "auto" and self.config.acq.needs and record.queries:
                 self.say([f"trust: {sentence(record.row)}"])
+        if said := unseen(record.row, classes_of(record.row)):
+            self.note([said])
         self.note(notes(record, self.config))
         self.last = record.row
         self.begun = None  # the first round has compiled everything: later ones say better how long a round takes
@@ -165,12 +168,12 @@ def notes(record: Record, config: Config) -> list[str]:
     """What a person would want to know about a purchase that is not as it was asked for."""
     if not record.queries:
         return []
-    spent = dict.fromkeys(("steered", "random", "audit"), 0.0)
+    spent = dict.fromkeys(("steered", "foreground", "random", "audit"), 0.0)
     for query in record.queries:
         spent[query["policy"]] += query["cost"]
     found, dearest, counted = [], max(query["cost"] for query in record.queries), COUNTED[config.cost]
     steer = record.row["trust_share"] if config.steer == "auto" else config.steer
-    asked = steer * (spent["steered"] + spent["random"]) if config.acq.needs else 0.0
+    asked = steer * (spent["steered"] + spent["random"]) if config.acq.needs and not spent["foreground"] else 0.0
     if spent["steered"] < asked - dearest:
         found.append(
             f"only {spent['steered']:g} of {asked:g} {counted} could follow the score, for the selector chose no "

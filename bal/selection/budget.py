@@ -18,7 +18,7 @@ class Purchase(NamedTuple):
     """K regions to buy, in the order of buying."""
 
     index: np.ndarray  # [K] candidates
-    policy: np.ndarray  # [K] str: start, steered, random or audit
+    policy: np.ndarray  # [K] str: start, steered, foreground, random or audit
     cost: np.ndarray  # [K]
     unspent: float  # what was allowed but found no region to buy; carried over to the next round
     probability: np.ndarray  # [K] q(m-th pick | those before it), NaN where the selector gives none
@@ -52,6 +52,7 @@ class Shares(NamedTuple):
     audit: float  # what is due to the audit, in units of cost
     steer: float = 0.0  # share of the remainder that follows the score
     rest: str = "random"  # the policy that is noted for what is spread at random
+    by: str = "steered"  # the policy that is noted for what follows the score, or, where it has weights, follows these
 
 
 def _check(index: np.ndarray, costs: np.ndarray, open_: np.ndarray, budget: float, chooser: Selector) -> None:
@@ -124,7 +125,9 @@ def compose(
 
     left = offer.budget
     left -= drawn("audit", min(left, shares.audit), keys[0])
-    if shares.steer > 0 and selector is not None and scores is not None:
+    if shares.by in weights:
+        left -= drawn(shares.by, shares.steer * left, keys[1])
+    elif shares.steer > 0 and selector is not None and scores is not None:
         left -= buy("steered", shares.steer * left, selector, scores, keys[1])
     left -= drawn(shares.rest, left, keys[2])
     index = np.concatenate([i for i, *_ in bought]).astype(np.int64)

@@ -109,7 +109,15 @@ def test_what_is_earned():
     assert share(3, 4.0) == 1 - 4**-3
     assert share(1, 4.0) == 0.5  # nothing is known of other regions
     assert share(9, 4.0, wrong=0.0) == 0.5  # nor of errors
-    assert share(0, 4.0) == 0.5
+    assert share(0, 4.0) == 0, "no foreground, nothing to judge a score on"
+
+
+def test_a_score_without_foreground_in_the_audit_earns_nothing():
+    seen = regions(np.random.default_rng(0), 9, 4.0)
+    blind = [s._replace(label=np.zeros_like(s.label)) for s in seen]
+    assert judge(seen, 2).share > 0.5
+    assert judge(blind, 2).share == 0
+    assert judge(blind[:8] + seen[8:], 2).share > 0
 
 
 def test_what_is_measured():
@@ -135,7 +143,9 @@ def test_what_is_measured():
 def test_the_rule_is_monotone(one, n, other, m):
     def earned(values, wrong):
         auroc, capture, promise, _ = values
-        return Trust(Estimate(auroc, auroc, 1), Estimate(capture, capture, 1), Estimate(promise, 0, 2), [], wrong).share
+        return Trust(
+            Estimate(auroc, auroc, 1), Estimate(capture, capture, 1), Estimate(promise, 0, 2), [], wrong, 1
+        ).share
 
     low = tuple(min(a, b) for a, b in zip(one, other, strict=True))
     assert 0 <= earned(low, min(n, m)) <= earned(one, n) <= 1

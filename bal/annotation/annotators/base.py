@@ -23,7 +23,9 @@ class Question(NamedTuple):
 
     id: str  # such as r01-0007: the purchase, and the place in it
     region: Region
-    policy: str  # start, steered, random or audit; of an audited region nobody may be shown what a model thinks
+    policy: (
+        str  # start, steered, foreground, random or audit; of an audited region nobody may be shown what a model thinks
+    )
     price: float = 1.0  # that is expected, in units of cost
     probability: float | None = None  # of this draw, given those before it; None where the selector has none
     score: float | None = None
