@@ -10,7 +10,7 @@ A round has a seam, at which it can wait for people:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -37,9 +37,10 @@ from bal.posterior.model import Model
 from bal.posterior.patches import Crop, crop_around
 from bal.posterior.training import Progress, fit
 from bal.report.publish import publish
+from bal.scoring import teacher
 from bal.scoring.held_out import calibrate
 from bal.selection.budget import Purchase, Shares, allowance, compose, nothing
-from bal.selection.selectors.base import Offer
+from bal.selection.selectors.base import NOTHING, Offer
 from bal.types import BadInput
 
 
@@ -190,17 +191,34 @@ def train_on(setup: Setup, pool: Pool, round: int, watch: Watch, before: Model |
         watch(Event(round, "fit", progress.step, progress.steps, progress.loss))
 
     watch(Event(round, "fit", 0, config.train.of(later=before is not None).steps))
-    crops = list(crops_of(setup, pool))
+    crops = list(crops_of(setup, pool, teacher_of(setup, pool, round, before)))
     key, begun = setup.key(round, FIT), before.params if before else None
     return setup.model(fit(config.head, setup.net, config.loss, config.train, crops, key, heard, begun))
 
 
-def crops_of(setup: Setup, pool: Pool) -> Iterator[Crop]:
-    """Every training region with its surroundings; labels of the audit are never among them."""
+def teacher_of(setup: Setup, pool: Pool, round: int, before: Model | None) -> Mapping[str, np.ndarray]:
+    """What the model of the round before says of the images with training regions, where it may teach; else nothing."""
+    share, source, regions = setup.config.train.self_training, setup.source, setup.regions
+    if not share or before is None or round < 2 or teacher.recall(before, source, regions, pool) < teacher.RECALL:
+        return {}
+    mine = np.unique(regions.image[pool.split == TRAINING])
+    return teacher.teach(before, source, [regions.ids[n] for n in mine], share)
+
+
+def crops_of(setup: Setup, pool: Pool, taught: Mapping[str, np.ndarray] = NOTHING) -> Iterator[Crop]:
+    """Every training region with its surroundings; labels of the audit are never among them.
+
+    Args:
+        setup, pool: of the experiment.
+        taught: [H, W] by image, what is taken for labels where there are none.
+    """
     mine = np.flatnonzero(pool.split == TRAINING)
     for n in np.unique(setup.regions.image[mine]):
         image = setup.source.image(setup.regions.ids[n])
         label = label_map(pool, setup.regions, n, image.shape[:2], TRAINING)
+        if (id := setup.regions.ids[n]) in taught:
+            audited = label_map(pool, setup.regions, n, image.shape[:2], AUDIT)
+            label = teacher.taught(label, audited, taught[id])
         for m in mine[setup.regions.image[mine] == n]:
             yield crop_around(image, label, setup.regions.box[m], setup.config.train.patch)
 

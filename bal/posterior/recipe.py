@@ -46,6 +46,10 @@ class Train:
     """`shrink`: the factor of the fresh random weights that are added."""
     foreground: float = 0.0
     """Share of the patches, at least, that are drawn around regions with labelled foreground (nnU-Net: a third)."""
+    self_training: float = 0.0
+    """Share of the unlabelled pixels around labelled regions, the surest of each class by the model of the round
+    before, that are taken for labels. From the second purchase on, once that model finds half of the audited
+    foreground."""
     average: Average = "none"
     """What a fit returns: its last weights, or an average of the last ones, weighted exponentially (`ema`) or evenly
     (`swa`; Izmailov et al. 2018)."""
@@ -76,6 +80,7 @@ class Train:
             "keep": (0 <= self.keep <= 1, "0 to 1"),
             "perturb": (0 <= self.perturb <= 1, "0 to 1"),
             "foreground": (0 <= self.foreground <= 1, "0 to 1"),
+            "self_training": (0 <= self.self_training <= 1, "0 to 1"),
             "average": (self.average in get_args(Average), " or ".join(get_args(Average))),
             "averaged": (0 < self.averaged <= 1, "more than 0 and at most 1"),
             "contrast": (0 <= self.contrast <= 2, "0 to 2"),
