@@ -18,7 +18,7 @@ import numpy as np
 
 from bal.config.dump import dump_yaml
 from bal.config.schema import Config
-from bal.experiment import curve_row, hand_over, query
+from bal.experiment import curve_row, fits, hand_over, query
 from bal.experiment.answers import Answer, Request, ask, check_trainable, hint, let_go, pay, request_of
 from bal.experiment.answers import close as close_purchase
 from bal.experiment.audited import tally_audit
@@ -27,7 +27,7 @@ from bal.experiment.folder import RunFolder
 from bal.experiment.query import PoolScores
 from bal.experiment.recorder import Recorder, Unrecorded, begin
 from bal.experiment.setup import BUY, FIT, Setup, set_up
-from bal.experiment.state import Asked, Info, State
+from bal.experiment.state import Asked, Info, Look, State
 from bal.experiment.stored import check_stored
 from bal.metrics import evaluate
 from bal.metrics.tally import Tally
@@ -139,16 +139,17 @@ def propose(
     pool = state.pool
     round = state.purchase - 1
     began = time.perf_counter()
+    looks: list[Look] = []
     if warm_start and round == 0:
         model = setup.model(warm_start.params)
     else:
-        model = train_on(setup, pool, round, watch, state.model)
+        model = train_on(setup, pool, round, watch, state.model, fits.watcher(setup, pool, looks))
     model = calibrate(model, setup.source, setup.regions, pool.bought(AUDIT), pool.stands_for)
     fitted = time.perf_counter()
     tally = evaluate_all(setup, model, pool, round, watch)
     objective = query.make_objective(setup, pool, model, round)
     row = curve_row.of_model(setup, pool, round, info.queries, model, tally, objective)
-    row |= {"seconds_fit": fitted - began, "seconds_score": 0.0}
+    row |= fits.columns(looks) | {"seconds_fit": fitted - began, "seconds_score": 0.0}
     asked = Asked(nothing())
     if not is_last(setup, round):
         began = time.perf_counter()
@@ -159,7 +160,9 @@ def propose(
         purchase = select(setup, pool, state.purchase, scores, row["trust_share"])
         missing, classes = hand_over.unseen(row, setup.source.classes), setup.source.classes
         asked = Asked(purchase, query.known(scores, objective, purchase.index, classes, missing))
-    return State(state.purchase, pool, asked, model, objective), Info(row, tally, unspent=asked.purchase.unspent)
+    return State(state.purchase, pool, asked, model, objective), Info(
+        row, tally, unspent=asked.purchase.unspent, looks=looks
+    )
 
 
 def absorb(setup: Setup, state: State, info: Info, request: Request, answers: dict[str, Answer]) -> tuple[State, Info]:
@@ -177,18 +180,27 @@ def is_last(setup: Setup, round: int) -> bool:
     return round >= setup.config.rounds
 
 
-def train_on(setup: Setup, pool: Pool, round: int, watch: Watch, before: Model | None = None) -> Model:
+def train_on(
+    setup: Setup,
+    pool: Pool,
+    round: int,
+    watch: Watch,
+    before: Model | None = None,
+    note: Callable[[Progress], None] = lambda progress: None,
+) -> Model:
     """Fits the head to the training split, from what `train.start` says; not calibrated yet.
 
     Args:
         setup, pool, round: of the experiment.
         watch: called often.
         before: the model of the round before, if there is one.
+        note: called as often, with what the fit is like.
     """
     config = setup.config
 
     def heard(progress: Progress) -> None:
         watch(Event(round, "fit", progress.step, progress.steps, progress.loss))
+        note(progress)
 
     watch(Event(round, "fit", 0, config.train.of(later=before is not None).steps))
     crops = list(crops_of(setup, pool, teacher_of(setup, pool, round, before)))

@@ -19,7 +19,7 @@ from bal.scoring.objective import Objective
 from bal.types import BadInput, RegionPrediction
 
 BESIDES = ("round", "regions", "pixels", "cost", "regions_audit", "test_images", "steered_share", "temperature")
-BESIDES += ("seconds_fit", "seconds_score")  # columns that are no metric
+BESIDES += ("loss_end", "loss_fall", "seconds_fit", "seconds_score")  # columns that are no metric
 
 
 def check(classes: tuple[str, ...]) -> None:

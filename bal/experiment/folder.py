@@ -19,7 +19,7 @@ SAYS = ("acq:", "rounds:")  # how some lines of it begin
 
 
 class RunFolder:
-    """One run on disk: config.yaml, curve.csv, queries.jsonl, checkpoints/, report.html and reliability.png.
+    """One run on disk: config.yaml, curve.csv, queries.jsonl, fits/, checkpoints/, report.html and reliability.png.
 
     Where it is logged elsewhere too (`--log`), logs/. Where people answer, questions.jsonl and answers.jsonl too
     (`bal.annotation.inbox`), which nothing here deletes.
@@ -33,6 +33,7 @@ class RunFolder:
         self.report = path / "report.html"
         self.diagrams = path / "reliability.png"
         self.logs = path / "logs"  # of the sinks that a run is logged to besides, see `bal.report.logs`
+        self.fits = path / "fits"  # how the loss went, see `bal.experiment.fits`
         self.config = path / MARK
         self.people = tuple(path / name for name in PEOPLE)
         self.new = False  # whether this process began the run
@@ -83,7 +84,7 @@ class RunFolder:
                 f"{self.path} holds questions to people or their answers, which --overwrite would delete: "
                 "choose another --out, or delete the folder yourself"
             )
-        for folder in (self.checkpoints, self.logs):
+        for folder in (self.checkpoints, self.logs, self.fits):
             if folder.exists():
                 shutil.rmtree(folder)
         for file in (*self._parts(), self.report, self.diagrams, self.curve.path, self.ledger.path, self.config):

@@ -64,7 +64,7 @@ def make_objective(setup: Setup, pool: Pool, model: Model, round: int) -> Object
     if isinstance(config.acq, Learns):
         state = config.acq.learn(setup.key(round, LEARN), model, setup.source, setup.source.pool, seen)
     if config.route == "gap":
-        iou = _audit_iou(seen, pool.weights(audited), setup.source.classes)
+        iou = audit_iou(seen, pool.weights(audited), setup.source.classes)
         weight = class_weights.gap(iou, config.routing.ceiling)
     elif config.route == "rarity":
         weight = class_weights.rarity(_frequency(setup, model))
@@ -73,7 +73,7 @@ def make_objective(setup: Setup, pool: Pool, model: Model, round: int) -> Object
     return Objective(config.acq, state, None if weight is None else jnp.asarray(weight, jnp.float32))
 
 
-def _audit_iou(seen: list[RegionPrediction], weight: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
+def audit_iou(seen: list[RegionPrediction], weight: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
     """[C] IoU on the audited regions, NaN where a class is neither there nor predicted."""
     found = lure.estimates([s.nll for s in seen], [s.confusion for s in seen], weight, classes, "audit")
     return np.array([found[f"iou_audit_{c}"] for c in classes])

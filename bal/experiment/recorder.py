@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bal.annotation.annotators.base import AnswersLater
-from bal.experiment import packing
+from bal.experiment import fits, packing
 from bal.experiment.answers import expected_lines
 from bal.experiment.checkpoint import Checkpoints
 from bal.experiment.folder import RunFolder
@@ -111,6 +111,8 @@ class Recorder:
     def asked(self, state: State, info: Info) -> None:
         """Makes a purchase durable before anybody is asked about it; one of no region has nobody to wait for."""
         assert state.asked is not None
+        if info.looks:
+            fits.write(self.folder.fits, state.purchase - 1, info.looks)
         if state.asked.purchase.index.size:
             self._save(2 * state.purchase, state, info)
         self.snapshot = snapshot_of(self.setup, state, info, self._journals(), self.snapshot)

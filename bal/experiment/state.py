@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from bal.metrics.tally import Tally
@@ -30,6 +31,14 @@ class State(NamedTuple):
     done: bool = False  # whether the last model has been recorded
 
 
+class Look(NamedTuple):
+    """What a fit was like at one time."""
+
+    step: int  # that had been taken
+    loss: float  # mean over the steps since the look before
+    iou: Mapping[str, float] = MappingProxyType({})  # on the audit, by class, before calibration; mostly not measured
+
+
 class Info(NamedTuple):
     """What is reported of a round, and is in the curve and the ledger; the next row reads the newest lines again."""
 
@@ -37,3 +46,4 @@ class Info(NamedTuple):
     tally: Tally | None = None  # of the model, every test image by itself
     queries: Sequence[dict[str, Any]] = ()  # lines of queries.jsonl: what was asked and has been answered
     unspent: float = 0.0  # allowed, but no region was left to buy
+    looks: Sequence[Look] = ()  # at the fit, if there has just been one

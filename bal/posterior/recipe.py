@@ -55,6 +55,9 @@ class Train:
     (`swa`; Izmailov et al. 2018)."""
     averaged: float = 0.2
     """Share of the steps that the average is over: its time constant (`ema`), or all of it (`swa`)."""
+    looks: int = 0
+    """How often during a fit its IoU on the audited regions is measured and recorded; training does not depend on
+    it."""
     flip: bool = True
     """Mirror patches left–right and top–bottom at random."""
     contrast: float = 0.0
@@ -83,6 +86,7 @@ class Train:
             "self_training": (0 <= self.self_training <= 1, "0 to 1"),
             "average": (self.average in get_args(Average), " or ".join(get_args(Average))),
             "averaged": (0 < self.averaged <= 1, "more than 0 and at most 1"),
+            "looks": (self.looks >= 0, "0 or more"),
             "contrast": (0 <= self.contrast <= 2, "0 to 2"),
             "brightness": (0 <= self.brightness <= 1, "0 to 1"),
             "noise": (0 <= self.noise <= 1, "0 to 1"),

@@ -34,6 +34,7 @@ class Progress(NamedTuple):
     step: int
     steps: int
     loss: float  # mean over the steps since it was last told
+    params: Callable[[], Params] | None = None  # makes those of this moment; None of a head that is finished afterwards
 
 
 class Weights(NamedTuple):
@@ -173,7 +174,12 @@ def fit(
     begun = None if begun is None or train.start == "cold" else unfinish(head, net, begun)
     fit_key, final_key = jax.random.split(key)
     descents = start(head, net, criterion, train, crops, fit_key, begun)
-    since = 0
+    since, finalizes = 0, isinstance(head, Finalizes)
+
+    def joined() -> Params:
+        apart = [devices.replicate(descent.result) for descent in descents]
+        return head.join(apart) if isinstance(head, Joins) and len(apart) > 1 else apart[0]
+
     for i in range(train.steps):
         for descent in descents:
             descent.advance(i)
@@ -185,12 +191,10 @@ def fit(
                     f"the loss was {seen} by step {i + 1} of {train.steps}; try a lower train.rate"
                 )
             if watch:
-                watch(Progress(i + 1, train.steps, seen))
-    apart = [devices.replicate(descent.result) for descent in descents]
-    params = head.join(apart) if isinstance(head, Joins) and len(apart) > 1 else apart[0]
-    if not isinstance(head, Finalizes):
-        return params
-    return devices.replicate(finish(head, net, params, middles(crops, train.patch), final_key))
+                watch(Progress(i + 1, train.steps, seen, None if finalizes else joined))
+    if not finalizes:
+        return joined()
+    return devices.replicate(finish(head, net, joined(), middles(crops, train.patch), final_key))
 
 
 class Descent:

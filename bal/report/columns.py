@@ -50,6 +50,9 @@ _FIXED = {
     "risk_lure": "Negative log-likelihood on all that was unlabelled, in nats a pixel, estimated from the regions this "
     "model asked about, each weighted by what it stands for (R_LURE). Empty where nothing was drawn at random or with "
     "known probabilities.",
+    "loss_end": "Training loss over the last steps of the fit.",
+    "loss_fall": "By which share the training loss over the last fifth of the steps was below that over the fifth "
+    "before. Above 0.1: training had not converged, and more steps may be worth more than more labels.",
     "seconds_fit": "Seconds spent training and calibrating.",
     "seconds_score": "Seconds spent scoring the pool and choosing regions.",
 }

@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 
 from bal.annotation.journal import write_whole
 from bal.experiment.hand_over import sentence as unseen
+from bal.experiment.state import Look
 from bal.pool.cost import COUNTED
-from bal.report import calibration, plots, spending, tables
+from bal.report import calibration, convergence, plots, spending, tables
 from bal.report.columns import Row, count, number, of_whom, on_audit, told
 from bal.report.gallery import gallery, touched
 from bal.report.images import Panel
@@ -25,6 +27,7 @@ from bal.report.style import css_variables, inline_svg
 NAMED = 4  # foreground classes up to which the first sentence names each
 _TITLE = ("source", "head", "acq")  # slots of the configuration whose names head the page
 _HIDDEN = ("password", "secret", "token", "api_key")
+NONE: Mapping[int, Sequence[Look]] = MappingProxyType({})
 
 
 def write(
@@ -38,6 +41,7 @@ def write(
     around: Mapping[str, tuple[float, float]] | None = None,
     waiting: int = 0,
     team: Team | None = None,
+    fits: Mapping[int, Sequence[Look]] = NONE,
 ) -> None:
     """Writes the report of a run to `out`, whole or not at all.
 
@@ -53,13 +57,14 @@ def write(
         around: column of curve.csv → its interval in the newest round.
         waiting: regions of the next purchase, which `panels` show, where nobody has answered for all of them yet.
         team: who has answered, where people do.
+        fits: how the fit of each round went, as far as is known.
 
     Raises:
         ValueError: there is no row.
     """
     if not rows:
         raise ValueError("a report needs at least one row of curve.csv; call it after the first round")
-    write_whole(out, page(rows, queries, panels, config, classes, bins, around, waiting, team))
+    write_whole(out, page(rows, queries, panels, config, classes, bins, around, waiting, team, fits))
 
 
 def page(
@@ -72,6 +77,7 @@ def page(
     around: Mapping[str, tuple[float, float]] | None = None,
     waiting: int = 0,
     team: Team | None = None,
+    fits: Mapping[int, Sequence[Look]] = NONE,
 ) -> str:
     """The HTML of `write`: a pure function of its arguments."""
     styles = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
@@ -104,6 +110,7 @@ def page(
             _cards(tables.round_table(rows), calibration.class_calibration(rows[-1], classes, around or {})),
         )
         + _reliability(bins or {}, classes),
+        _converged(fits, classes),
         _section("Time spent", _TIME, _card(tables.times(rows))),
         _section("Who has answered", _TEAM, _card(team_table(team))) if team else "",
         "<h2>Small print</h2>",
@@ -120,6 +127,7 @@ def page(
     )
 
 
+_FALLING = "A loss that still falls steeply says that more steps may be worth more than more labels."
 _CURVES = (
     "Quality on the test images against what the labels have cost so far. Pooled IoU counts all test pixels "
     "together; the mean over images gives every image the same weight, so the two differ. The background has "
@@ -238,6 +246,14 @@ def _curves(rows: Sequence[Row], classes: Sequence[str]) -> str:
     left = inline_svg(plots.acquisition_curve(rows, classes), "curve", "IoU of every class against labelling cost")
     right = inline_svg(plots.background_curve(rows, classes), "ground", "IoU of the background against labelling cost")
     return f'<div class="grid curves"><figure class="card">{left}</figure><figure class="card">{right}</figure></div>'
+
+
+def _converged(fits: Mapping[int, Sequence[Look]], classes: Sequence[str]) -> str:
+    if not fits:
+        return ""
+    drawn = inline_svg(convergence.loss_curves(fits, classes), "loss", "Training loss against steps, a curve a fit")
+    note = f"{convergence.verdict(fits)} {_FALLING}"
+    return _section("Had training converged?", note, f'<figure class="card">{drawn}</figure>')
 
 
 def _reliability(bins: Mapping, classes: Sequence[str]) -> str:

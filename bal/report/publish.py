@@ -12,9 +12,11 @@ import yaml
 from bal.annotation.inbox import Inbox
 from bal.annotation.journal import write_whole
 from bal.config.resolve import load
+from bal.experiment import fits
 from bal.experiment.folder import RunFolder
 from bal.experiment.recorder import Recorder, Snapshot
 from bal.experiment.setup import Setup, set_up
+from bal.experiment.state import Look
 from bal.metrics import bootstrap
 from bal.report import page
 from bal.report.images import Box, Panel
@@ -51,9 +53,16 @@ def publish(folder: RunFolder | None, setup: Setup, snapshot: Snapshot | None) -
         bootstrap.around(tally, classes),
         waiting=len(snapshot.newest) if snapshot.open else 0,
         team=team_of(Inbox(folder.path)),
+        fits=_fits(folder, rows),
     )
     if bins:
         write_whole(folder.diagrams, reliability_png(bins, classes))
+
+
+def _fits(folder: RunFolder, rows: Sequence[Mapping[str, Any]]) -> dict[int, list[Look]]:
+    """The looks at the fit of every row, as far as they are there."""
+    found = {int(row["round"]): fits.read(folder.fits, int(row["round"])) for row in rows}
+    return {round: looks for round, looks in found.items() if looks}
 
 
 def republish(path: Path) -> Path:

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from bal.config.extensions import name_of
 from bal.config.schema import Config
+from bal.experiment import fits
 from bal.experiment.events import Event, Record, Waiting
 from bal.experiment.folder import RunFolder
 from bal.experiment.hand_over import sentence as unseen
@@ -144,6 +145,8 @@ class Display:
                 self.say([f"trust: {sentence(record.row)}"])
         if said := unseen(record.row, classes_of(record.row)):
             self.note([said])
+        if falling := fits.sentence(record.row):
+            self.note([falling])
         self.note(notes(record, self.config))
         self.last = record.row
         self.begun = None  # the first round has compiled everything: later ones say better how long a round takes
