@@ -249,7 +249,7 @@ def start_set(setup: Setup, pool: Pool) -> Purchase:
     config = setup.config
     offer = Offer(setup.costs, setup.offered(pool, 0), config.start - pool.spent)
     shares = Shares(config.audit * config.start - pool.audited, rest="start")
-    weights = {"start": query.start_weights(setup, pool)} if config.start_by == "contrast" else {}
+    weights = {} if config.start_by == "random" else {"start": query.start_weights(setup, pool, config.start_by)}
     return compose(setup.key(0, BUY), offer, shares, weights=weights)
 
 

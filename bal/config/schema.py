@@ -34,6 +34,8 @@ from bal.sources import WellLog
 from bal.sources.base import SourceSettings
 from bal.types import BadInput
 
+StartBy = Literal["random", "contrast", "coverage"]
+
 
 @dataclass(frozen=True)
 class Config:
@@ -71,9 +73,9 @@ class Config:
     """Purchases after the start set."""
     start: float = 24.0
     """Labels bought at random before the first round, in units of cost."""
-    start_by: Literal["random", "contrast"] = "random"
-    """How the start set is drawn: uniformly, or most of it from the quarter of the regions with most contrast; its
-    audit is uniform either way."""
+    start_by: StartBy = "random"
+    """How the start set is drawn: uniformly; most of it from the quarter of the regions with most contrast; or evenly
+    from strata of regions that look alike (`coverage`). Its audit is uniform."""
     budget: float = 144.0
     """All labels bought, start set and audits included, in units of cost."""
     steer: float | Literal["auto"] = 1.0
@@ -114,7 +116,7 @@ class Config:
             "audit": (0 <= self.audit < 1, "0 ≤ audit < 1"),
             "cost": (self.cost in get_args(Currency), f"one of {', '.join(get_args(Currency))}"),
             "route": (self.route in get_args(Route), f"one of {', '.join(get_args(Route))}"),
-            "start_by": (self.start_by in ("random", "contrast"), "random or contrast"),
+            "start_by": (self.start_by in get_args(StartBy), " or ".join(get_args(StartBy))),
             "audit_by": (self.audit_by in ("uniform", "foreground"), "uniform or foreground"),
             "look": (self.look is None or self.look >= 1, "1 ≤ look"),
             "cap": (self.cap is None or self.cap >= 1, "1 ≤ cap"),

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bal.config.schema import StartBy
 from bal.experiment import curve_row, hand_over, prices
-from bal.experiment.setup import LEARN, SCORE, Setup
+from bal.experiment.setup import COVER, LEARN, SCORE, Setup
 from bal.metrics import lure
 from bal.pool.contrast import contrast, mixed, rich
+from bal.pool.coverage import even, features, strata
 from bal.pool.labels import AUDIT, TRAINING, Pool
 from bal.pool.regions import Regions, lay_out
 from bal.posterior.model import Model
@@ -122,19 +125,27 @@ def _spread(values: np.ndarray, some: Regions, regions: Regions) -> np.ndarray:
     return whole
 
 
-def start_weights(setup: Setup, pool: Pool, number: int = 0) -> np.ndarray:
-    """[M] weights by which a purchase is drawn where contrast decides: the images are read, once each."""
-    able, values = setup.offered(pool, number), np.zeros(setup.costs.size)
+def start_weights(setup: Setup, pool: Pool, by: StartBy, number: int = 0) -> np.ndarray:
+    """[M] weights by which a purchase is drawn where only the images say what there is: they are read, once each."""
+    able, look = setup.offered(pool, number), features if by == "coverage" else contrast
+    seen: np.ndarray | None = None
     for n in setup.looked_at(number):
         image = setup.source.image(setup.regions.ids[n])
-        values[slice(*setup.regions.start[n : n + 2])] = contrast(image, setup.regions.cut(n, setup.source.image))
-    return rich(values, able)
+        found = look(image, setup.regions.cut(n, setup.source.image))
+        if seen is None:
+            seen = np.full((setup.costs.size, *found.shape[1:]), np.nan, np.float32)
+        seen[slice(*setup.regions.start[n : n + 2])] = found
+    assert seen is not None
+    if by == "contrast":
+        return rich(seen, able)
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(setup.key(number, COVER))))
+    return even(strata(seen, able, round(setup.config.start / float(np.mean(setup.costs[able]))), rng), able)
 
 
 def foreground_weights(setup: Setup, pool: Pool, number: int, scores: PoolScores) -> np.ndarray:
     """[M] weights by which a purchase is drawn that follows the predicted foreground; contrast, before it was seen."""
     if not hand_over.shown(pool, TRAINING, len(setup.source.classes))[1:].any():
-        return start_weights(setup, pool, number)
+        return start_weights(setup, pool, "contrast", number)
     return hand_over.foreground_weights(scores.table["frequency"], setup.offered(pool, number))
 
 

@@ -19,7 +19,7 @@ from bal.posterior.nets.base import Net
 from bal.sources.base import Source
 from bal.types import BadInput, Key, Params
 
-FIT, SCORE, BUY, LEARN, LOOK = 0, 1, 2, 3, 4  # what a key of a round is for
+FIT, SCORE, BUY, LEARN, LOOK, COVER = range(6)  # what a key of a round is for
 SCALED_BY = 16  # images whose brightness sets the scale of the network's input
 
 
@@ -34,7 +34,7 @@ class Setup:
     net: Net
 
     def key(self, round: int, use: int) -> Key:
-        """The key of one use (FIT, SCORE, BUY, LEARN or LOOK) in one round."""
+        """The key of one use (FIT, SCORE, BUY, LEARN, LOOK or COVER) in one round."""
         return jax.random.fold_in(jax.random.fold_in(jax.random.key(self.config.seed), round), use)
 
     def looked_at(self, purchase: int) -> np.ndarray:

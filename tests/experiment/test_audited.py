@@ -166,15 +166,16 @@ def test_weights_of_a_mixture():
     assert rich(np.full(9, 3.0), able)[:8].tolist() == [1 / 8] * 8
 
 
-def test_a_start_set_by_contrast_has_known_probabilities_and_a_uniform_audit():
-    setup = set_up(tiny(start_by="contrast", start=30, audit=0.2))
+@pytest.mark.parametrize("by", ["contrast", "coverage"])
+def test_a_start_set_by_what_is_seen_has_known_probabilities_and_a_uniform_audit(by):
+    setup = set_up(tiny(start_by=by, start=30, audit=0.2))
     pool = start(set_up(TINY))[0].pool._replace(split=np.zeros(setup.costs.size, np.uint8))
     pool = pool._replace(answers={}, spent=0.0, audited=0.0)
     purchase = start_set(setup, pool)
     audits = purchase.policy == "audit"
     left = setup.costs.size - np.arange(audits.sum())
     np.testing.assert_allclose(purchase.probability[audits], 1 / left)
-    weight = query.start_weights(setup, pool)
+    weight = query.start_weights(setup, pool, by)
     gone = purchase.index[audits].tolist()
     for m, q in zip(purchase.index[~audits].tolist(), purchase.probability[~audits], strict=True):
         assert q == pytest.approx(weight[m] / np.delete(weight, gone).sum(), rel=1e-5)

@@ -70,7 +70,9 @@ def test_looking_changes_nothing(looked, tmp_path):
         plain, more = (fits.read(out / "fits", round) for out in (tmp_path / "run", looked))
         assert [look.step for look in plain] == [50, 100, 150, 200, 250]
         assert [(a.step, a.loss) for a in plain] == [(b.step, b.loss) for b in more]
-        assert [bool(look.iou) for look in more] == [False, False, True, False, True], "at half of the steps, as soon as it is looked"
+        assert [bool(look.iou) for look in more] == [False, False, True, False, True], (
+            "at half of the steps, as soon as it is looked"
+        )
         assert set(more[-1].iou) == {"background", "curve_1", "curve_2"}
 
 

@@ -116,7 +116,7 @@ def test_before_any_foreground_was_seen_contrast_decides():
     pool = bought([(0,)], [(0,)])
     pool = pool._replace(split=np.resize(pool.split, setup.costs.size))
     pool.split[2:] = 0
-    wanted = query.start_weights(setup, pool, 1)
+    wanted = query.start_weights(setup, pool, "contrast", 1)
     np.testing.assert_array_equal(query.foreground_weights(setup, pool, 1, None), wanted)
     assert not wanted[:2].any()
 

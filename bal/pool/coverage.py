@@ -1,0 +1,82 @@
+"""Some of everything that there is to see: strata of regions that look alike, before any model is there.
+
+Regions are described by what the first layer of a network would see of them: brightness, and how strongly it changes
+along each axis and about a point, at three scales. k-means makes as many strata of them as regions are wanted, and each
+stratum has the same chance, however many regions are in it: rare looks are drawn as often as common ones.
+
+Reference:
+    Hacohen, Dekel & Weinshall 2022, "Active learning on a budget: opposite strategies suit high and low budgets",
+    arXiv:2202.02794 (typicality within clusters, one a label); here drawn at random within them, so that every
+    probability is known.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from scipy.cluster.vq import kmeans2
+from scipy.ndimage import gaussian_filter, gaussian_laplace
+
+from bal.pool.contrast import mixed
+
+SCALES = (0.7, 1.5, 3.0)  # pixels
+FITTED = 20_000  # regions at most to which strata are fitted
+
+
+def features(image: np.ndarray, cut: np.ndarray) -> np.ndarray:
+    """What a first layer sees of each region.
+
+    Args:
+        image: float32 [H, W, Cin]. cut: int32 [H, W], the region of every pixel.
+
+    Returns:
+        float32 [R, 10]: mean brightness, and the logarithm of the mean size of each response.
+    """
+    grey, region = image.mean(-1, dtype=np.float32), cut.ravel()
+    pixels = np.maximum(np.bincount(region), 1)
+    responses = [
+        np.abs(response)
+        for scale in SCALES
+        for response in (
+            gaussian_filter(grey, scale, (0, 1)) * scale,
+            gaussian_filter(grey, scale, (1, 0)) * scale,
+            gaussian_laplace(grey, scale) * scale**2,
+        )
+    ]
+    means = [np.bincount(region, values.ravel()) / pixels for values in (grey, *responses)]
+    return np.stack([means[0], *(np.log(values + 1e-3) for values in means[1:])], -1).astype(np.float32)
+
+
+def strata(seen: np.ndarray, able: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """[M] the stratum of every region, 0 … count − 1; −1 where it cannot be drawn.
+
+    Args:
+        seen: [M, F] what is seen of each, NaN where it was not looked at.
+        able: [M] bool, which can be drawn.
+        count: strata; fewer if there is less to tell apart.
+        rng: draws the first centres.
+    """
+    mine = np.flatnonzero(able & np.isfinite(seen).all(1))
+    found = np.full(able.shape, -1)
+    if not mine.size:
+        return found
+    values = seen[mine].astype(np.float64)
+    values = (values - values.mean(0)) / np.maximum(values.std(0), 1e-6)
+    some = values if len(values) <= FITTED else values[rng.choice(len(values), FITTED, replace=False)]
+    count = max(1, min(count, len(np.unique(some, axis=0))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a stratum that runs empty is no error
+        centres, _ = kmeans2(some, count, minit="++", rng=rng)
+    nearest = [
+        ((part[:, None] - centres) ** 2).sum(-1).argmin(1) for part in np.array_split(values, -(-len(values) // 4096))
+    ]
+    found[mine] = np.concatenate(nearest)
+    return found
+
+
+def even(stratum: np.ndarray, able: np.ndarray) -> np.ndarray:
+    """[M] weights of draws that give every stratum the same chance; a fifth of them pays no heed to strata."""
+    drawn = able & (stratum >= 0)
+    sizes = np.bincount(stratum[drawn], minlength=1)
+    return mixed(np.where(drawn, 1 / np.maximum(sizes[np.maximum(stratum, 0)], 1), 0.0), able)
