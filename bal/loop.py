@@ -24,6 +24,7 @@ from bal.experiment.answers import close as close_purchase
 from bal.experiment.audited import tally_audit
 from bal.experiment.events import Event, Record, Waiting, Watch
 from bal.experiment.folder import RunFolder
+from bal.experiment.pretrained import pretrained
 from bal.experiment.query import PoolScores
 from bal.experiment.recorder import Recorder, Unrecorded, begin
 from bal.experiment.setup import BUY, FIT, Setup, set_up
@@ -33,9 +34,10 @@ from bal.metrics import evaluate
 from bal.metrics.tally import Tally
 from bal.metrics.trust import UNKNOWN
 from bal.pool.labels import AUDIT, TRAINING, Pool, label_map
+from bal.posterior.descent import Progress
 from bal.posterior.model import Model
 from bal.posterior.patches import Crop, crop_around
-from bal.posterior.training import Progress, fit
+from bal.posterior.training import fit
 from bal.report.publish import publish
 from bal.scoring import teacher
 from bal.scoring.held_out import calibrate
@@ -203,9 +205,12 @@ def train_on(
         note(progress)
 
     watch(Event(round, "fit", 0, config.train.of(later=before is not None).steps))
+    weights = None
+    if config.train.pretrain != "none" and config.train.of(later=before is not None).start == "cold":
+        weights = pretrained(setup, lambda p: watch(Event(round, "pretrain", p.step, p.steps, p.loss)))
     crops = list(crops_of(setup, pool, teacher_of(setup, pool, round, before)))
     key, begun = setup.key(round, FIT), before.params if before else None
-    return setup.model(fit(config.head, setup.net, config.loss, config.train, crops, key, heard, begun))
+    return setup.model(fit(config.head, setup.net, config.loss, config.train, crops, key, heard, begun, weights))
 
 
 def teacher_of(setup: Setup, pool: Pool, round: int, before: Model | None) -> Mapping[str, np.ndarray]:

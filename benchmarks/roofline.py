@@ -27,14 +27,15 @@ from support.pools import Cycle
 
 from bal import Config, devices
 from bal.pool.units.tile import Tile
+from bal.posterior import sampling
 from bal.posterior.calibrators import Identity
+from bal.posterior.descent import descents, step
 from bal.posterior.heads import DeepEnsemble
 from bal.posterior.heads.base import Head
 from bal.posterior.model import Model
 from bal.posterior.nets import UNet
 from bal.posterior.patches import crop_around
 from bal.posterior.recipe import Train
-from bal.posterior.training import start, step
 from bal.scoring.acquisitions import BALD
 from bal.scoring.objective import Objective
 from bal.scoring.score import score_batch
@@ -147,19 +148,20 @@ def training(train: Train) -> tuple[Work, float]:
     config, pool = Config(), Cycle(32)
     head, net = config.head, UNet().bind(pool.channels, len(pool.classes))
     crops = [crop_around(pool.image(id), pool.mask(id), (48, 48, 16, 16), train.patch) for id in pool.pool]
-    descents = start(head, net, config.loss, train, crops, jax.random.key(0))
+    stream = partial(sampling.batches, crops, train)
+    under_way = descents(head, net, config.loss, train, stream, jax.random.key(0))
 
     def steps() -> None:
         for i in range(STEPS):
-            for descent in descents:
+            for descent in under_way:
                 descent.advance(i)
-        jax.block_until_ready([descent.now.loss for descent in descents])
+        jax.block_until_ready([descent.now.loss for descent in under_way])
 
-    first = descents[0]
+    first = under_way[0]
     one = partial(step, *first.statics)
     args = first.now, next(first.batches), first.key, jnp.int32(0), jnp.float32(1e-3), jnp.float32(1)
     each = counted(one, *args)
-    return (STEPS * len(descents) * each, steps), by_xla(one, *args) / each
+    return (STEPS * len(under_way) * each, steps), by_xla(one, *args) / each
 
 
 def measure(settings: Settings) -> dict[str, Any]:

@@ -10,6 +10,7 @@ or side by side, each on a Python thread that computes alone.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -32,11 +33,12 @@ from bal import Config, devices
 from bal.pool.labels import IGNORE
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
+from bal.posterior import sampling
+from bal.posterior.descent import descents
 from bal.posterior.heads import DeepEnsemble
 from bal.posterior.nets.unet import BoundUNet
 from bal.posterior.patches import Crop, crop_around
 from bal.posterior.recipe import Train
-from bal.posterior.training import start
 from bal.types import Batch
 
 NAME = "training"
@@ -76,7 +78,8 @@ class Ours:
     """The members of an ensemble trained by bal."""
 
     def __init__(self, members: int, net: BoundUNet, train: Train, examples: Sequence[Crop], batches: int):
-        self.descents = start(DeepEnsemble(members), net, Config().loss, train, examples, jax.random.key(0))
+        stream = functools.partial(sampling.batches, examples, train)
+        self.descents = descents(DeepEnsemble(members), net, Config().loss, train, stream, jax.random.key(0))
         self.batches: list[list[Batch]] = [list(itertools.islice(d.batches, batches)) for d in self.descents]
         for descent, own in zip(self.descents, self.batches, strict=True):
             descent.batches = itertools.cycle(own)

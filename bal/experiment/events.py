@@ -13,7 +13,7 @@ class Event(NamedTuple):
     """What is going on."""
 
     round: int
-    stage: str  # fit, evaluate or score
+    stage: str  # pretrain, fit, evaluate or score
     done: int
     total: int
     loss: float | None = None

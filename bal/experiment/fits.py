@@ -15,7 +15,7 @@ from bal.experiment.query import audit_iou
 from bal.experiment.setup import Setup
 from bal.experiment.state import Look
 from bal.pool.labels import AUDIT, Pool
-from bal.posterior.training import Progress
+from bal.posterior.descent import Progress
 from bal.scoring.acquisitions import Random
 from bal.scoring.held_out import predict_regions
 

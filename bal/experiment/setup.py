@@ -32,10 +32,15 @@ class Setup:
     regions: Regions
     costs: np.ndarray  # [M] before anything is known of a region
     net: Net
+    scale: tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation of the pool, by channel
 
     def key(self, round: int, use: int) -> Key:
         """The key of one use (FIT, SCORE, BUY, LEARN, LOOK or COVER) in one round."""
         return jax.random.fold_in(jax.random.fold_in(jax.random.key(self.config.seed), round), use)
+
+    def bind(self, classes: int) -> Net:
+        """The network with so many outputs."""
+        return self.config.net.bind(self.source.channels, classes, *self.scale)
 
     def looked_at(self, purchase: int) -> np.ndarray:
         """Positions of the images that a purchase is chosen from, in order: all of the pool, or a random sample."""
@@ -80,4 +85,4 @@ def set_up(config: Config) -> Setup:
     std = tuple(max(round(float(v), 6), 1e-3) for v in seen.std(0, dtype=np.float64))
     net = config.net.bind(source.channels, len(source.classes), mean, std)
     extensions.check_net(net)
-    return Setup(config, source, regions, costs, net)
+    return Setup(config, source, regions, costs, net, (mean, std))

@@ -13,6 +13,7 @@ import optax
 from bal.types import BadInput
 
 Start = Literal["cold", "warm", "shrink"]
+Pretrain = Literal["none", "denoise", "mask"]
 Average = Literal["none", "ema", "swa"]
 
 
@@ -44,6 +45,11 @@ class Train:
     """`shrink`: the factor of the old weights."""
     perturb: float = 0.2
     """`shrink`: the factor of the fresh random weights that are added."""
+    pretrain: Pretrain = "none"
+    """What a network learns from the unlabelled pool before its cold starts: to take noise away (`denoise`), or to fill
+    in squares that were blotted out (`mask`)."""
+    pretrain_steps: int = 2000
+    """Steps of that, once a pool."""
     foreground: float = 0.0
     """Share of the patches, at least, that are drawn around regions with labelled foreground (nnU-Net: a third)."""
     self_training: float = 0.0
@@ -82,6 +88,8 @@ class Train:
             "later_rate": (0 < self.later_rate < np.inf, "a number above 0"),
             "keep": (0 <= self.keep <= 1, "0 to 1"),
             "perturb": (0 <= self.perturb <= 1, "0 to 1"),
+            "pretrain": (self.pretrain in get_args(Pretrain), " or ".join(get_args(Pretrain))),
+            "pretrain_steps": (self.pretrain_steps >= 1, "1 or more"),
             "foreground": (0 <= self.foreground <= 1, "0 to 1"),
             "self_training": (0 <= self.self_training <= 1, "0 to 1"),
             "average": (self.average in get_args(Average), " or ".join(get_args(Average))),
@@ -101,6 +109,11 @@ class Train:
         if self.start == "cold" or not later:
             return dataclasses.replace(self, start="cold")
         return dataclasses.replace(self, steps=self.later_steps, rate=self.later_rate)
+
+    def pretraining(self) -> Train:
+        """What pre-training takes, and nothing that does not matter to it."""
+        kept = {name: getattr(self, name) for name in ("batch", "patch", "rate", "decay", "flip", "pretrain")}
+        return Train(steps=self.pretrain_steps, pretrain_steps=self.pretrain_steps, **kept)
 
     def rates(self) -> np.ndarray:
         """[steps] float32 learning rate of each step."""

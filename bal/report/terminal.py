@@ -28,9 +28,14 @@ from bal.pool.cost import COUNTED
 from bal.report.columns import of_whom, on_audit, told
 
 PLAIN = 160  # columns where there is no terminal
-SHARE = {"fit": (0.0, 0.85), "evaluate": (0.85, 0.05), "score": (0.9, 0.1)}  # where a stage lies in a round
-NAMES = {"fit": "training", "evaluate": "evaluating", "score": "scoring"}
-UNITS = {"fit": "step", "evaluate": "image", "score": "image"}
+SHARE = {
+    "pretrain": (0.0, 0.0),
+    "fit": (0.0, 0.85),
+    "evaluate": (0.85, 0.05),
+    "score": (0.9, 0.1),
+}  # where a stage lies in a round
+NAMES = {"pretrain": "pre-training", "fit": "training", "evaluate": "evaluating", "score": "scoring"}
+UNITS = {"pretrain": "step", "fit": "step", "evaluate": "image", "score": "image"}
 
 
 class TimeLeft(ProgressColumn):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +16,13 @@ from hypothesis import strategies as st
 
 from bal import devices
 from bal.posterior import training
+from bal.posterior.descent import Descent, Progress, step
 from bal.posterior.heads import DeepEnsemble, MCDropout
 from bal.posterior.heads.base import Finalizes
 from bal.posterior.patches import Crop, crop_around, cut, middles
 from bal.posterior.recipe import Train
 from bal.posterior.sampling import batches
-from bal.posterior.training import Progress, abstract, fit, step
+from bal.posterior.training import abstract, fit
 from bal.types import IGNORE, BadInput, Batch
 
 HEAD = MCDropout(rate=0.1)
@@ -172,7 +174,9 @@ def test_members_trained_together_are_members_trained_alone():
     keys = jax.random.split(jax.random.split(KEY)[0], 2)
     alone = []
     for key, place in zip(keys, devices.places(2, 1), strict=True):
-        descent = training.Descent(DeepEnsemble(1), TINY, LOSS, TRAIN, crops, key, place)
+        descent = Descent(
+            DeepEnsemble(1), TINY, LOSS, TRAIN, partial(batches, crops, TRAIN), key, place, lambda fresh: fresh
+        )
         for i in range(TRAIN.steps):
             descent.advance(i)
         alone.append(descent.result)
@@ -291,7 +295,7 @@ def test_finished_parameters_without_the_trained_ones_are_refused():
 def test_an_average_is_that_of_the_weights_on_the_way(average):
     train = dataclasses.replace(TRAIN, steps=12, average=average, averaged=0.5)
     place = devices.places(1, 1)[0]
-    descent = training.Descent(HEAD, TINY, LOSS, train, toy(6), KEY, place)
+    descent = Descent(HEAD, TINY, LOSS, train, partial(batches, toy(6), train), KEY, place, lambda fresh: fresh)
     seen = []
     for i in range(train.steps):
         descent.advance(i)
