@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
+import unicodedata
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -131,10 +131,10 @@ def checked(reply: Reply, entry: Entry) -> Reply:
         BadInput: a label that is not of the size of the box, a class that is none, seconds or a name that cannot be.
     """
     what, seconds = f"the answer to {entry.id}", reply.seconds
-    name_of(reply.by)
-    number = isinstance(seconds, int | float) and not isinstance(seconds, bool) and math.isfinite(seconds)
+    reply = reply._replace(by=name_of(reply.by))
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if seconds is not None and not (number and 0 <= seconds <= LONGEST):
-        raise BadInput(f"{what} took {seconds!r} seconds; expected a number from 0 to {LONGEST:g}, or none")
+        raise BadInput(f"{what} took {shortened(seconds)} seconds; expected a number from 0 to {LONGEST:g}, or none")
     if reply.status not in ("labelled", "skipped") or (reply.label is None) != (reply.status == "skipped"):
         raise BadInput(f"{what} is {reply.status!r}; expected labelled, with a mask, or skipped, without")
     if reply.label is None:
@@ -149,10 +149,17 @@ def checked(reply: Reply, entry: Entry) -> Reply:
 
 
 def name_of(by: object) -> str:
-    """A person's name as it was given. Raises BadInput for what cannot be one."""
+    """A person's name, but for spaces around it and the form of its accents. Raises BadInput for what is none."""
     if not (isinstance(by, str) and by.strip() and len(by) <= NAME and by.isprintable()):
         raise BadInput(f"{by!r:.100} is no name of a person: expected up to {NAME} printable letters")
-    return by.strip()
+    return unicodedata.normalize("NFC", by.strip())
+
+
+def shortened(value: object) -> str:
+    """What somebody gave, for a message: in a few letters, even if it is a number of thousands of digits."""
+    if isinstance(value, int) and abs(value) > 10**20:
+        return "a number of more than 20 digits"
+    return f"{value!r:.100}"
 
 
 def pack(array: np.ndarray) -> str:

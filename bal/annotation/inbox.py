@@ -71,9 +71,10 @@ class Inbox:
 
     def close(self, purchase: int) -> None:
         """Whatever comes from now on is late for this purchase. Closing it again changes nothing."""
-        if self.closed(purchase) is None:
-            line = {"closed": purchase, "answers": self.answers.size}
-            self.questions.append(json.dumps(line) + "\n")
+        with self.answers.alone():  # nobody is told that an answer was taken that comes after this
+            if self.closed(purchase) is None:
+                line = {"closed": purchase, "answers": self.answers.size}
+                self.questions.append(json.dumps(line) + "\n")
 
     def closed(self, purchase: int) -> Closing | None:
         """How a purchase was closed; None while it is open."""
@@ -101,8 +102,8 @@ class Inbox:
 
     def replies(self) -> list[tuple[int, Reply]]:
         """Every answer ever given, with the byte at which its line ends. Raises BadInput as `entries` does."""
-        asked = self.entries()
-        self._replies += self.answers.news(lambda text: Reply.read(text, asked))
+        self.entries()
+        self._replies += self.answers.news(self._reply)
         return self._replies
 
     def by_question(self, size: int | None = None) -> dict[str, dict[str, Reply]]:
@@ -143,7 +144,7 @@ class Inbox:
             if before is not None and not replace:
                 return "conflicting"
             self.answers.write(file, reply.line())
-        return "taken" if self.closed(asked[reply.id].purchase) is None else "late"
+            return "taken" if self.closed(asked[reply.id].purchase) is None else "late"
 
     def collect(self, purchase: int, everything: bool = False) -> dict[str, Answer]:
         """The answers to a purchase, by question: of a closed one, those that it was closed with.
@@ -188,6 +189,12 @@ class Inbox:
                 for blind in {False, entry.blind}:
                     earlier[entry.image, entry.region, blind] = labels
         return found
+
+    def _reply(self, text: str) -> Reply:
+        try:
+            return Reply.read(text, self._entries)
+        except BadInput:  # perhaps to a question that was asked since
+            return Reply.read(text, self.entries())
 
     def _question(self, text: str) -> Entry | Closing:
         found: dict[str, Any] = json.loads(text)

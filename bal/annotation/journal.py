@@ -96,7 +96,7 @@ class Lines:
         for line in new[: new.rfind(b"\n") + 1].splitlines(keepends=True):
             try:
                 found = parse(line.decode())
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 why = f": {error}" if isinstance(error, BadInput) else ""
                 raise BadInput(f"{self.path}: line {self._count + 1} is damaged{why}; put it back as it was") from None
             self._read += len(line)

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
+import zlib
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
@@ -18,6 +21,7 @@ from bal.annotation.journal import write_whole
 from bal.types import BadInput
 
 AROUND, LEAST = 0.75, 16  # surroundings on each side: in sides of the region, and pixels at least
+DAMAGED = (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, RuntimeError, BadZipFile, zlib.error)
 
 
 class Prefill(NamedTuple):
@@ -30,7 +34,7 @@ class Prefill(NamedTuple):
 def around(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
     """A box with its surroundings, as far as the image [height, width] goes: top, left, height, width."""
     top, left, height, width = box
-    margin = max(LEAST, -(-3 * max(height, width) // 4))
+    margin = max(LEAST, math.ceil(AROUND * max(height, width)))
     first = max(0, top - margin), max(0, left - margin)
     last = min(size[0], top + height + margin), min(size[1], left + width + margin)
     return (*first, last[0] - first[0], last[1] - first[1])
@@ -98,11 +102,12 @@ def prefill(folder: Path, entry: Entry) -> Prefill | None:
     if entry.blind or not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             found = Prefill(file["label"], file["probability"])
-    except (OSError, ValueError, KeyError, EOFError):
+    except DAMAGED:
         found = None
-    if found is None or found.label.shape != entry.box[2:]:
+    shape = len(entry.classes), *entry.box[2:]
+    if found is None or [(a.shape, a.dtype) for a in found] != [(shape[1:], np.uint8), (shape, np.uint8)]:
         raise BadInput(f"{path} is damaged; delete it, and --resume makes it again")
     return found
 

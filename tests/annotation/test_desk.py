@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import http.client
+import io
 import json
+import random
 import shutil
 import socket
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -107,7 +110,7 @@ def test_an_answer_is_on_disk_when_it_is_acknowledged_and_says_why_it_was_asked(
     inbox = client.server.RequestHandlerClass.desk.inbox
     first = client.get("/api/next")
     entry = inbox.entries()[first["question"]["id"]]
-    status, _, body = client.put(entry.id, status="labelled", seconds=3.5, touched=None, mask=text(truth(entry)))
+    status, _, body = client.put(entry.id, status="labelled", seconds=3.5, mask=text(truth(entry)))
     told = json.loads(body)
     assert (status, told["outcome"]) == (200, "taken")
     assert told["question"]["why"]["policy"] == entry.policy
@@ -159,7 +162,7 @@ def test_leases_end(asked, tmp_path):
     clock[0] += SECONDS + 1
     assert two.hold(entry, "eva")
     assert not one.hold(entry, "ada")
-    two.release(entry)
+    two.release(entry, "eva")
     assert one.hold(entry, "ada")
     (tmp_path / "held" / f"{entry.id}.json").write_text("not ours")
     assert two.hold(entry, "eva"), "a damaged lease is none"
@@ -213,7 +216,7 @@ def test_ids_are_no_paths(client, path):
 
 def test_bodies_that_are_refused(client):
     entry = next(iter(client.server.RequestHandlerClass.desk.inbox.newest()))
-    good = {"status": "labelled", "seconds": 1.0, "touched": None, "mask": text(truth(entry))}
+    good = {"status": "labelled", "seconds": 1.0, "mask": text(truth(entry))}
     bodies = {
         "NaN": (400, json.dumps({**good, "seconds": float("nan")}).encode()),
         "infinity": (400, json.dumps({**good, "seconds": float("inf")}).encode()),
@@ -228,6 +231,9 @@ def test_bodies_that_are_refused(client):
         "a skipped mask": (422, {**good, "status": "skippd"}),
         "a status that is none": (422, {**good, "status": {"$gt": ""}}),
         "more than is asked": (400, {**good, "by": "eva"}),
+        "what only the inbox counts": (400, {**good, "touched": 3}),
+        "a number that no float can hold": (422, b'{"status": "skipped", "seconds": 1' + b"0" * 400 + b"}"),
+        "a number of five thousand digits": (400, b'{"status": "skipped", "seconds": 1' + b"0" * 5000 + b"}"),
         "a list": (400, [good]),
         "no JSON": (400, b"{"),
         "deep": (400, b"[" * 100_000),
@@ -243,8 +249,161 @@ def test_bodies_that_are_refused(client):
     assert client.ask(f"/api/answer/{entry.id}", "PUT", good, Content_Length=str(17 * 2**20))[0] == 413
     assert client.ask(f"/api/answer/{entry.id}", "PUT", good, Content_Length="-1")[0] == 411
     assert client.ask(f"/api/answer/{entry.id}", "PUT", good, Transfer_Encoding="chunked")[0] == 411
+    for length, status in (("\xb2", 411), ("9" * 5000, 413), ("1e3", 411), ("", 411), ("+7", 411)):
+        assert client.ask(f"/api/answer/{entry.id}", "PUT", good, Content_Length=length)[0] == status
     assert entry.id not in client.server.RequestHandlerClass.desk.inbox.by_question()
     assert client.ask(f"/api/answer/{entry.id}", "PUT", good)[0] == 200
+
+
+def raw(port, sent, patience=5.0):
+    """What is answered to some bytes, and that the connection ends or waits for more."""
+    with socket.create_connection(("127.0.0.1", port), timeout=patience) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        found = b""
+        while part := connection.recv(2**16):
+            found += part
+        return found
+
+
+def test_a_body_that_does_not_come_keeps_nobody_waiting(client, monkeypatch, capfd):
+    """One byte of five hundred, and then nothing, or a byte now and then."""
+    monkeypatch.setattr(client.server.RequestHandlerClass, "patience", 0.3)
+    entry = client.server.RequestHandlerClass.desk.inbox.newest()[0]
+    head = (
+        f"PUT /api/answer/{entry.id} HTTP/1.1\r\nHost: 127.0.0.1:{client.port}\r\nX-Desk-Token: {client.token}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 500\r\n\r\n"
+    ).encode()
+    slow = socket.create_connection(("127.0.0.1", client.port), timeout=10)
+    slow.sendall(head + b"{")
+    assert client.ask("/api/next")[0] == 200, "while the other is waited for"
+    for _ in range(20):
+        try:
+            slow.sendall(b" ")
+        except ConnectionError:
+            break
+        time.sleep(0.05)
+    else:
+        assert b"408" in slow.recv(2**16)
+    slow.close()
+    assert b"408" in raw(client.port, head + b"{"), "who hangs up is not waited for either"
+    assert client.ask("/api/next")[0] == 200
+    assert capfd.readouterr().err == ""
+
+
+ODD = [
+    b"GET http://[/ HTTP/1.1\r\nHost: HOST\r\n\r\n",
+    b"GET /\r\n\r\n",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"GET /\x00 HTTP/1.1\r\nHost: HOST\r\nX-Desk-Token: TOKEN\r\n\r\n",
+    b"GET /api/view/%ff%00 HTTP/1.1\r\nHost: HOST\r\nX-Desk-Token: TOKEN\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: HOST\r\nHost: evil\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: HOST\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+    b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: HOST\r\n\r\n",
+    b"PUT /api/answer/r00-0000 HTTP/1.1\r\nHost: HOST\r\nX-Desk-Token: \xff\r\nContent-Length: 3\r\n\r\nabc",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"",
+    b"\r\n\r\n",
+    b"GET",
+]
+
+
+@pytest.mark.parametrize("request_", ODD, ids=range(len(ODD)))
+def test_odd_requests_are_answered_or_hung_up_on(client, request_, capfd):
+    sent = request_.replace(b"HOST", f"127.0.0.1:{client.port}".encode()).replace(b"TOKEN", client.token.encode())
+    answered = raw(client.port, sent)
+    assert b" 200 " not in answered.partition(b"\r\n")[0]
+    assert client.ask("/")[0] == 200
+    assert capfd.readouterr().err == "", "the terminal belongs to the person"
+
+
+def test_mutated_requests_harm_nobody(client, capfd):
+    """Bytes changed, left out and doubled, in what a page really sends."""
+    rng = random.Random(0)
+    entry = client.server.RequestHandlerClass.desk.inbox.newest()[0]
+    body = json.dumps({"status": "labelled", "seconds": 2.5, "mask": text(truth(entry))})
+    good = (
+        f"PUT /api/answer/{entry.id} HTTP/1.1\r\nHost: 127.0.0.1:{client.port}\r\nX-Desk-Token: {client.token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+    for _ in range(150):
+        sent = bytearray(good)
+        for _ in range(rng.randint(1, 4)):
+            at = rng.randrange(len(sent))
+            change = rng.choice(("flip", "drop", "double"))
+            if change == "flip":
+                sent[at] = rng.randrange(256)
+            elif change == "drop":
+                del sent[at : at + rng.randint(1, 9)]
+            else:
+                sent[at:at] = sent[at : at + rng.randint(1, 9)]
+        raw(client.port, bytes(sent))
+    assert client.ask("/api/next")[0] == 200
+    assert capfd.readouterr().err == ""
+    said = client.server.RequestHandlerClass.desk.inbox.replies()
+    assert all(reply.id in client.server.RequestHandlerClass.desk.inbox.entries() for _, reply in said)
+
+
+def test_to_look_takes_nothing(client):
+    desk = client.server.RequestHandlerClass.desk
+    entry = desk.inbox.newest()[0]
+    assert client.ask("/api/next", "HEAD")[0] == 404
+    assert client.ask(f"/api/question/{entry.id}", "HEAD")[0] == 200
+    assert desk.leases.holder(entry) is None
+    assert client.ask(f"/api/question/{entry.id}")[0] == 200
+    assert desk.leases.holder(entry) == "ada"
+
+
+def test_only_the_holder_gives_a_question_back(asked, tmp_path):
+    shutil.copytree(asked, tmp_path / "run")
+    entry, held = Inbox(tmp_path / "run").newest()[0], Leases(tmp_path / "run")
+    assert held.hold(entry, "bob")
+    held.release(entry, "ada")
+    assert held.holder(entry) == "bob"
+    held.release(entry, "bob")
+    assert held.holder(entry) is None
+
+
+def test_a_folder_that_cannot_be_written_is_named(client):
+    desk = client.server.RequestHandlerClass.desk
+    desk.leases.folder.touch()
+    status, _, body = client.ask("/api/next")
+    assert (status, json.loads(body)["error"]) == (507, "not saved: File exists: held")
+
+
+def damages(whole):
+    """A prefill in all kinds of states."""
+    entry_of = io.BytesIO()
+    np.save(entry_of, np.zeros(3))
+    other = io.BytesIO()
+    np.savez(other, label=np.zeros((16, 16), np.uint8), probability=np.zeros((2, 16, 16), np.uint8))
+    floats = io.BytesIO()
+    np.savez(floats, label=np.zeros((16, 16)), probability=np.zeros((3, 16, 16)))
+    middle = len(whole) // 2
+    return {
+        "cut": whole[:200],
+        "empty": b"",
+        "no zip": b"PK\x03\x04" + b"x" * 50,
+        "flipped": whole[:middle] + bytes(255 - b for b in whole[middle : middle + 60]) + whole[middle + 60 :],
+        "an array": entry_of.getvalue(),
+        "too few classes": other.getvalue(),
+        "no bytes": floats.getvalue(),
+    }
+
+
+def test_a_damaged_prefill_is_said_and_made_again(client):
+    inbox = client.server.RequestHandlerClass.desk.inbox
+    entry = next(e for e in inbox.newest() if views.has_prefill(inbox.folder, e))
+    path = inbox.folder / "prefill" / f"{entry.id}.npz"
+    whole = path.read_bytes()
+    for what, data in damages(whole).items():
+        path.write_bytes(data)
+        with pytest.raises(BadInput, match=r"is damaged; delete it, and --resume makes it again"):
+            views.prefill(inbox.folder, entry)
+        assert client.ask(f"/api/prefill/{entry.id}")[0] == 422, what
+    path.write_bytes(whole)
+    assert client.ask(f"/api/prefill/{entry.id}")[0] == 200
 
 
 def test_a_refused_body_is_not_read_as_the_next_request(client):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from bal.annotation import views
 from bal.annotation.annotators import People
 from bal.annotation.entries import Reply
 from bal.annotation.inbox import Inbox, merged
+from bal.annotation.journal import Lines
 from bal.experiment.folder import RunFolder
 from bal.experiment.recorder import Recorder
 from bal.experiment.setup import set_up
@@ -28,6 +31,12 @@ from bal.scoring.acquisitions import Random
 from bal.scoring.objective import as_objective
 from bal.scoring.score import inspect
 from bal.types import IGNORE
+
+
+def copied(asked, tmp_path):
+    """The inbox of a copy."""
+    shutil.copytree(asked, tmp_path / "run")
+    return Inbox(tmp_path / "run")
 
 
 def test_people_who_know_the_truth_buy_what_the_oracle_buys(tmp_path, oracle):
@@ -217,6 +226,69 @@ def test_what_is_no_answer_is_refused(asked, change, line):
     with pytest.raises(BadInput, match=line):
         inbox.answer(reply(inbox.newest()[0])._replace(**change))
     assert [r.purchase for r in inbox.newest()][:1] == [1]
+
+
+def test_a_person_is_one_person_however_the_name_is_typed(asked, tmp_path):
+    inbox = copied(asked, tmp_path)
+    one, two = inbox.newest()[:2]
+    assert inbox.answer(reply(one, " ada ")) == "taken"
+    assert inbox.answer(reply(one, "ada")) == "known"
+    assert inbox.answer(reply(two, "Zo\u0065\u0308")) == "taken"
+    assert inbox.answer(reply(two, "Zo\u00eb")) == "known"
+    assert {r.by for _, r in Inbox(inbox.folder).replies()} == {"ada", "Zo\u00eb"}
+
+
+def test_an_answer_is_taken_or_late_but_never_both(asked, tmp_path, monkeypatch):
+    """A purchase is closed while an answer is under way: whoever is told `taken` counts."""
+    inbox, other = copied(asked, tmp_path), Inbox(tmp_path / "run")
+    entry = inbox.newest()[0]
+    began, closed = threading.Event(), threading.Event()
+    write = Lines.write
+
+    def slow(self, file, text):
+        if '"by"' in text:
+            began.set()
+            closed.wait(0.3)  # whoever closes now has to wait
+        write(self, file, text)
+
+    monkeypatch.setattr(Lines, "write", slow)
+    closing = threading.Thread(target=lambda: (began.wait(5), other.close(entry.purchase), closed.set()))
+    closing.start()
+    outcome = inbox.answer(reply(entry))
+    closing.join()
+    assert outcome == "taken"
+    assert entry.id in Inbox(inbox.folder).collect(entry.purchase)
+    assert inbox.answer(reply(inbox._entries[entry.id], "eva")) == "late"
+    assert len(Inbox(inbox.folder).by_question()[entry.id]) == 2
+
+
+def test_an_answer_to_a_question_asked_a_moment_ago_is_no_damage(asked, tmp_path, monkeypatch):
+    inbox = copied(asked, tmp_path)
+    entry = inbox.newest()[0]
+    reader, new = Inbox(inbox.folder), dataclasses.replace(entry, id="r01-0999")
+    entries = Inbox.entries
+
+    def late(self):
+        """Between reading the questions and reading the answers, somebody asks, and somebody answers."""
+        found = dict(entries(self))
+        if self is reader and not inbox.by_question().get(new.id):
+            inbox.ask([new])
+            inbox.answer(reply(new))
+        return found
+
+    monkeypatch.setattr(Inbox, "entries", late)
+    assert reader.by_question()[new.id]["ada"].label is not None
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "1" + "0" * 5000, "-1e999", "[" * 5000])
+def test_numbers_beyond_all_measure_are_a_damaged_line(asked, tmp_path, number):
+    inbox = copied(asked, tmp_path)
+    inbox.answer(reply(inbox.newest()[0], seconds=1.5))
+    path = inbox.answers.path
+    path.write_text(path.read_text().replace('"seconds": 1.5', f'"seconds": {number}'))
+    with pytest.raises(BadInput, match=r"line \d+ is damaged") as error:
+        Inbox(inbox.folder).replies()
+    assert len(str(error.value)) < 400
 
 
 def test_a_damaged_line_is_named_and_half_a_line_is_cut_off(asked, tmp_path):

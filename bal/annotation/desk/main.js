@@ -63,7 +63,7 @@ async function hand(status) {
   const { id } = now.question, mask = status === "labelled" ? api.pack(masked()) : null;
   const seconds = Math.round(clock.seconds * 10) / 10;
   try {
-    const kept = await api.answer(id, { status, seconds, touched: null, mask }, trouble);
+    const kept = await api.answer(id, { status, seconds, mask }, trouble);
     sessionStorage.removeItem(`bal:${id}`);
     if (behind[behind.length - 1] !== id) behind.push(id);
     why(kept.question, kept.outcome);

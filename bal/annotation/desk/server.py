@@ -19,13 +19,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import RLock
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from PIL import Image
 
 from bal.annotation import views
 from bal.annotation.desk.leases import Leases
+from bal.annotation.desk.requests import PATIENCE, Refused, body_of, length_of, path_of
 from bal.annotation.entries import Entry, Reply, name_of
 from bal.annotation.inbox import Inbox
 from bal.annotation.palette import on_the_desk
@@ -46,16 +46,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-LARGEST = 16 * 2**20  # bytes of a body
 HOSTS = ("127.0.0.1", "localhost")
-
-
-class Refused(Exception):
-    """A request that is not answered, and why."""
-
-    def __init__(self, status: HTTPStatus, why: str):
-        super().__init__(why)
-        self.status, self.why = status, why
 
 
 class Desk:
@@ -115,7 +106,7 @@ class Desk:
             label = flat.reshape(entry.box[2:])
         reply = Reply(entry.id, self.by, "", status, label, seconds, None, "desk")  # pyright: ignore
         outcome = self.inbox.answer(reply, replace=True)
-        self.leases.release(entry)
+        self.leases.release(entry, self.by)
         return {"outcome": outcome, "question": self.question(entry), "progress": self.progress()}
 
     def prefill(self, entry: Entry) -> bytes:
@@ -159,7 +150,7 @@ class Handler(BaseHTTPRequestHandler):
     desk: Desk
     token: str
     port: int
-    timeout = 30  # seconds that a slow client may keep a thread
+    timeout = patience = PATIENCE  # seconds that a slow client may keep a thread, at a time and in all
     server_version, sys_version = "bal", ""
     protocol_version = "HTTP/1.1"
 
@@ -182,27 +173,38 @@ class Handler(BaseHTTPRequestHandler):
 
     def _handle(self, respond: Callable[[], tuple[bytes, str]]) -> None:
         try:
-            self._check_host()
-            with self.desk.lock:
-                body, kind = respond()
-            self._send(HTTPStatus.OK, body, kind)
-        except Refused as refused:
-            self._send(refused.status, *_json({"error": refused.why}))
-        except BadInput as error:
-            self._send(HTTPStatus.UNPROCESSABLE_ENTITY, *_json({"error": str(error)}))
-        except (ConnectionError, TimeoutError):
+            self._send(*self._answered(respond))
+        except (ConnectionError, TimeoutError):  # nobody is there any more
             self.close_connection = True
+
+    def _answered(self, respond: Callable[[], tuple[bytes, str]]) -> tuple[HTTPStatus, bytes, str]:
+        try:
+            self._check_host()
+            return (HTTPStatus.OK, *respond())
+        except Refused as refused:
+            self.close_connection |= refused.unread
+            return (refused.status, *_json({"error": refused.why}))
+        except BadInput as error:
+            return (HTTPStatus.UNPROCESSABLE_ENTITY, *_json({"error": str(error)}))
+        except (ConnectionError, TimeoutError):
+            raise
         except OSError as error:
-            self._send(HTTPStatus.INSUFFICIENT_STORAGE, *_json({"error": f"not saved: {error.strerror or error}"}))
+            name = f": {Path(error.filename).name}" if isinstance(error.filename, str) else ""
+            why = f"not saved: {error.strerror or error}{name}"
+            return (HTTPStatus.INSUFFICIENT_STORAGE, *_json({"error": why}))
 
     def _get(self) -> tuple[bytes, str]:
-        path = unquote(urlsplit(self.path).path)
+        path = path_of(self.path)
         if path in PAGES:
             name, kind = PAGES[path]
             return Path(__file__).with_name(name).read_bytes(), kind
         self._check_token()
-        parts = path.strip("/").split("/")
-        if parts == ["api", "next"]:
+        with self.desk.lock:
+            return self._found(path.strip("/").split("/"))
+
+    def _found(self, parts: list[str]) -> tuple[bytes, str]:
+        looks = self.command == "HEAD"  # and takes nothing
+        if parts == ["api", "next"] and not looks:
             return _json(self.desk.next())
         if len(parts) == 3 and parts[0] == "api" and parts[1] in ("question", "view", "prefill"):
             entry = self._entry(parts[2])
@@ -210,20 +212,22 @@ class Handler(BaseHTTPRequestHandler):
                 return _reencoded(views.pixels(self.desk.inbox.folder, entry)), "image/png"
             if parts[1] == "prefill":
                 return self.desk.prefill(entry), "application/octet-stream"
-            self.desk.leases.hold(entry, self.desk.by)
+            if not looks:
+                self.desk.leases.hold(entry, self.desk.by)
             return _json({"question": self.desk.question(entry), "progress": self.desk.progress()})
         raise Refused(HTTPStatus.NOT_FOUND, "there is nothing here")
 
     def _put(self) -> tuple[bytes, str]:
         self._check_token()
-        body = self._body()  # first, or what follows on the connection would be read as a request
-        parts = unquote(urlsplit(self.path).path).strip("/").split("/")
+        body = body_of(self.rfile, length_of(self.headers), self.patience)  # before anybody else has to wait
+        parts = path_of(self.path).strip("/").split("/")
         if len(parts) != 3 or parts[:2] != ["api", "answer"]:
             raise Refused(HTTPStatus.NOT_FOUND, "there is nothing here")
-        return _json(self.desk.answer(self._entry(parts[2]), body))
+        with self.desk.lock:
+            return _json(self.desk.answer(self._entry(parts[2]), body))
 
     def _other(self) -> tuple[bytes, str]:
-        raise self._unread(HTTPStatus.METHOD_NOT_ALLOWED, "an answer is PUT")
+        raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "an answer is PUT", unread=True)
 
     def _entry(self, id: str) -> Entry:
         entry = self.desk.inbox.entries().get(id)
@@ -231,39 +235,19 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.NOT_FOUND, "nobody asked this")
         return entry
 
-    def _body(self) -> dict[str, Any]:
-        if self.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
-            raise self._unread(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "an answer is sent as application/json")
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or "Transfer-Encoding" in self.headers:
-            raise self._unread(HTTPStatus.LENGTH_REQUIRED, "an answer says how long it is")
-        if int(length) > LARGEST:
-            raise self._unread(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "an answer of more than 16 MiB")
-        try:
-            found = json.loads(self.rfile.read(int(length)), parse_constant=_no_number)
-        except (ValueError, RecursionError):
-            raise Refused(HTTPStatus.BAD_REQUEST, "an answer that is no JSON") from None
-        if not isinstance(found, dict) or not set(found) <= {"status", "seconds", "touched", "mask"}:
-            raise Refused(HTTPStatus.BAD_REQUEST, "an answer has status, seconds, touched and mask")
-        return found
-
-    def _unread(self, status: HTTPStatus, why: str) -> Refused:
-        """A refusal before the body has been read: the connection cannot go on."""
-        self.close_connection = True
-        return Refused(status, why)
-
     def _check_host(self) -> None:
         host = self.headers.get("Host", "")
         if host not in [f"{name}:{self.port}" for name in HOSTS] or len(self.headers.get_all("Host", [])) != 1:
-            raise self._unread(HTTPStatus.MISDIRECTED_REQUEST, "another host's page")
+            raise Refused(HTTPStatus.MISDIRECTED_REQUEST, "another host's page", unread=True)
         origin = self.headers.get("Origin")
         if origin is not None and origin not in [f"http://{name}:{self.port}" for name in HOSTS]:
-            raise self._unread(HTTPStatus.FORBIDDEN, "a page of another site")
+            raise Refused(HTTPStatus.FORBIDDEN, "a page of another site", unread=True)
 
     def _check_token(self) -> None:
         given = self.headers.get("X-Desk-Token", "")
         if not hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode()):
-            raise self._unread(HTTPStatus.FORBIDDEN, "open the desk at the address that the terminal shows")
+            why = "open the desk at the address that the terminal shows"
+            raise Refused(HTTPStatus.FORBIDDEN, why, unread=True)
 
     def _send(self, status: HTTPStatus, body: bytes, kind: str) -> None:
         self.send_response(status)
@@ -280,10 +264,6 @@ class Handler(BaseHTTPRequestHandler):
 
 def _json(value: Any) -> tuple[bytes, str]:
     return json.dumps(value).encode(), "application/json"
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number")
 
 
 def _reencoded(picture: np.ndarray) -> bytes:
