@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from bal.annotation import fit_effort
 from bal.annotation.agreement import agreement
+from bal.annotation.formats import FormatName
 from bal.annotation.inbox import Inbox, open_inbox
 from bal.annotation.take import Taken, take
 from bal.experiment.exit_status import exit_status, leave
@@ -35,7 +36,7 @@ class Settings:
     """A file, a folder or a .zip; without one, what is open is said."""
     by: str | None = None
     """Who answered; whom the file names unless given."""
-    format: Literal["png", "label-studio", "coco", "cvat"] | None = None
+    format: FormatName | None = None
     """What the export is; by what it looks like unless given."""
     fit_effort: tyro.conf.FlagCreatePairsOff[bool] = False
     """Fit an annotator's constants to the seconds of all answers, and write RUN/effort.yaml for --config."""

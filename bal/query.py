@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
-from bal.annotation.formats import FORMATS
+from bal.annotation.formats import FormatName
 from bal.annotation.inbox import open_inbox
 from bal.annotation.take import give
 from bal.experiment.exit_status import exit_status, leave
@@ -23,7 +23,7 @@ class Settings:
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
-    to: Literal["png", "label-studio", "coco", "cvat"] = "png"
+    to: FormatName = "png"
     """For which program; png goes with any that paints."""
     share: Annotated[str, tyro.conf.arg(metavar="I/N")] = "1/1"
     """Part I of N, for N people who share the work."""
@@ -37,13 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _give(settings: Settings) -> None:
-    assert settings.to in FORMATS
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", settings.share)
     if not found:
         raise BadInput(f"--share {settings.share}: expected I/N, such as 1/3")
     share, inbox = (int(found[1]), int(found[2])), open_inbox(settings.run)
     part = "" if share[1] == 1 else f"-{share[0]}-of-{share[1]}"
-    out = settings.out or settings.run.with_name(f"{settings.run.name}-{settings.to}{part}")
+    run = settings.run.resolve()
+    out = settings.out or run.with_name(f"{run.name}-{settings.to}{part}")
     given = give(inbox, settings.to, out, share)
     print(f"{len(given)} questions of {settings.run} → {out}")
     print(f"answers come back with: python -m bal.answer {settings.run} EXPORT --by NAME")

@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ import numpy as np
 
 from bal.annotation import views
 from bal.annotation.entries import Entry, Reply, checked, name_of
-from bal.annotation.formats import FORMATS
+from bal.annotation.formats import FORMATS, FormatName
 from bal.annotation.formats._files import LARGEST, below, json_of, xml_of
 from bal.annotation.formats.base import Imported, Task
 from bal.annotation.inbox import Inbox, Outcome
@@ -43,7 +44,7 @@ class Taken:
         self.outcomes[outcome].append(id)
 
 
-def give(inbox: Inbox, to: str, out: Path, share: tuple[int, int] = (1, 1)) -> list[Entry]:
+def give(inbox: Inbox, to: FormatName, out: Path, share: tuple[int, int] = (1, 1)) -> list[Entry]:
     """Writes the open questions of a run for another program.
 
     Args:
@@ -94,7 +95,7 @@ def task_of(inbox: Inbox, entry: Entry) -> Task:
     return Task(entry, view, whole, entry.score)
 
 
-def take(inbox: Inbox, export: Path, by: str | None = None, format: str | None = None) -> Taken:
+def take(inbox: Inbox, export: Path, by: str | None = None, format: FormatName | None = None) -> Taken:
     """Takes the answers of an export: all of it is read before the first is kept.
 
     Args:
@@ -142,11 +143,11 @@ def keep(
     return result
 
 
-def recognise(place: Path, export: Path) -> str:
+def recognise(place: Path, export: Path) -> FormatName:
     """The format of an export. Raises BadInput for none, or for a file that is not there."""
     if not place.exists():
         raise BadInput(f"{export} does not exist")
-    names = [name for name, format in FORMATS.items() if format.recognises(place)]
+    names: list[FormatName] = [name for name, format in FORMATS.items() if format.recognises(place)]
     if not names:
         for suffix, load in ((".json", json_of), (".xml", xml_of)):
             for path in below(place, suffix):
@@ -195,6 +196,9 @@ def _unpacked(export: Path) -> Iterator[Path]:
         try:
             with zipfile.ZipFile(export) as archive:
                 files = archive.infolist()
+                names = [os.path.normpath(file.filename) for file in files if not file.is_dir()]
+                if twice := [name for name, count in Counter(names).items() if count > 1]:
+                    raise BadInput(f"{export} holds {twice[0]!r:.80} twice; export it again")
                 if len(files) > MOST or sum(file.file_size for file in files) > LARGEST:
                     raise BadInput(f"{export} holds more than any export; unpack it and give the folder")
                 archive.extractall(folder)  # which leaves out roots and `..`

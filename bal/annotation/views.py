@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import struct
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,10 @@ from bal.annotation.journal import write_whole
 from bal.types import BadInput
 
 AROUND, LEAST = 0.75, 16  # surroundings on each side: in sides of the region, and pixels at least
+DAMAGED_PICTURE = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error),
+    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
+)  # what Pillow says of one
 DAMAGED = (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, RuntimeError, BadZipFile, zlib.error)
 
 
@@ -81,10 +86,11 @@ def view(folder: Path, entry: Entry) -> bytes:
 
 def pixels(folder: Path, entry: Entry) -> np.ndarray:
     """The picture of a question: uint8 [h, w, 3]. Raises BadInput where it has been deleted or damaged."""
+    data = view(folder, entry)
     try:
-        with Image.open(io.BytesIO(view(folder, entry))) as file:
+        with Image.open(io.BytesIO(data)) as file:
             found = np.asarray(file.convert("RGB"))
-    except (OSError, SyntaxError, Image.DecompressionBombError):
+    except DAMAGED_PICTURE:
         found = np.zeros((0, 0, 3), np.uint8)
     if found.shape[:2] != entry.view[2:]:
         raise BadInput(f"{_view(folder, entry)} is damaged; delete it, and --resume makes it again")

@@ -42,7 +42,7 @@ def handed_over(config: Config, pool: Pool, number: int, classes: int) -> bool:
     return bool(shown(pool, TRAINING, classes)[1:].all() and judged)
 
 
-def row(config: Config, pool: Pool, number: int, classes: Sequence[str]) -> dict[str, float]:
+def row(config: Config, pool: Pool, number: int, classes: Sequence[str]) -> dict[str, int]:
     """Columns of curve.csv: how many labels show each class, and whether the score steers what is bought next."""
     seen = shown(pool, TRAINING, len(classes))
     own = {f"seen_{name}": int(count) for name, count in zip(classes, seen, strict=True)}

@@ -70,7 +70,7 @@ def _read(path: Path, like: Params) -> Params | None:
 def _keep(path: Path, params: Params) -> None:
     """Keeps it, if there is room; a run does without."""
     buffer = io.BytesIO()
-    np.savez(buffer, **flat(params))
+    np.savez(buffer, allow_pickle=False, **flat(params))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, buffer.getvalue())

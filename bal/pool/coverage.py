@@ -16,7 +16,7 @@ import warnings
 
 import numpy as np
 from scipy.cluster.vq import kmeans2
-from scipy.ndimage import gaussian_filter, gaussian_laplace
+from scipy.ndimage import gaussian_filter1d, gaussian_laplace
 
 from bal.pool.contrast import mixed
 
@@ -39,8 +39,8 @@ def features(image: np.ndarray, cut: np.ndarray) -> np.ndarray:
         np.abs(response)
         for scale in SCALES
         for response in (
-            gaussian_filter(grey, scale, (0, 1)) * scale,
-            gaussian_filter(grey, scale, (1, 0)) * scale,
+            gaussian_filter1d(gaussian_filter1d(grey, scale, 0), scale, 1, order=1) * scale,
+            gaussian_filter1d(gaussian_filter1d(grey, scale, 1), scale, 0, order=1) * scale,
             gaussian_laplace(grey, scale) * scale**2,
         )
     ]

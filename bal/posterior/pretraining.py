@@ -68,14 +68,15 @@ def examples(
         clean = np.full((rows * members, patch, patch, images[0].shape[-1]), np.nan, np.float32)
         size = np.full((rows * members, 2), patch, np.int32)
         for row in range(rows * members):
-            image = images[rng.integers(len(images))]
-            top, left = (rng.integers(max(1, side - patch + 1)) for side in image.shape[:2])
+            image = images[int(rng.integers(len(images)))]
+            top, left = (int(rng.integers(max(1, side - patch + 1))) for side in image.shape[:2])
             window = image[top : top + patch, left : left + patch]
             if train.flip:
-                window = window[:: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
-            size[row] = window.shape[:2]
-            clean[row, : size[row, 0], : size[row, 1]] = window
-        yield Batch(np.nan_to_num(spoil(clean, how, rng)), clean, size if small else None)
+                window = window[:: 1 - 2 * int(rng.integers(2)), :: 1 - 2 * int(rng.integers(2))]
+            height, width = window.shape[:2]
+            size[row] = height, width
+            clean[row, :height, :width] = window
+        yield Batch._make((np.nan_to_num(spoil(clean, how, rng)), clean, size if small else None))
 
 
 def pretrain(

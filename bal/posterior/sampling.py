@@ -36,7 +36,7 @@ def batches(crops: Sequence[Crop], train: Train, rows: int, members: int, key: K
         else:  # padding is not paper
             for own, (height, width) in zip(image, size, strict=True):
                 own[:height, :width] = photometric(own[None, :height, :width], train, changes)[0]
-        yield Batch(image, label, size if small else None)
+        yield Batch._make((image, label, size if small else None))
 
 
 def holds_foreground(crop: Crop) -> bool:

@@ -132,4 +132,4 @@ def _later(train: Train, begun: Params, fresh: Params) -> Params:
 
 def _parts(head: Head, params: Params) -> list[Params]:
     """Parameters as the optimisations of `start` have them: of each member, or of all."""
-    return head.split(params) if isinstance(head, Joins) and head.solo is not None else [params]
+    return list(head.split(params)) if isinstance(head, Joins) and head.solo is not None else [params]

@@ -471,7 +471,7 @@ def test_a_file_that_is_too_large_is_not_read(inbox, tmp_path, monkeypatch, name
     entries = give(inbox, name, tmp_path / "out")
     export = PAINT[name](tmp_path / "out", {e.id: of_view(e, truth(e)) for e in entries})
     monkeypatch.setattr("bal.annotation.formats._files.LARGEST", 100)
-    with pytest.raises(BadInput, match="GiB; export fewer questions at a time"):
+    with pytest.raises(BadInput, match="MiB; export fewer questions at a time"):
         take(inbox, export)
     monkeypatch.undo()
     export.write_text("[" * 100_000 if name != "cvat" else "<a>" * 100_000)

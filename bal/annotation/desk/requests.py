@@ -7,7 +7,8 @@ import re
 import time
 from email.message import Message
 from http import HTTPStatus
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 LARGEST = 16 * 2**20  # bytes of a body
@@ -43,11 +44,11 @@ def length_of(headers: Message) -> int:
     return int(said[0])
 
 
-def body_of(file: BinaryIO, length: int, patience: float = PATIENCE) -> dict[str, Any]:
+def body_of(file: BufferedIOBase, length: int, patience: float = PATIENCE) -> dict[str, Any]:
     """The answer in a body of so many bytes, all of which come in so many seconds or are not waited for."""
     ends, parts, left = time.monotonic() + patience, [], length
     while left:
-        part = file.read1(left)  # pyright: ignore[reportAttributeAccessIssue]
+        part = file.read1(left)
         if not part or time.monotonic() > ends:
             raise Refused(HTTPStatus.REQUEST_TIMEOUT, "an answer that does not come", unread=True)
         parts.append(part)

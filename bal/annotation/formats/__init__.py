@@ -1,4 +1,6 @@
-"""Files of other annotation programs: one file each, one line each in this table."""
+"""Files of other annotation programs: one file each, one line each in this table, and the name of each beside it."""
+
+from typing import Literal
 
 from bal.annotation.formats.base import Format
 from bal.annotation.formats.coco import COCO
@@ -6,4 +8,5 @@ from bal.annotation.formats.cvat import CVAT
 from bal.annotation.formats.label_studio import LabelStudio
 from bal.annotation.formats.png import PNG
 
-FORMATS: dict[str, Format] = {"png": PNG(), "label-studio": LabelStudio(), "coco": COCO(), "cvat": CVAT()}
+FormatName = Literal["png", "label-studio", "coco", "cvat"]
+FORMATS: dict[FormatName, Format] = {"png": PNG(), "label-studio": LabelStudio(), "coco": COCO(), "cvat": CVAT()}

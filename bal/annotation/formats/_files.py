@@ -13,11 +13,12 @@ from xml.parsers import expat
 import numpy as np
 from PIL import Image
 
-from bal.annotation.entries import LONGEST
+from bal.annotation.entries import LONGEST, shortened
 from bal.annotation.palette import UNKNOWN, colour
+from bal.annotation.views import DAMAGED_PICTURE
 from bal.types import IGNORE, BadInput
 
-LARGEST = 2**30  # bytes of an export
+LARGEST = 2**28  # bytes of an export
 UNSURE = "unsure"  # what a pixel that nobody knows is called in other programs
 
 
@@ -46,7 +47,7 @@ def below(export: Path, suffix: str) -> list[Path]:
 def text_of(path: Path) -> str:
     """A text file in UTF-8 or UTF-16, with or without a mark. Raises BadInput for anything else, or too much of it."""
     if path.stat().st_size > LARGEST:
-        raise BadInput(f"{path} has {path.stat().st_size / 2**30:.1f} GiB; export fewer questions at a time")
+        raise BadInput(f"{path} has {path.stat().st_size / 2**20:,.0f} MiB; export fewer questions at a time")
     data = path.read_bytes()
     try:
         return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
@@ -56,12 +57,15 @@ def text_of(path: Path) -> str:
 
 def json_of(path: Path) -> Any:
     """What a JSON file holds. Raises BadInput for what is none, or is nested deeper than any export."""
+    text = text_of(path)
     try:
-        return json.loads(text_of(path))
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise BadInput(f"{path}: line {error.lineno}: {error.msg}; the file is damaged, export it again") from None
     except RecursionError:
         raise BadInput(f"{path} is nested too deeply to be an export") from None
+    except ValueError:
+        raise BadInput(f"{path} holds a number of thousands of digits; the file is damaged, export it again") from None
 
 
 def xml_of(path: Path) -> ElementTree.Element:
@@ -119,12 +123,15 @@ def the_one(
 
 
 def png_of(data: bytes, where: object) -> Image.Image:
-    """A picture from the bytes of a PNG, all of it. Raises BadInput for what is none."""
+    """A picture from the bytes of a PNG, all of it, to its end mark. Raises BadInput for none, or for several."""
     try:
+        Image.open(io.BytesIO(data), formats=["PNG"]).verify()
         image = Image.open(io.BytesIO(data), formats=["PNG"])
         image.load()
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except DAMAGED_PICTURE:
         raise BadInput(f"{where} is no PNG, or a damaged one; export it again") from None
+    if getattr(image, "n_frames", 1) > 1:
+        raise BadInput(f"{where} is an animation; export one picture")
     return image
 
 
@@ -150,10 +157,12 @@ def seconds_of(value: object, where: object) -> float | None:
         return None
     try:
         found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else float("nan")
-    except ValueError:
+    except (ValueError, OverflowError):
         found = float("nan")
     if not 0 <= found <= LONGEST:
-        raise BadInput(f"{where}: {value!r:.40} are no seconds; expected a number from 0 to 1,000,000, or nothing")
+        raise BadInput(
+            f"{where}: {shortened(value):.40} are no seconds; expected a number from 0 to 1,000,000, or nothing"
+        )
     return found
 
 

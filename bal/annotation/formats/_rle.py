@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -120,6 +121,9 @@ def from_cvat(rle: str, box: tuple[int, int, int, int], height: int, width: int)
     if min(left, top) < 0 or min(across, down) < 1 or left + across > width or top + down > height:
         raise ValueError(f"a mask outside its picture of {height} x {width}")
     found = np.zeros((height, width), bool)
-    counts = [int(part) for part in rle.split(",")]
+    parts = [part.strip() for part in rle.split(",")]
+    if odd := [part for part in parts if not re.fullmatch("[0-9]{1,18}", part)]:
+        raise ValueError(f"{odd[0]!r:.40} among the lengths of runs")
+    counts = [int(part) for part in parts]
     found[top : top + down, left : left + across] = from_runs(counts, across * down).reshape(down, across)
     return found

@@ -57,7 +57,7 @@ class COCO:
         try:
             return _read(found, asked, classes, path)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise BadInput(f"{path} is no file of COCO instances ({type(error).__name__}: {error!s:.80})") from None
+            raise BadInput(f"{path} is no file of COCO instances, or a damaged one; export it again") from error
 
 
 def _read(found: Mapping[str, Any], asked: Mapping[str, Entry], classes: tuple[str, ...], path: Path) -> list[Imported]:
@@ -73,7 +73,8 @@ def _read(found: Mapping[str, Any], asked: Mapping[str, Entry], classes: tuple[s
             height, width = asked[id].view[2:]
             if (image["height"], image["width"]) != (height, width):
                 raise BadInput(
-                    f"{path}: {id} is {image['height']} x {image['width']}; it was asked as {height} x {width}"
+                    f"{path}: {id} is {image['height']!r:.20} x {image['width']!r:.20}; "
+                    f"it was asked as {height} x {width}"
                 )
             labels[id] = np.zeros((height, width), np.int32)
     crowds = not _from_datumaro(found)

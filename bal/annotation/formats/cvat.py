@@ -68,7 +68,7 @@ def _label(image: ElementTree.Element, entry: Entry, classes: tuple[str, ...], w
     """[h, w] of the view; what lies higher (z_order), or comes later, covers what lies below."""
     height, width = entry.view[2:]
     if (image.get("height"), image.get("width")) != (str(height), str(width)):
-        size = f"{image.get('height')} x {image.get('width')}"
+        size = f"{image.get('height', '?'):.20} x {image.get('width', '?'):.20}"
         raise BadInput(f"{where} is {size}; it was asked as {height} x {width}")
     label = np.zeros((height, width), np.int32)
     shapes = [shape for shape in image if shape.tag != "tag"]

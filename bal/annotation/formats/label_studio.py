@@ -6,7 +6,6 @@ Masks go out as bitmasks, which are exact; brushes are read too. Its COCO export
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -125,7 +124,9 @@ def _label(results: Sequence[Any], entry: Entry, classes: tuple[str, ...], where
             raise BadInput(f"{where}: a region of the kind {kind!r:.40}; expected bitmasklabels or brushlabels")
         value, size = result.get("value"), (result.get("original_height"), result.get("original_width"))
         if size != (height, width) or result.get("image_rotation"):
-            raise BadInput(f"{where}: a mask for a picture of {size[0]} x {size[1]}; it is {height} x {width}, upright")
+            raise BadInput(
+                f"{where}: a mask for a picture of {size[0]!r:.20} x {size[1]!r:.20}; it is {height} x {width}, upright"
+            )
         if not keyed(value, kind) or not isinstance(value[kind], list):
             raise BadInput(f"{where}: a mask without a label")
         mask = _mask(value, height, width, where)
@@ -139,7 +140,7 @@ def _mask(value: Mapping[str, Any], height: int, width: int, where: str) -> np.n
     if isinstance(value.get("imageDataURL"), str):
         try:
             data = base64.b64decode(value["imageDataURL"].removeprefix(URL), validate=True)
-        except binascii.Error:
+        except ValueError:
             raise BadInput(f"{where}: a mask that is no picture in base64") from None
         alpha = np.asarray(png_of(data, f"{where}: a mask").convert("RGBA"))[..., 3]
         if alpha.shape != (height, width):

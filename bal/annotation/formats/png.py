@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,31 +69,48 @@ class PNG:
         lines = text_of(path)
         try:
             delimiter = csv.Sniffer().sniff(lines.partition("\n")[0], ",;\t").delimiter
-            rows = list(csv.DictReader(io.StringIO(lines, newline=""), delimiter=delimiter, strict=True))
+            table = csv.DictReader(io.StringIO(lines, newline=""), delimiter=delimiter, strict=True)
+            rows, header = list(table), table.fieldnames or COLUMNS
         except csv.Error as error:
             raise BadInput(f"{path} cannot be read as a table ({error}); save it as CSV") from None
+        if twice := [name for name in header if list(header).count(name) > 1]:
+            raise BadInput(f"{path} has two columns called {twice[0]!r:.40}; leave one of them")
         if missing := [name for name in ("id", "file", "status") if name not in (rows[0] if rows else COLUMNS)]:
             raise BadInput(f"{path} lacks the column {missing[0]}; it needs {', '.join(COLUMNS)}")
         found = []
         for number, row in enumerate(rows, 2):
-            where, status = f"{path}: line {number}", (row["status"] or "").strip().lower()
+            where = f"{path}: line {number}"
+            if None in row or None in row.values():
+                raise BadInput(f"{where} has more or fewer cells than the {len(header)} columns; save the table again")
+            status = row["status"].strip().lower()
             if status not in DONE:
                 raise BadInput(f"{where}: status is {status!r:.40}; expected labelled, skipped, or nothing")
             if DONE[status] is None:
                 continue
-            id, by = (row["id"] or "").strip(), (row.get("by") or "").strip() or None
+            id, by = row["id"].strip(), row.get("by", "").strip() or None
             label = None
             if not DONE[status] and id in asked:
-                label = _mask(_beside(path, row["file"] or "", where), classes)
-            seconds = (row.get("seconds") or "").strip().replace(",", ".")  # as spreadsheets write it in half of Europe
-            found.append(Imported(id, label, by, seconds_of(seconds, where)))
+                label = _mask(_beside(path, row["file"], where), classes)
+            found.append(Imported(id, label, by, seconds_of(_decimal(row.get("seconds", ""), where), where)))
         return found
+
+
+def _decimal(text: str, where: str) -> str:
+    """A number as it may be written, with a comma in half of Europe; 1,234 may be either, and is refused."""
+    text = text.strip()
+    if re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+", text):
+        raise BadInput(f"{where}: {text:.40} seconds may be thousands or a fraction; write it with a point, or without")
+    return text.replace(",", ".")
 
 
 def _beside(table: Path, name: str, where: str) -> Path:
     """A file of the package. Raises BadInput for one outside, or one that is missing."""
     path = table.parent / name
-    if not path.resolve().is_relative_to(table.parent.resolve()) or not path.is_file():
+    try:
+        there = path.resolve().is_relative_to(table.parent.resolve()) and path.is_file()
+    except (OSError, ValueError, RuntimeError):  # too long a name, a NUL in it, a link to itself
+        there = False
+    if not there:
         raise BadInput(f"{where}: {name!r:.80} is no file beside the table")
     return path
 
@@ -101,12 +119,26 @@ def _mask(path: Path, classes: tuple[str, ...]) -> np.ndarray:
     """Class ids [h, w]: of a picture in colours by its colours, of a grey one as they are.
 
     A palette counts as colours where it has any of ours, since programs write it in another order, and else as it is.
+    Where a picture is transparent nothing has been painted.
     """
     image = png_of(path.read_bytes(), path)
+    label = _painted(image, path, classes)
+    if not image.has_transparency_data:
+        return label
+    opaque = np.asarray(image.convert("RGBA"))[..., 3]
+    if ((opaque > 0) & (opaque < 255)).any():
+        raise BadInput(f"{path} is half transparent in places; paint without anti-aliasing, at full opacity")
+    return np.where(opaque > 0, label, 0)
+
+
+def _painted(image: Image.Image, path: Path, classes: tuple[str, ...]) -> np.ndarray:
+    """Class ids [h, w], also of what cannot be seen."""
     if image.mode not in ("P", "L", "1", "RGB", "RGBA"):
         raise BadInput(f"{path} is a picture of the kind {image.mode}; save it with a palette, or in RGB")
     ours = {_packed(UNKNOWN): IGNORE, **{_packed(colour(c)): c for c in range(len(classes))}}
     rgb = np.asarray(image.convert("RGB")).astype(np.int64) @ (1 << 16, 1 << 8, 1)
+    if image.has_transparency_data:  # whatever colour lies beneath
+        rgb = np.where(np.asarray(image.convert("RGBA"))[..., 3] > 0, rgb, _packed(colour(0)))
     found, where = np.unique(rgb, return_inverse=True)
     if image.mode in ("L", "1") or (image.mode == "P" and not set(found.tolist()) & (ours.keys() - {0})):
         return np.asarray(image).astype(np.int32)
