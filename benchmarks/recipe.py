@@ -75,7 +75,7 @@ def jobs(settings: Settings) -> list[Job]:
                 if not any(fnmatch(f"{dataset}/{recipe}", pattern) for pattern in settings.only):
                     continue
                 config = of.config(dataset, recipe, seed)
-                what = {"dataset": dataset, "recipe": recipe, "seed": seed, "settings": plan.fingerprint(config)}
+                what = {"dataset": dataset, "recipe": recipe, "seed": seed, "settings": of.given(dataset, recipe)}
                 if last.get(tuple(what[k] for k in KEY), -1) < config.rounds:
                     wanted.append(Job(what, config, until))
     return wanted

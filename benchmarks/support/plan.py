@@ -51,6 +51,17 @@ class Plan:
             config = dataclasses.replace(config, source=dataclasses.replace(config.source, seed=seed))  # pyright: ignore
         return config
 
+    def given(self, dataset: str, arm: str) -> str:
+        """Eight letters that differ where the overrides of a run do, whatever has become of defaults since."""
+        own = dict(self.datasets[dataset])
+        preset = own.pop("preset", None)
+        below = yaml.safe_load((FOLDER.parent / preset).read_text(encoding="utf-8")) if preset else {}
+        given = [
+            {name: place(value) for name, value in flat(part).items()}
+            for part in (below, self.base, own, self.arms[arm])
+        ]
+        return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:8]
+
     def present(self) -> list[str]:
         """The data sets whose files are there; says which are left out."""
         found = []
@@ -103,6 +114,14 @@ def fingerprint(config: Config) -> str:
     kept = {name: value for name, value in to_dict(config).items() if name not in SAME}
     kept["source"] = {name: place(value) for name, value in kept["source"].items() if name != "seed"}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def flat(given: Mapping[str, Any], name: str = "") -> dict[str, Any]:
+    """Nested overrides as one mapping, by names with points."""
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        found |= flat(value, f"{name}{key}.") if isinstance(value, Mapping) else {f"{name}{key}": value}
+    return found
 
 
 def place(value: Any) -> Any:
