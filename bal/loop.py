@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from bal.config.dump import dump_yaml
@@ -210,6 +211,7 @@ def train_on(
         weights = pretrained(setup, lambda p: watch(Event(round, "pretrain", p.step, p.steps, p.loss)))
     crops = list(crops_of(setup, pool, teacher_of(setup, pool, round, before)))
     key, begun = setup.key(round, FIT), before.params if before else None
+    key = jax.random.fold_in(key, config.train.seed) if config.train.seed else key
     return setup.model(fit(config.head, setup.net, config.loss, config.train, crops, key, heard, begun, weights))
 
 

@@ -155,10 +155,10 @@ def table() -> str:
         lines.append(cells)
     heading = (
         "## A start that is not blind\n\n`python benchmarks/blind_start.py`: masks thinned to centrelines (NoisyOffice "
-        "from a scan three times finer), and logs with a pen of one pixel; 24 tiles, then 32 a round. IoU on whole test "
-        "images, mean over foreground classes and seeds; seeds in which it was still 0 after the first purchase; and the "
-        "paired difference to power BALD from the first purchase on, mean over the rounds after purchases, exact "
-        "signed-rank test, not corrected.\n\n"
+        "from a scan three times finer), and logs with a pen of one pixel; 24 tiles, then 32 a round. IoU on whole "
+        "test images, mean over foreground classes and seeds; seeds in which it was still 0 after the first purchase; "
+        "and the paired difference to power BALD from the first purchase on, mean over the rounds after purchases, "
+        "exact signed-rank test, not corrected.\n\n"
     )
     columns = ["data set", "arm", "seeds", *(f"round {n}" for n in range(4)), "at zero", f"gain on `{BEFORE}`"]
     return heading + rows.markdown(columns, lines)

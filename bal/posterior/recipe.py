@@ -61,6 +61,8 @@ class Train:
     (`swa`; Izmailov et al. 2018)."""
     averaged: float = 0.2
     """Share of the steps that the average is over: its time constant (`ema`), or all of it (`swa`)."""
+    seed: int = 0
+    """Another number, another fit to the same labels: to tell what training does by chance from what labels do."""
     looks: int = 0
     """How often during a fit its IoU on the audited regions is measured and recorded; training does not depend on
     it."""
@@ -94,6 +96,7 @@ class Train:
             "self_training": (0 <= self.self_training <= 1, "0 to 1"),
             "average": (self.average in get_args(Average), " or ".join(get_args(Average))),
             "averaged": (0 < self.averaged <= 1, "more than 0 and at most 1"),
+            "seed": (0 <= self.seed < 2**32, "0 or more, below 2³²"),
             "looks": (self.looks >= 0, "0 or more"),
             "contrast": (0 <= self.contrast <= 2, "0 to 2"),
             "brightness": (0 <= self.brightness <= 1, "0 to 1"),

@@ -249,8 +249,10 @@ def kills(out: Path) -> list[tuple[str, Callable[[], bool], float]]:
 
 
 @pytest.mark.slow
-def test_killed_at_ten_instants(tmp_path):
-    flags = [*FLAGS, "--rounds", "4", "--quiet"]
+@pytest.mark.parametrize("how", ["cold", "warm", "shrink"])
+def test_killed_at_ten_instants(how, tmp_path):
+    flags = [*FLAGS, "--rounds", "4", "--quiet", "--train.start", how, "--train.later-steps", "5"]
+    flags += ["--train.self-training", "0.5"] if how == "shrink" else []
     whole, out = tmp_path / "whole", tmp_path / "killed"
     unbroken = start([*flags, "--out", str(whole)], tmp_path)
     assert unbroken.communicate(timeout=300) == ("", "")
