@@ -6,7 +6,6 @@ goes into gathering patches. Measured times are in `benchmarks/README.md`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -77,25 +76,46 @@ def upsample(x: Array) -> Array:
 def convolve_upsampled(x: Array, kernel: Array) -> Array:
     """`convolve` of x [B, h, w, F] upsampled ×2 (nearest), which is never made: [3, 3, F, G] → [B, 2h, 2w, G].
 
-    One 2×2 convolution at the coarse resolution gives all four fine cells of a coarse one: 4/9 of the products. Its
-    gradient is eight times slower than that of the plain form, which is therefore what is differentiated.
+    One 2×2 convolution at the coarse resolution gives all four fine cells of a coarse one: 4/9 of the products, in both
+    directions. What automatic differentiation makes of it is eight times slower than the plain form, so the gradients
+    are written out.
 
     Reference:
         Shi et al. (2016), "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
         Convolutional Neural Network", on convolving before upsampling.
     """
-    b, h, w, f = x.shape
-    taps = TAPS.astype(kernel.dtype)
-    four = jnp.einsum("atk,bul,klfg->tufabg", taps, taps, kernel).reshape(2, 2, f, -1)  # [2, 2, F, 4G]
-    y = _conv(x, four, (1, 1), 1).reshape(
-        b, h + 1, w + 1, 2, 2, -1
-    )  # window (i, j): coarse cells i − 1, i and j − 1, j
+    b, h, w, _ = x.shape
+    y = _conv(x, _four(kernel), (1, 1), 1).reshape(b, h + 1, w + 1, 2, 2, -1)
+    # Window (i, j) reads the coarse cells i − 1, i and j − 1, j.
     rows = [jnp.stack([y[:, a : a + h, c : c + w, a, c] for c in (0, 1)], axis=3) for a in (0, 1)]  # [B, h, w, 2, G]
     return jnp.stack(rows, axis=2).reshape(b, 2 * h, 2 * w, -1)  # [B, h, 2, w, 2, G] → [B, 2h, 2w, G]
 
 
-def _plainly(x: Array, kernel: Array) -> tuple[Array, Callable]:
-    return jax.vjp(lambda x, kernel: convolve(upsample(x), kernel), x, kernel)
+def _four(kernel: Array) -> Array:
+    """The kernel of all four fine cells of a coarse one, [3, 3, F, G] → [2, 2, F, 4G]."""
+    taps = TAPS.astype(kernel.dtype)
+    return jnp.einsum("atk,bul,klfg->tufabg", taps, taps, kernel).reshape(2, 2, kernel.shape[2], -1)
 
 
-convolve_upsampled.defvjp(_plainly, lambda pull, dy: pull(dy))
+def _upsampled(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return convolve_upsampled(x, kernel), (x, kernel)
+
+
+def _upsampled_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    b, h, w, f = x.shape
+    fine = dy.reshape(b, h, 2, w, 2, -1)
+    ends = ((0, 1), (1, 0))  # where the windows of even and of odd cells begin
+    rows = [
+        jnp.stack([jnp.pad(fine[:, :, a, :, c], ((0, 0), ends[a], ends[c], (0, 0))) for c in (0, 1)], axis=3)
+        for a in (0, 1)
+    ]  # [B, h + 1, w + 1, 2, G]
+    windows = jnp.stack(rows, axis=3).reshape(b, h + 1, w + 1, -1)  # [B, h + 1, w + 1, 4G]
+    four, taps = _four(kernel), TAPS.astype(kernel.dtype)
+    dx = _conv(windows, four[::-1, ::-1].swapaxes(2, 3), (1, 1), 0)
+    around = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # padded by the convolution it would be thirty times slower
+    (dfour,) = jax.linear_transpose(lambda k: _conv(around, k, (1, 1), 0), four)(windows)
+    return dx, jnp.einsum("atk,bul,tufabg->klfg", taps, taps, dfour.reshape(2, 2, f, 2, 2, -1))
+
+
+convolve_upsampled.defvjp(_upsampled, _upsampled_backward)

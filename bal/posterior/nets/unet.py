@@ -151,9 +151,13 @@ class Readout(nnx.Module):
         kernel, bias = (p.reshape(-1, self.net.per_cell, self.net.classes) for p in (kernel, self.conv.bias[...]))
         # The classes come first in memory, so that a softmax runs along the pixels.
         x = jnp.einsum("cgf,fbhw->cgbhw", kernel.transpose(2, 1, 0), x.transpose(3, 0, 1, 2))
-        x = x + bias.transpose(2, 1, 0)[..., None, None]
-        x = x.reshape(self.net.classes, -1, *x.shape[3:]).transpose(1, 2, 3, 0)  # [G B, h, w, C]
-        return x if self.net.in_cells else self.net.unfold(x, features.shape)
+        x = x + bias.transpose(2, 1, 0)[..., None, None]  # [C, G, B, h, w]
+        if self.net.in_cells:
+            return x.reshape(self.net.classes, -1, *x.shape[3:]).transpose(1, 2, 3, 0)  # [G B, h, w, C]
+        side = self.net.settings.factor(0)  # B stays an axis of its own, or devices that share it gather all of it
+        x = x.reshape(-1, side, side, *x.shape[2:]).transpose(3, 4, 1, 5, 2, 0)  # [B, h, side, w, side, C]
+        (b, h, _, w, _, c), (height, width) = x.shape, features.shape
+        return x.reshape(b, h * side, w * side, c)[:, :height, :width]
 
 
 @dataclass(frozen=True)
