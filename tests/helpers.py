@@ -31,8 +31,8 @@ from bal.types import IGNORE, Batch
 
 CLASSES = 3
 TINY = UNet(width=8, depth=0).bind(1, CLASSES)  # compiles in a third of the time, for tests that train
-TRAIN = Train(steps=30, batch=4, patch=16, rate=1e-2)
-LOSS = Loss()
+TRAIN = Train(steps=30, batch=4, patch=16, rate=1e-2, start="cold", foreground=0.0, brightness=0.0)
+LOSS = Loss("cross_entropy")
 SMALL = {
     "mc_dropout": MCDropout(samples=4, rate=0.3),
     "mc_dropout-features": MCDropout(samples=4, rate=0.3, where="features"),

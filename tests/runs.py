@@ -19,6 +19,7 @@ from bal.experiment.folder import RunFolder
 from bal.experiment.recorder import Snapshot
 from bal.experiment.setup import Setup
 from bal.posterior.heads import MCDropout
+from bal.posterior.losses import Loss
 from bal.posterior.nets import UNet
 from bal.posterior.recipe import Train
 from bal.sources import WellLog
@@ -29,17 +30,19 @@ TINY = Config(
     source=WellLog(height=48, width=48, pool=6, test=2),
     net=UNet(width=8, depth=1),
     head=MCDropout(samples=2),
-    train=Train(steps=3, batch=2, patch=16),
+    train=Train(steps=3, batch=2, patch=16, start="cold", foreground=0.0, brightness=0.0),
     rounds=2,
     start=10,
     budget=30,
     audit=0.2,
     hand_over=False,
+    loss=Loss("cross_entropy"),
 )
 FLAGS = [
     *("--source.height", "48", "--source.width", "48", "--source.pool", "6", "--source.test", "2"),
     *("--net.width", "8", "--net.depth", "1", "--head", "mc_dropout", "--head.samples", "2"),
-    *("--train.steps", "3", "--train.batch", "2", "--train.patch", "16"),
+    *("--train.steps", "3", "--train.batch", "2", "--train.patch", "16", "--train.start", "cold"),
+    *("--train.foreground", "0", "--train.brightness", "0", "--loss.terms", "cross_entropy"),
     *("--rounds", "2", "--start", "10", "--budget", "30", "--audit", "0.2", "--no-hand-over"),
 ]  # the same on a command line
 

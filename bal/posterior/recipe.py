@@ -34,23 +34,23 @@ class Train:
     """Learning rate that the cosine would reach one step after the last, as a share of the peak."""
     decay: float = 1e-4
     """Weight decay of AdamW."""
-    start: Start = "cold"
+    start: Start = "shrink"
     """What a later round's fit begins from: random weights (`cold`), the weights of the round before (`warm`), or these
     shrunk towards zero and perturbed (`shrink`; Ash & Adams 2020)."""
-    later_steps: int = 500
-    """Steps of a fit that begins from the round before."""
-    later_rate: float = 3e-3
-    """Its peak learning rate."""
-    keep: float = 0.6
+    later_steps: int | None = None
+    """Steps of a fit that begins from the round before; a third of `steps` unless given."""
+    later_rate: float | None = None
+    """Its peak learning rate; twice `rate` unless given."""
+    keep: float = 0.8
     """`shrink`: the factor of the old weights."""
-    perturb: float = 0.2
+    perturb: float = 0.1
     """`shrink`: the factor of the fresh random weights that are added."""
     pretrain: Pretrain = "none"
     """What a network learns from the unlabelled pool before its cold starts: to take noise away (`denoise`), or to fill
     in squares that were blotted out (`mask`)."""
     pretrain_steps: int = 2000
     """Steps of that, once a pool."""
-    foreground: float = 0.0
+    foreground: float = 0.33
     """Share of the patches, at least, that are drawn around regions with labelled foreground (nnU-Net: a third)."""
     self_training: float = 0.0
     """Share of the unlabelled pixels around labelled regions, the surest of each class by the model of the round
@@ -70,7 +70,7 @@ class Train:
     """Mirror patches left–right and top–bottom at random."""
     contrast: float = 0.0
     """Contrast is scaled by a factor from exp(−this) to exp(this), about the patch's mean."""
-    brightness: float = 0.0
+    brightness: float = 0.1
     """Brightness is shifted by up to this; pixels are in [0, 1]."""
     noise: float = 0.0
     """Largest standard deviation of the Gaussian noise that is added."""
@@ -86,8 +86,8 @@ class Train:
             "decay": (0 <= self.decay < np.inf, "a number from 0"),
             "end": (0 <= self.end <= 1, "0 to 1"),
             "start": (self.start in get_args(Start), " or ".join(get_args(Start))),
-            "later_steps": (self.later_steps >= 1, "1 or more"),
-            "later_rate": (0 < self.later_rate < np.inf, "a number above 0"),
+            "later_steps": (self.later_steps is None or self.later_steps >= 1, "1 or more, or none"),
+            "later_rate": (self.later_rate is None or 0 < self.later_rate < np.inf, "a number above 0, or none"),
             "keep": (0 <= self.keep <= 1, "0 to 1"),
             "perturb": (0 <= self.perturb <= 1, "0 to 1"),
             "pretrain": (self.pretrain in get_args(Pretrain), " or ".join(get_args(Pretrain))),
@@ -111,7 +111,8 @@ class Train:
         """What one fit takes: the first of a run, which is always cold, or a later one."""
         if self.start == "cold" or not later:
             return dataclasses.replace(self, start="cold")
-        return dataclasses.replace(self, steps=self.later_steps, rate=self.later_rate)
+        steps, rate = self.later_steps or -(-self.steps // 3), self.later_rate or 2 * self.rate
+        return dataclasses.replace(self, steps=steps, rate=rate)
 
     def pretraining(self) -> Train:
         """What pre-training takes, and nothing that does not matter to it."""
