@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import jax
@@ -301,6 +301,15 @@ def test_every_head_and_every_acquisition(head, acq):
     records = run(config)
     assert records[-1].row["regions"] == 20
     assert all(np.isfinite(line["score"]) for line in ledger(records) if acq != "random")
+
+
+@pytest.mark.parametrize("name", slow_where(lambda name: name != "last_layer_laplace", HEADS_SMALL))
+def test_every_head_goes_on_from_the_round_before(name):
+    """Also one that adds something after training, which training does not go on from."""
+    train = replace(tiny().train, start="shrink", later_steps=2)
+    records = run(tiny(head=HEADS_SMALL[name], train=train, rounds=1, budget=20))
+    assert [record.row["round"] for record in records] == [0, 1]
+    assert np.isfinite(records[-1].row["nll"])
 
 
 def as_it_is(site, x):
