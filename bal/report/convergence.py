@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bal.experiment.fits import fall
 from bal.experiment.state import Look
-from bal.report.plots import direct_labels
+from bal.report.plots import PER_LETTER, direct_labels
 from bal.report.style import GRID, INK, MUTED, class_colour, drawing, printable
 
 
@@ -24,9 +24,10 @@ def loss_curves(fits: Mapping[int, Sequence[Look]], classes: Sequence[str]) -> F
     newest = max(fits)
     measured = [look for look in fits[newest] if look.iou]
     with drawing():
-        figure = Figure(figsize=(5.6, 3.0))
-        width = 0.36 if measured else 0.8
-        axes = figure.add_axes((0.095, 0.155, width, 0.72))
+        longest = max(len(printable(name)) for name in classes) + 5
+        wide = 7.6 if measured else 5.6
+        figure = Figure(figsize=(wide, 3.0))
+        axes = figure.add_axes((0.5 / wide, 0.155, (3.2 if measured else 4.3) / wide, 0.72))
         for n, (round, looks) in enumerate(fits.items()):
             last = round == newest
             colour = INK[0] if last else MUTED[0]
@@ -39,19 +40,12 @@ def loss_curves(fits: Mapping[int, Sequence[Look]], classes: Sequence[str]) -> F
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.grid(axis="y", color=GRID[0], lw=0.8)
         axes.text(0, 1.05, "training loss", transform=axes.transAxes, color=MUTED[0], fontsize=9)
-        value = fits[newest][-1].loss
-        if math.isfinite(value) and value > 0:
-            axes.text(
-                1.01,
-                value,
-                f"round {newest}",
-                transform=axes.get_yaxis_transform(),
-                color=INK[0],
-                va="center",
-                fontsize=9,
-            )
+        end = fits[newest][-1]
+        if math.isfinite(end.loss) and end.loss > 0:
+            place = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "fontsize": 9}
+            axes.annotate(f"round {newest}", (end.step, end.loss), color=INK[0], annotation_clip=False, **place)
         if measured:
-            side = figure.add_axes((0.575, 0.155, 0.27, 0.72))
+            side = figure.add_axes((4.35 / wide, 0.155, (wide - 4.4 - PER_LETTER * longest) / wide, 0.72))
             ends = []
             for k, name in list(enumerate(classes))[1:]:
                 y = [look.iou.get(name, math.nan) for look in measured]

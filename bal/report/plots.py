@@ -25,7 +25,7 @@ from bal.report.style import (
     printable,
 )
 
-_PER_LETTER = 0.086  # inches that a letter of a direct label takes
+PER_LETTER = 0.086  # inches that a letter of a direct label takes
 CROWDED = 5  # above this many foreground classes, a curve per class is all that one figure can carry
 
 
@@ -43,7 +43,7 @@ def acquisition_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
         crowded = len(shown) > CROWDED
         highest, ends = 0.0, []
         longest = max((len(printable(name)) for _, name in shown), default=0) + 5
-        axes = figure.add_axes((0.085, 0.135, 0.895 - _PER_LETTER * longest / 5.6, 0.77))
+        axes = figure.add_axes((0.085, 0.135, 0.895 - PER_LETTER * longest / 5.6, 0.77))
         for k, name in shown:
             pooled = [number(row, f"iou_{name}") if sure(row, f"iou_{name}") else math.nan for row in rows]
             image = [math.nan if on_audit(row) else number(row, f"iou_image_{name}") for row in rows]
@@ -82,7 +82,7 @@ def background_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
     """IoU of the background against cost, on its own scale, beside that of predicting background everywhere."""
     with drawing():
         figure = Figure(figsize=(4.1, 3.6))
-        axes = figure.add_axes((0.135, 0.135, 0.845 - _PER_LETTER * 20 / 4.1, 0.77))
+        axes = figure.add_axes((0.135, 0.135, 0.845 - PER_LETTER * 20 / 4.1, 0.77))
         x, label = horizontal(rows)
         lines = (
             (f"iou_{classes[0]}", "pooled", class_colour(0), "o-", 2.2),
