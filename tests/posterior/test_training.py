@@ -319,5 +319,5 @@ def test_rates_are_warmed_up_and_end_where_they_should():
     later = Train(start="warm", later_steps=7, later_rate=1e-3).of(later=True)
     assert (len(later.rates()), later.rate) == (7, 1e-3)
     assert Train(start="warm").of(later=False) == Train(start="cold").of(later=True) == Train(start="cold")
-    shrunk = Train(steps=100, rate=2e-3).of(later=True)
+    shrunk = Train(start="shrink", steps=100, rate=2e-3).of(later=True)
     assert (shrunk.start, shrunk.steps, shrunk.rate) == ("shrink", 34, 4e-3), "a third of the steps at twice the rate"
