@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import unicodedata
 import zlib
 from collections.abc import Mapping
@@ -75,15 +76,48 @@ class Entry:
 
     @staticmethod
     def read(line: str) -> Entry:
-        """The inverse of `line`. Raises ValueError, KeyError or TypeError for what is none."""
+        """The inverse of `line`. Raises BadInput, ValueError, KeyError or TypeError for what is none."""
         found = json.loads(line)
         found["share"] = found.pop("for")
         for name in ("size", "box", "view", "classes"):
             found[name] = tuple(found[name])
         entry = Entry(**found)
-        if len(entry.box) != 4 or len(entry.view) != 4 or entry.purchase < 0:
-            raise ValueError("no question")
+        wrong = [name for name, right in _rights(entry).items() if not right]
+        if wrong:
+            raise BadInput(f"its {wrong[0]} cannot be {shortened(getattr(entry, wrong[0]))}")
+        entry.asked()
         return entry
+
+
+def _rights(entry: Entry) -> dict[str, bool]:
+    """Whether each field of a question that was read is what it can be."""
+
+    def whole(value: object, least: int = 0) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**40
+
+    def inside(box: tuple, of: tuple) -> bool:
+        counts = len(box) == 4 and all(map(whole, box)) and min(box[2:]) > 0
+        return counts and all(of[k] <= box[k] and box[k] + box[k + 2] <= of[k] + of[k + 2] for k in (0, 1))
+
+    def number(value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+
+    size = entry.size if len(entry.size) == 2 and all(whole(n, 1) for n in entry.size) else None
+    view = size is not None and inside(entry.view, (0, 0, *size))
+    return {
+        "id": isinstance(entry.id, str) and re.fullmatch("r[0-9]{2,9}-[0-9]{4,9}", entry.id) is not None,
+        "size": size is not None,
+        "view": view,
+        "box": view and inside(entry.box, entry.view),
+        "region": whole(entry.region),
+        **{name: isinstance(getattr(entry, name), str) for name in ("image", "pixels", "policy")},
+        **{name: getattr(entry, name) is None or number(getattr(entry, name)) for name in ("probability", "score")},
+        "price": number(entry.price),
+        "share": isinstance(entry.share, dict) and all(map(number, entry.share.values())),
+        "answers": whole(entry.answers, 1),
+        "classes": all(isinstance(name, str) for name in entry.classes),
+        "mask": entry.mask is None or isinstance(entry.mask, str),
+    }
 
 
 class Reply(NamedTuple):
@@ -132,6 +166,11 @@ def checked(reply: Reply, entry: Entry) -> Reply:
     """
     what, seconds = f"the answer to {entry.id}", reply.seconds
     reply = reply._replace(by=name_of(reply.by))
+    if not (isinstance(reply.at, str) and isinstance(reply.source, str)):
+        raise BadInput(f"{what} does not say in text when it was given, and where it comes from")
+    touched = reply.touched
+    if touched is not None and (isinstance(touched, bool) or not isinstance(touched, int) or touched < 0):
+        raise BadInput(f"{what} touched {shortened(touched)} pixels; expected a count, or none")
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if seconds is not None and not (number and 0 <= seconds <= LONGEST):
         raise BadInput(f"{what} took {shortened(seconds)} seconds; expected a number from 0 to {LONGEST:g}, or none")

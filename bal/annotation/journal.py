@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,12 +16,17 @@ from bal.types import BadInput
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file so that a reader finds the old one or the new one, never a part, whoever else writes it too."""
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise _of(error, path) from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
         os.chmod(part, 0o644)
         os.replace(part, path)
+    except OSError as error:
+        raise _of(error, path) from None
     finally:
         Path(part).unlink(missing_ok=True)
 
@@ -96,7 +102,7 @@ class Lines:
         for line in new[: new.rfind(b"\n") + 1].splitlines(keepends=True):
             try:
                 found = parse(line.decode())
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
                 why = f": {error}" if isinstance(error, BadInput) else ""
                 raise BadInput(f"{self.path}: line {self._count + 1} is damaged{why}; put it back as it was") from None
             self._read += len(line)
@@ -110,29 +116,35 @@ class Lines:
                 self.write(file, text)
 
     @contextmanager
-    def alone(self) -> Iterator[BinaryIO]:
+    def alone(self) -> Iterator[FileIO]:
         """The file, while no other process of ours writes to it."""
         new = not self.path.exists()
-        with open(self.path, "ab+") as file:
+        with open(self.path, "ab+", buffering=0) as file:  # what cannot be written is not kept for later
             fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
             yield file
         if new:
             _settle(self.path.parent)
 
-    def write(self, file: BinaryIO, text: str) -> None:
+    def write(self, file: FileIO, text: str) -> None:
         """Adds lines to the file that `alone` gave; one that cannot be written whole is taken back."""
         end = _whole(file)
         file.truncate(end)
+        left = memoryview(text.encode())
         try:
-            file.write(text.encode())
-            file.flush()
+            while left:
+                left = left[file.write(left) :]
             os.fsync(file.fileno())
-        except OSError:
+        except OSError as error:
             file.truncate(end)
-            raise
+            raise _of(error, self.path) from None
 
 
-def _whole(file: BinaryIO) -> int:
+def _of(error: OSError, path: Path) -> OSError:
+    """The same error, with the name of the file that somebody knows."""
+    return OSError(error.errno, error.strerror, str(path)) if error.errno else error
+
+
+def _whole(file: BinaryIO | FileIO) -> int:
     """Bytes up to the end of the last whole line."""
     end = file.seek(0, os.SEEK_END)
     while end:

@@ -28,7 +28,7 @@ export async function answer(id, body, waiting) {
       const path = `/api/answer/${encodeURIComponent(id)}`;
       return await (await ask(path, { method: "PUT", headers, body: JSON.stringify(body) })).json();
     } catch (error) {
-      if (error.status && error.status !== 507) throw error;
+      if (error.status && ![408, 503, 507].includes(error.status)) throw error;
       waiting(error.status ? `${error.message}; trying again` : "The desk does not answer. Your drawing is kept; trying again.");
       await new Promise((done) => setTimeout(done, 1500));
     }

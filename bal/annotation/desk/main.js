@@ -54,6 +54,7 @@ async function next() {
     trouble(null);
   } catch (error) {
     trouble(error.message);
+    setTimeout(() => { if (!now.question) next(); }, 5000);
   }
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from email.message import Message
 from http import HTTPStatus
 from io import BufferedIOBase
@@ -12,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 LARGEST = 16 * 2**20  # bytes of a body
-PATIENCE = 30.0  # seconds that a body may take, all in all
+PATIENCE = 30.0  # seconds that the head of a request may take, and its body, all in all
 FIELDS = {"status", "seconds", "mask"}
 
 
@@ -44,17 +43,21 @@ def length_of(headers: Message) -> int:
     return int(said[0])
 
 
-def body_of(file: BufferedIOBase, length: int, patience: float = PATIENCE) -> dict[str, Any]:
-    """The answer in a body of so many bytes, all of which come in so many seconds or are not waited for."""
-    ends, parts, left = time.monotonic() + patience, [], length
-    while left:
-        part = file.read1(left)
-        if not part or time.monotonic() > ends:
-            raise Refused(HTTPStatus.REQUEST_TIMEOUT, "an answer that does not come", unread=True)
-        parts.append(part)
-        left -= len(part)
+def has_body(headers: Message) -> bool:
+    """Whether something follows the head of a request."""
+    return "Transfer-Encoding" in headers or not set(headers.get_all("Content-Length", [])) <= {"0"}
+
+
+def body_of(file: BufferedIOBase, length: int) -> dict[str, Any]:
+    """The answer in a body of so many bytes, from a file that raises TimeoutError where they do not come in time."""
     try:
-        found = json.loads(b"".join(parts), parse_constant=_no_number)
+        body = file.read(length)
+    except TimeoutError:
+        body = b""
+    if len(body) < length:
+        raise Refused(HTTPStatus.REQUEST_TIMEOUT, "an answer that does not come", unread=True)
+    try:
+        found = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise Refused(HTTPStatus.BAD_REQUEST, "an answer that is no JSON") from None
     if not isinstance(found, dict) or not set(found) <= FIELDS:

@@ -11,41 +11,27 @@ import base64
 import binascii
 import hmac
 import io
-import json
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from bal.annotation import views
+from bal.annotation.desk.connections import LINGER, MOST, Connections, Deadline, complain, hang_up
 from bal.annotation.desk.leases import Leases
-from bal.annotation.desk.requests import PATIENCE, Refused, body_of, length_of, path_of
+from bal.annotation.desk.replies import HEADERS, PAGES, as_json, as_png, as_text
+from bal.annotation.desk.requests import PATIENCE, Refused, body_of, has_body, length_of, path_of
 from bal.annotation.entries import Entry, Reply, name_of
 from bal.annotation.inbox import Inbox
 from bal.annotation.palette import on_the_desk
 from bal.types import BadInput
 
-SCRIPTS = ("main", "inputs", "canvas", "trace", "api")
-PAGES = {
-    "/": ("page.html", "text/html; charset=utf-8"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-    "/desk.css": ("desk.css", "text/css; charset=utf-8"),
-    **{f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8") for name in SCRIPTS},
-}
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 HOSTS = ("127.0.0.1", "localhost")
 
 
@@ -83,11 +69,11 @@ class Desk:
             "classes": list(entry.classes),
             "colours": on_the_desk(len(entry.classes)),
             "prefill": self.inbox.exists() and not entry.blind and views.has_prefill(self.inbox.folder, entry),
-            "asked": None if entry.mask is None else _text(entry.asked().astype(np.uint8)),
+            "asked": None if entry.mask is None else as_text(entry.asked().astype(np.uint8)),
             "answer": None,
         }
         if reply is not None:
-            label = None if reply.label is None else _text(reply.label)
+            label = None if reply.label is None else as_text(reply.label)
             found["answer"] = {"status": reply.status, "seconds": reply.seconds, "mask": label}
             found["why"] = {"policy": entry.policy, "score": entry.score, "for": dict(entry.share)}
         return found
@@ -106,7 +92,8 @@ class Desk:
             label = flat.reshape(entry.box[2:])
         reply = Reply(entry.id, self.by, "", status, label, seconds, None, "desk")  # pyright: ignore
         outcome = self.inbox.answer(reply, replace=True)
-        self.leases.release(entry, self.by)
+        with suppress(OSError):  # the answer is kept, and a lease ends by itself
+            self.leases.release(entry, self.by)
         return {"outcome": outcome, "question": self.question(entry), "progress": self.progress()}
 
     def prefill(self, entry: Entry) -> bytes:
@@ -117,11 +104,7 @@ class Desk:
         return drawn.label.tobytes() + drawn.probability.tobytes()
 
 
-def _text(array: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
-
-
-def serve(folder: Path, by: str, port: int = 0) -> tuple[ThreadingHTTPServer, str]:
+def serve(folder: Path, by: str, port: int = 0, most: int = MOST) -> tuple[Connections, str]:
     """A server that is ready to `serve_forever`, and its address with the token.
 
     Raises:
@@ -134,12 +117,11 @@ def serve(folder: Path, by: str, port: int = 0) -> tuple[ThreadingHTTPServer, st
 
     handler, handler.desk, handler.token = DeskHandler, desk, token
     try:
-        server = ThreadingHTTPServer((HOSTS[0], port), handler)
+        server = Connections((HOSTS[0], port), handler, most)
     except OSError as error:
         raise BadInput(f"--port {port}: {error.strerror}; leave it out to use any") from None
     except OverflowError as error:  # no number of a port
         raise BadInput(f"--port {port}: {error}; leave it out to use any") from None
-    server.daemon_threads = True
     handler.port = server.server_port
     return server, f"http://{HOSTS[0]}:{server.server_port}/#{token}"
 
@@ -150,9 +132,29 @@ class Handler(BaseHTTPRequestHandler):
     desk: Desk
     token: str
     port: int
-    timeout = patience = PATIENCE  # seconds that a slow client may keep a thread, at a time and in all
-    server_version, sys_version = "bal", ""
+    patience, linger = PATIENCE, LINGER  # seconds for the head of a request, for its body, for our answer; at the end
+    server_version, sys_version, default_request_version = "bal", "", "HTTP/1.0"
     protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self.arrives = Deadline(self.connection, self.patience)
+        self.rfile = io.BufferedReader(self.arrives)
+
+    def handle_one_request(self) -> None:
+        self.arrives.within(self.patience)
+        super().handle_one_request()
+
+    def finish(self) -> None:
+        hang_up(self.connection, self.linger)
+        super().finish()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What Python's parser refuses."""
+        status = HTTPStatus.METHOD_NOT_ALLOWED if code == HTTPStatus.NOT_IMPLEMENTED else HTTPStatus(code)
+        self.close_connection = True
+        self._send(status, *as_json({"error": f"{message or status.phrase:.200}"}))
 
     def do_GET(self) -> None:
         self._handle(self._get)
@@ -172,6 +174,8 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing: the terminal belongs to the person."""
 
     def _handle(self, respond: Callable[[], tuple[bytes, str]]) -> None:
+        if self.command != "PUT" and has_body(self.headers):
+            self.close_connection = True  # it is not read as the next request
         try:
             self._send(*self._answered(respond))
         except (ConnectionError, TimeoutError):  # nobody is there any more
@@ -183,15 +187,21 @@ class Handler(BaseHTTPRequestHandler):
             return (HTTPStatus.OK, *respond())
         except Refused as refused:
             self.close_connection |= refused.unread
-            return (refused.status, *_json({"error": refused.why}))
+            return (refused.status, *as_json({"error": refused.why}))
         except BadInput as error:
-            return (HTTPStatus.UNPROCESSABLE_ENTITY, *_json({"error": str(error)}))
+            return (HTTPStatus.UNPROCESSABLE_ENTITY, *as_json({"error": str(error)}))
         except (ConnectionError, TimeoutError):
             raise
         except OSError as error:
             name = f": {Path(error.filename).name}" if isinstance(error.filename, str) else ""
             why = f"not saved: {error.strerror or error}{name}"
-            return (HTTPStatus.INSUFFICIENT_STORAGE, *_json({"error": why}))
+            return (HTTPStatus.INSUFFICIENT_STORAGE, *as_json({"error": why}))
+        except Exception as error:  # ours to mend, and no reason to fill the terminal of whoever answers
+            complain(error)
+            return (
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                *as_json({"error": f"the desk has failed: {type(error).__name__}"}),
+            )
 
     def _get(self) -> tuple[bytes, str]:
         path = path_of(self.path)
@@ -205,26 +215,28 @@ class Handler(BaseHTTPRequestHandler):
     def _found(self, parts: list[str]) -> tuple[bytes, str]:
         looks = self.command == "HEAD"  # and takes nothing
         if parts == ["api", "next"] and not looks:
-            return _json(self.desk.next())
+            return as_json(self.desk.next())
         if len(parts) == 3 and parts[0] == "api" and parts[1] in ("question", "view", "prefill"):
             entry = self._entry(parts[2])
             if parts[1] == "view":
-                return _reencoded(views.pixels(self.desk.inbox.folder, entry)), "image/png"
+                return as_png(views.pixels(self.desk.inbox.folder, entry)), "image/png"
             if parts[1] == "prefill":
                 return self.desk.prefill(entry), "application/octet-stream"
             if not looks:
                 self.desk.leases.hold(entry, self.desk.by)
-            return _json({"question": self.desk.question(entry), "progress": self.desk.progress()})
+            return as_json({"question": self.desk.question(entry), "progress": self.desk.progress()})
         raise Refused(HTTPStatus.NOT_FOUND, "there is nothing here")
 
     def _put(self) -> tuple[bytes, str]:
         self._check_token()
-        body = body_of(self.rfile, length_of(self.headers), self.patience)  # before anybody else has to wait
+        length = length_of(self.headers)
+        self.arrives.within(self.patience)
+        body = body_of(self.rfile, length)  # before anybody else has to wait
         parts = path_of(self.path).strip("/").split("/")
         if len(parts) != 3 or parts[:2] != ["api", "answer"]:
             raise Refused(HTTPStatus.NOT_FOUND, "there is nothing here")
         with self.desk.lock:
-            return _json(self.desk.answer(self._entry(parts[2]), body))
+            return as_json(self.desk.answer(self._entry(parts[2]), body))
 
     def _other(self) -> tuple[bytes, str]:
         raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "an answer is PUT", unread=True)
@@ -250,6 +262,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.FORBIDDEN, why, unread=True)
 
     def _send(self, status: HTTPStatus, body: bytes, kind: str) -> None:
+        self.connection.settimeout(self.patience)
         self.send_response(status)
         for name, value in HEADERS.items():
             self.send_header(name, value)
@@ -260,13 +273,3 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-
-
-def _json(value: Any) -> tuple[bytes, str]:
-    return json.dumps(value).encode(), "application/json"
-
-
-def _reencoded(picture: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
-    return buffer.getvalue()
