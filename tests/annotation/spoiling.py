@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 import zipfile
 
@@ -24,7 +25,15 @@ def exported(inbox, tmp_path, name, blank=False):
 
 def tidy(line):
     """Whether it is one line, not too long, that shows nothing of our insides."""
-    inside = ("NoneType", "<class", "invalid literal", "object at", "Traceback", "inhomogeneous", "/tmp/tmp")
+    inside = (
+        "NoneType",
+        "<class",
+        "invalid literal",
+        "object at",
+        "Traceback",
+        "inhomogeneous",
+        f"{tempfile.gettempdir()}/tmp",
+    )
     return "\n" not in line and len(line) < 600 and not any(word in line for word in inside)
 
 
