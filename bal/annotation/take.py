@@ -7,6 +7,7 @@ nothing that the same person has said before is overwritten. A file is taken who
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -112,6 +113,8 @@ def take(inbox: Inbox, export: Path, by: str | None = None, format: FormatName |
         raise BadInput(f"{inbox.folder} holds no questions; python -m bal.run --annotator people asks them")
     if by is not None:
         by = name_of(by)
+    if not export.exists():
+        raise BadInput(f"{export} does not exist")
     with _unpacked(export) as place:
         name = format or recognise(place, export)
         found = FORMATS[name].read(place, asked, next(reversed(asked.values())).classes)
@@ -144,9 +147,7 @@ def keep(
 
 
 def recognise(place: Path, export: Path) -> FormatName:
-    """The format of an export. Raises BadInput for none, or for a file that is not there."""
-    if not place.exists():
-        raise BadInput(f"{export} does not exist")
+    """The format of an export. Raises BadInput for none, or for more than one."""
     names: list[FormatName] = [name for name, format in FORMATS.items() if format.recognises(place)]
     if not names:
         for suffix, load in ((".json", json_of), (".xml", xml_of)):
@@ -170,7 +171,10 @@ def _replies(
         label = None if answer.label is None else _cut(answer.label, entry, where)
         status = "skipped" if label is None else "labelled"
         reply = Reply(answer.id, who, "", status, label, answer.seconds, None, source)
-        reply = checked(reply, entry)
+        try:
+            reply = checked(reply, entry)
+        except BadInput as error:
+            raise BadInput(f"{where}: {error}") from None
         before = replies.setdefault((answer.id, reply.by), reply)
         if not before.same(reply):
             raise BadInput(f"{where} answers {answer.id} twice, and differently, for {reply.by}; leave one of them")
@@ -196,18 +200,25 @@ def _unpacked(export: Path) -> Iterator[Path]:
         try:
             with zipfile.ZipFile(export) as archive:
                 files = archive.infolist()
-                names = [os.path.normpath(file.filename) for file in files if not file.is_dir()]
+                names = [_place(file.filename) for file in files if not file.is_dir()]
                 if twice := [name for name, count in Counter(names).items() if count > 1]:
                     raise BadInput(f"{export} holds {twice[0]!r:.80} twice; export it again")
                 if len(files) > MOST or sum(file.file_size for file in files) > LARGEST:
                     raise BadInput(f"{export} holds more than any export; unpack it and give the folder")
                 archive.extractall(folder)  # which leaves out roots and `..`
-        except BadInput:
+        except (BadInput, MemoryError):
             raise
         except Exception as error:  # of any of the ways to compress, by its own name
-            why = " ".join(str(error).split())
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            why = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
             raise BadInput(f"{export} cannot be unpacked ({why:.100}); export it again") from None
         try:
             yield Path(folder)
         except BadInput as error:
             raise BadInput(str(error).replace(folder, str(export))) from None
+
+
+def _place(member: str) -> str:
+    """Where a member of an archive is unpacked to."""
+    return "/".join(part for part in member.split("/") if part not in ("", ".", ".."))

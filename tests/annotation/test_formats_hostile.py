@@ -7,46 +7,22 @@ import os
 import random
 import re
 import struct
-import warnings
-import zipfile
 from typing import get_args
 
 import numpy as np
 import pytest
 from asking import truth
-from painting import PAINT, of_view
 from PIL import Image
+from spoiling import archive, exported, masks, opened, refused, tidy
 
 from bal import answer, query
 from bal.annotation.formats import FORMATS, FormatName
 from bal.annotation.inbox import Inbox
-from bal.annotation.take import give, take
+from bal.annotation.take import take
 from bal.types import BadInput
 
 HUGE = "9" * 5000  # more digits than Python reads
 BIG = 10**400  # more than a float holds
-
-
-def exported(inbox, tmp_path, name, blank=False):
-    """An export that answers everything with the truth, and its questions."""
-    given = give(inbox, name, tmp_path / "package")
-    labels = {e.id: of_view(e, np.zeros_like(truth(e)) if blank else truth(e), beyond=0) for e in given}
-    return PAINT[name](tmp_path / "package", labels), given
-
-
-def tidy(line):
-    """Whether it is one line, not too long, that shows nothing of our insides."""
-    inside = ("NoneType", "<class", "invalid literal", "object at", "Traceback")
-    return "\n" not in line and len(line) < 600 and not any(word in line for word in inside)
-
-
-def refused(inbox, export, match):
-    """That it is refused so, in one line, and that nothing was taken."""
-    before = len(inbox.replies())
-    with pytest.raises(BadInput, match=match) as error:
-        take(inbox, export, by="ada")
-    assert tidy(str(error.value))
-    assert len(inbox.replies()) == before
 
 
 def test_the_commands_know_every_format():
@@ -56,17 +32,6 @@ def test_the_commands_know_every_format():
 
 
 # Pictures and a table
-
-
-def opened(path):
-    """A picture, its file closed again."""
-    with Image.open(path) as image:
-        image.load()
-        return image.copy()
-
-
-def masks(export):
-    return sorted(p for p in export.rglob("*.png") if p.parent.name == "masks")
 
 
 def rgba(path, alpha):
@@ -296,13 +261,6 @@ def test_entities_are_refused(inbox, tmp_path, text):
 
 
 # Archives
-
-
-def archive(path, members):
-    with warnings.catch_warnings(), zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        warnings.simplefilter("ignore")
-        for name, data in members:
-            file.writestr(name, data)
 
 
 def test_a_member_that_is_there_twice(inbox, tmp_path):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
-from collections.abc import Callable, Mapping
+import re
+import struct
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 from xml.etree import ElementTree
@@ -19,6 +23,8 @@ from bal.annotation.views import DAMAGED_PICTURE
 from bal.types import IGNORE, BadInput
 
 LARGEST = 2**28  # bytes of an export
+BROKEN = (*DAMAGED_PICTURE, IndexError, AssertionError, UserWarning)  # what Pillow says of a damaged PNG
+WRITTEN = ("utf-8", "ascii", "utf-16", "utf-16-le", "utf-16-be")  # encodings that a text may say it has
 UNSURE = "unsure"  # what a pixel that nobody knows is called in other programs
 
 
@@ -44,11 +50,16 @@ def below(export: Path, suffix: str) -> list[Path]:
     return [p for p in found if p.suffix.lower() == suffix and p.is_file() and not p.name.startswith(".")]
 
 
-def text_of(path: Path) -> str:
-    """A text file in UTF-8 or UTF-16, with or without a mark. Raises BadInput for anything else, or too much of it."""
+def bytes_of(path: Path) -> bytes:
+    """What a file holds. Raises BadInput for more than any export has."""
     if path.stat().st_size > LARGEST:
         raise BadInput(f"{path} has {path.stat().st_size / 2**20:,.0f} MiB; export fewer questions at a time")
-    data = path.read_bytes()
+    return path.read_bytes()
+
+
+def text_of(path: Path) -> str:
+    """A text file in UTF-8 or UTF-16, with or without a mark. Raises BadInput for anything else, or too much of it."""
+    data = bytes_of(path)
     try:
         return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
@@ -69,22 +80,39 @@ def json_of(path: Path) -> Any:
 
 
 def xml_of(path: Path) -> ElementTree.Element:
-    """The root of an XML file that declares no entities, which could make it grow without end. Raises BadInput."""
+    """The root of an XML file. Raises BadInput for damage, and for what makes a text other than it is written.
+
+    That is a document type, whose entities grow without end or vanish, and an encoding that the file does not have.
+    """
     text, builder = text_of(path), ElementTree.TreeBuilder()
     parser = expat.ParserCreate()
 
     def refuse(*args: object) -> None:
-        raise BadInput(f"{path} declares entities, which no export does; export it again")
+        raise BadInput(f"{path} declares entities or a document type, which no export does; export it again")
+
+    def check(version: str, encoding: str | None, standalone: int) -> None:
+        if encoding is not None and not _may_declare(encoding, text):
+            raise BadInput(f"{path} is not written in the encoding {encoding!r:.40} that it declares; export it again")
 
     parser.StartElementHandler = builder.start
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.data
     parser.EntityDeclHandler = refuse
+    parser.StartDoctypeDeclHandler = refuse
+    parser.XmlDeclHandler = check
     try:
         parser.Parse(text, True)
     except expat.ExpatError as error:
         raise BadInput(f"{path}: line {error.lineno}: {error}; the file is damaged, export it again") from None
     return builder.close()
+
+
+def _may_declare(encoding: str, text: str) -> bool:
+    """Whether a text that was read as Unicode may say that it has an encoding."""
+    try:
+        return codecs.lookup(encoding).name in WRITTEN or text.isascii()
+    except LookupError:
+        return False
 
 
 def holds(export: Path, suffix: str, load: Callable[[Path], Any], suits: Callable[[Any], bool]) -> bool:
@@ -122,17 +150,41 @@ def the_one(
     return answers[0]
 
 
-def png_of(data: bytes, where: object) -> Image.Image:
-    """A picture from the bytes of a PNG, all of it, to its end mark. Raises BadInput for none, or for several."""
+def png_of(data: bytes, size: tuple[int, int], where: object) -> Image.Image:
+    """A picture of a size (height, width) from the bytes of a PNG, all of it, to its end mark.
+
+    Raises:
+        BadInput: it is none, or several, or of another size, which is found out before it is unpacked.
+    """
     try:
-        Image.open(io.BytesIO(data), formats=["PNG"]).verify()
-        image = Image.open(io.BytesIO(data), formats=["PNG"])
-        image.load()
-    except DAMAGED_PICTURE:
+        if data[12:16] == b"IHDR":
+            _check_size(struct.unpack(">II", data[16:24]), size, where)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # such as an animation that breaks off
+            Image.open(io.BytesIO(data), formats=["PNG"]).verify()
+            image = Image.open(io.BytesIO(data), formats=["PNG"])
+            _check_size(image.size, size, where)
+            image.load()
+    except BadInput:
+        raise
+    except BROKEN:
         raise BadInput(f"{where} is no PNG, or a damaged one; export it again") from None
     if getattr(image, "n_frames", 1) > 1:
         raise BadInput(f"{where} is an animation; export one picture")
     return image
+
+
+def _check_size(found: Sequence[int], size: tuple[int, int], where: object) -> None:
+    """Raises BadInput for a picture whose (width, height) are not what was asked."""
+    if tuple(found) != size[::-1]:
+        raise BadInput(f"{where} is {found[1]} x {found[0]}; it was asked as {size[0]} x {size[1]}")
+
+
+def flag(value: object, what: str, where: object) -> bool:
+    """Yes or no, as JSON has it; no where nothing is said. Raises BadInput for anything else, such as a text."""
+    if not (value is None or (isinstance(value, int) and value in (0, 1))):
+        raise BadInput(f"{where}: {what} is {shortened(value):.40}; expected true or false")
+    return bool(value)
 
 
 def paint(label: np.ndarray, mask: np.ndarray, value: int) -> None:
@@ -155,8 +207,10 @@ def seconds_of(value: object, where: object) -> float | None:
     """Seconds from a number or its text; None for nothing. Raises BadInput for what is none."""
     if value is None or value == "":
         return None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    written = isinstance(value, str) and re.fullmatch(r"[0-9eE.+-]+", value)  # no 1_0, which Python reads as ten
     try:
-        found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else float("nan")
+        found = float(str(value)) if number or written else float("nan")
     except (ValueError, OverflowError):
         found = float("nan")
     if not 0 <= found <= LONGEST:

@@ -19,10 +19,18 @@ def runs(flat: np.ndarray) -> np.ndarray:
 
 def from_runs(lengths: Sequence[int], size: int) -> np.ndarray:
     """The inverse of `runs`: [size] bool. Raises ValueError for lengths that do not add up to it."""
-    turns = np.asarray(lengths)
+    turns = _numbers(lengths)
     if turns.ndim != 1 or turns.dtype.kind not in "iu" or (turns < 0).any() or sum(map(int, turns)) != size:
         raise ValueError(f"runs that do not make {size} pixels")
     return np.repeat(np.arange(turns.size) % 2 == 1, turns)
+
+
+def _numbers(values: object) -> np.ndarray:
+    """Values as an array, which is empty and of no whole numbers where they are no list of numbers."""
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError):  # lists of several lengths
+        return np.zeros(0)
 
 
 def to_coco(mask: np.ndarray) -> str:
@@ -81,7 +89,7 @@ def to_brush(mask: np.ndarray) -> list[int]:
 
 def from_brush(rle: Sequence[int], height: int, width: int) -> np.ndarray:
     """[h, w] bool from a brush of Label Studio: opaque by half or more. Raises ValueError for what is none."""
-    data = np.asarray(rle)
+    data = _numbers(rle)
     if data.ndim != 1 or data.dtype.kind not in "iu" or not all(0 <= value < 256 for value in data.tolist()):
         raise ValueError("a brush that is no list of bytes")
     bits = np.unpackbits(data.astype(np.uint8))

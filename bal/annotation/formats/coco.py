@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from bal.annotation.entries import Entry
-from bal.annotation.formats._files import class_of, holds, json_of, keyed, paint, the_one, unsure
+from bal.annotation.formats._files import class_of, flag, holds, json_of, keyed, paint, the_one, unsure
 from bal.annotation.formats._rle import from_coco, to_coco
 from bal.annotation.formats.base import Imported, Task
 from bal.types import IGNORE, BadInput
@@ -66,6 +66,8 @@ def _read(found: Mapping[str, Any], asked: Mapping[str, Entry], classes: tuple[s
     for what, unique, listed in (("categories", names, found["categories"]), ("pictures", ids, found["images"])):
         if len(set(unique.values())) < len(listed):
             raise BadInput(f"{path} lists {what} twice; export it again")
+    if unnamed := [image for image in found["images"] if not isinstance(image["file_name"], str)]:
+        raise BadInput(f"{path}: picture {unnamed[0]['id']!r:.40} has no name of a file; export it again")
     labels: dict[str, np.ndarray] = {}
     for image in found["images"]:
         id = ids[image["id"]]
@@ -94,7 +96,7 @@ def _read(found: Mapping[str, Any], asked: Mapping[str, Entry], classes: tuple[s
             mask = from_coco(code["counts"], height, width)
         except ValueError as error:
             raise BadInput(f"{where}: {error}") from None
-        nobody = crowds and annotation.get("iscrowd")
+        nobody = flag(annotation.get("iscrowd"), "iscrowd", where) and crowds
         known = annotation["category_id"] in names
         value = IGNORE if nobody and not known else class_of(names.get(annotation["category_id"]), classes, where)
         paint(labels[id], mask, IGNORE if nobody else value)

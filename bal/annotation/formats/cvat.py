@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,8 @@ class CVAT:
         found = []
         for image in root.iter("image"):
             id = Path(image.get("name", "").replace("\\", "/")).stem
+            if not id:
+                raise BadInput(f"{path}: a picture without a name; export it again")
             found.append(Imported(id, _label(image, asked[id], classes, f"{path}: {id}") if id in asked else None))
         return found
 
@@ -80,16 +83,18 @@ def _label(image: ElementTree.Element, entry: Entry, classes: tuple[str, ...], w
             mask = from_cvat(shape.get("rle", ""), (left, top, across, down), height, width)
         except ValueError as error:
             raise BadInput(f"{where}: {error}") from None
+        if shape.get("label") is None:
+            raise BadInput(f"{where}: a mask without a label")
         label[mask] = class_of(shape.get("label"), classes, where)
     return label
 
 
 def _number(shape: ElementTree.Element, name: str, where: str, default: str = "") -> int:
     """A whole number of a shape. Raises BadInput where there is none."""
-    try:
-        return int(shape.get(name, default))
-    except ValueError:
-        raise BadInput(f"{where}: a mask whose {name} is {shape.get(name)!r:.40}") from None
+    text = shape.get(name, default)
+    if not re.fullmatch("-?[0-9]{1,18}", text):
+        raise BadInput(f"{where}: a mask whose {name} is {text!r:.40}")
+    return int(text)
 
 
 def _is_cvat(root: ElementTree.Element) -> bool:

@@ -20,6 +20,7 @@ from PIL import Image
 from bal.annotation.entries import LONGEST, Entry
 from bal.annotation.formats._files import (
     class_of,
+    flag,
     holds,
     json_of,
     keyed,
@@ -102,16 +103,25 @@ def answers_of(
         label = None
         if id in asked:
             check(task["data"], asked[id], str(where))
-        if not annotation.get("was_cancelled") and id in asked:
+        if not flag(annotation.get("was_cancelled"), "was_cancelled", f"{where}: {id:.40}") and id in asked:
             label = _label(annotation["result"], asked[id], classes, f"{where}: {id}")
-        by = annotation.get("completed_by")
-        by = by.get("email") or by.get("id") if isinstance(by, Mapping) else by
-        name = None if by is None else str(by)
+        name = _name(annotation.get("completed_by"), f"{where}: {id:.40}")
         seconds = annotation.get("lead_time")
         if isinstance(seconds, int | float) and LONGEST < seconds < float("inf"):  # a page that was left open for weeks
             seconds = None
         found.append(Imported(id, label, name, seconds_of(seconds, f"{where}: {id}")))
     return found
+
+
+def _name(by: object, where: str) -> str | None:
+    """Who answered: an address or a number, alone or in a description of the person; None for nobody."""
+    if isinstance(by, Mapping):
+        by = by.get("email") or by.get("id")
+    if by is None or by == "":
+        return None
+    if not isinstance(by, str | int) or isinstance(by, bool):
+        raise BadInput(f"{where}: completed_by is {by!r:.40}; expected a person's address or number")
+    return str(by)
 
 
 def _label(results: Sequence[Any], entry: Entry, classes: tuple[str, ...], where: str) -> np.ndarray:
@@ -127,7 +137,7 @@ def _label(results: Sequence[Any], entry: Entry, classes: tuple[str, ...], where
             raise BadInput(
                 f"{where}: a mask for a picture of {size[0]!r:.20} x {size[1]!r:.20}; it is {height} x {width}, upright"
             )
-        if not keyed(value, kind) or not isinstance(value[kind], list):
+        if not keyed(value, kind) or not isinstance(value[kind], list) or not value[kind]:
             raise BadInput(f"{where}: a mask without a label")
         mask = _mask(value, height, width, where)
         for name in value[kind]:
@@ -142,10 +152,8 @@ def _mask(value: Mapping[str, Any], height: int, width: int, where: str) -> np.n
             data = base64.b64decode(value["imageDataURL"].removeprefix(URL), validate=True)
         except ValueError:
             raise BadInput(f"{where}: a mask that is no picture in base64") from None
-        alpha = np.asarray(png_of(data, f"{where}: a mask").convert("RGBA"))[..., 3]
-        if alpha.shape != (height, width):
-            raise BadInput(f"{where}: a mask of {alpha.shape[0]} x {alpha.shape[1]}; expected {height} x {width}")
-        return alpha >= 128
+        image = png_of(data, (height, width), f"{where}: a mask")
+        return np.asarray(image.convert("RGBA"))[..., 3] >= 128
     try:
         return from_brush(value.get("rle", ()), height, width)
     except ValueError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from bal.annotation.entries import Entry
-from bal.annotation.formats._files import below, png_of, seconds_of, text_of
+from bal.annotation.formats._files import below, bytes_of, png_of, seconds_of, text_of
 from bal.annotation.formats.base import Imported, Task
 from bal.annotation.palette import UNKNOWN, colour
 from bal.types import IGNORE, BadInput
@@ -68,17 +69,17 @@ class PNG:
         path = tables[0]
         lines = text_of(path)
         try:
-            delimiter = csv.Sniffer().sniff(lines.partition("\n")[0], ",;\t").delimiter
+            delimiter = max(",;\t", key=lines.partition("\n")[0].count)
             table = csv.DictReader(io.StringIO(lines, newline=""), delimiter=delimiter, strict=True)
-            rows, header = list(table), table.fieldnames or COLUMNS
+            rows, header = [(table.line_num, row) for row in table], list(table.fieldnames or ())
         except csv.Error as error:
             raise BadInput(f"{path} cannot be read as a table ({error}); save it as CSV") from None
-        if twice := [name for name in header if list(header).count(name) > 1]:
+        if twice := [name for name, count in Counter(header).items() if count > 1]:
             raise BadInput(f"{path} has two columns called {twice[0]!r:.40}; leave one of them")
-        if missing := [name for name in ("id", "file", "status") if name not in (rows[0] if rows else COLUMNS)]:
+        if missing := [name for name in ("id", "file", "status") if name not in header]:
             raise BadInput(f"{path} lacks the column {missing[0]}; it needs {', '.join(COLUMNS)}")
         found = []
-        for number, row in enumerate(rows, 2):
+        for number, row in rows:
             where = f"{path}: line {number}"
             if None in row or None in row.values():
                 raise BadInput(f"{where} has more or fewer cells than the {len(header)} columns; save the table again")
@@ -90,7 +91,7 @@ class PNG:
             id, by = row["id"].strip(), row.get("by", "").strip() or None
             label = None
             if not DONE[status] and id in asked:
-                label = _mask(_beside(path, row["file"], where), classes)
+                label = _mask(_beside(path, row["file"], where), asked[id].view[2:], classes)
             found.append(Imported(id, label, by, seconds_of(_decimal(row.get("seconds", ""), where), where)))
         return found
 
@@ -115,13 +116,13 @@ def _beside(table: Path, name: str, where: str) -> Path:
     return path
 
 
-def _mask(path: Path, classes: tuple[str, ...]) -> np.ndarray:
-    """Class ids [h, w]: of a picture in colours by its colours, of a grey one as they are.
+def _mask(path: Path, size: tuple[int, int], classes: tuple[str, ...]) -> np.ndarray:
+    """Class ids of a size [h, w]: of a picture in colours by its colours, of a grey one as they are.
 
     A palette counts as colours where it has any of ours, since programs write it in another order, and else as it is.
     Where a picture is transparent nothing has been painted.
     """
-    image = png_of(path.read_bytes(), path)
+    image = png_of(bytes_of(path), size, path)
     label = _painted(image, path, classes)
     if not image.has_transparency_data:
         return label
@@ -135,10 +136,12 @@ def _painted(image: Image.Image, path: Path, classes: tuple[str, ...]) -> np.nda
     """Class ids [h, w], also of what cannot be seen."""
     if image.mode not in ("P", "L", "1", "RGB", "RGBA"):
         raise BadInput(f"{path} is a picture of the kind {image.mode}; save it with a palette, or in RGB")
+    if image.mode == "P" and np.asarray(image).max() >= len(image.getpalette() or ()) // 3:
+        raise BadInput(f"{path} has colours that its palette lacks; export it again")
     ours = {_packed(UNKNOWN): IGNORE, **{_packed(colour(c)): c for c in range(len(classes))}}
-    rgb = np.asarray(image.convert("RGB")).astype(np.int64) @ (1 << 16, 1 << 8, 1)
-    if image.has_transparency_data:  # whatever colour lies beneath
-        rgb = np.where(np.asarray(image.convert("RGBA"))[..., 3] > 0, rgb, _packed(colour(0)))
+    rgba = np.asarray(image.convert("RGBA"))
+    rgb = rgba[..., :3].astype(np.int64) @ (1 << 16, 1 << 8, 1)
+    rgb = np.where(rgba[..., 3] > 0, rgb, _packed(colour(0)))  # whatever colour lies beneath
     found, where = np.unique(rgb, return_inverse=True)
     if image.mode in ("L", "1") or (image.mode == "P" and not set(found.tolist()) & (ours.keys() - {0})):
         return np.asarray(image).astype(np.int32)
