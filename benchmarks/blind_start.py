@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import statistics
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +20,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import tyro
 from PIL import Image
-from support import plan, rows, workers
+from support import plan, rounds, rows
+from support.rounds import iou
 
 from bal import Config, run_loop
 from bal.metrics.paired import signed_rank
 from bal.posterior.model import Model
-from bal.report.terminal import classes_of
 
 NAME = "blind_start"
 KEY = ("dataset", "arm", "seed", "settings")
@@ -107,10 +106,7 @@ def run(job: Job) -> Iterator[dict[str, Any]]:
 def jobs(settings: Settings) -> list[Job]:
     """What is missing, seed by seed."""
     of = plan.read(rows.FOLDER / "blind_start.yaml")
-    last: dict[tuple, int] = {}
-    for row in rows.read(NAME):
-        key = tuple(row[k] for k in KEY)
-        last[key] = max(last.get(key, 0), row["round"])
+    last = rounds.newest(NAME, KEY)
     wanted = []
     for seed in range(settings.seeds or of.seeds):
         for dataset in settings.datasets or of.present():
@@ -121,21 +117,7 @@ def jobs(settings: Settings) -> list[Job]:
 
 def measure(settings: Settings) -> None:
     """Computes what is missing."""
-    wanted, found = jobs(settings), {(*(row[k] for k in KEY), row["round"]) for row in rows.read(NAME)}
-    print(f"{sum(len(job.arms) for job in wanted)} runs to compute, {len(found)} rows are there", flush=True)
-    began = time.perf_counter()
-    for row in workers.stream(run, wanted, settings.workers):
-        key = (*(row[k] for k in KEY), row["round"])
-        if key not in found:
-            found.add(key)
-            rows.append(NAME, row)
-        what = f"{row['dataset']}/{row['arm']} seed {row['seed']} round {row['round']}"
-        print(f"{time.perf_counter() - began:5.0f} s {what}: IoU {iou(row):.3f}", flush=True)
-
-
-def iou(row: Mapping[str, Any]) -> float:
-    """Mean over the foreground classes, on whole test images."""
-    return statistics.mean(row[f"iou_{name}"] for name in classes_of(row)[1:])
+    rounds.collect(NAME, KEY, run, jobs(settings), settings.workers)
 
 
 def table() -> str:

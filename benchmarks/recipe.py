@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import tyro
-from support import plan, rows, workers
+from support import plan, rounds, rows
+from support.rounds import iou
 
 from bal import Config, run_loop
-from bal.report.terminal import classes_of
 
 NAME = "recipe"
 KEY = ("dataset", "recipe", "seed", "fit", "settings")
@@ -69,10 +69,7 @@ def run(job: Job) -> Iterator[dict[str, Any]]:
 def jobs(settings: Settings) -> list[Job]:
     """What is missing, seed by seed."""
     of = plan.read(settings.plan)
-    last: dict[tuple, int] = {}
-    for row in rows.read(NAME):
-        key = tuple(row[k] for k in KEY)
-        last[key] = max(last.get(key, 0), row["round"])
+    last = rounds.newest(NAME, KEY)
     wanted, present, until = [], of.present(), time.time() + settings.seconds
     for seed in range(FIRST_SEED, FIRST_SEED + (settings.seeds or of.seeds)):
         for dataset in present:
@@ -90,23 +87,7 @@ def jobs(settings: Settings) -> list[Job]:
 
 def measure(settings: Settings) -> None:
     """Computes what is missing."""
-    wanted, found = jobs(settings), {(*(row[k] for k in KEY), row["round"]) for row in rows.read(NAME)}
-    print(f"{len(wanted)} runs to compute, {len(found)} rows are there", flush=True)
-    began = time.perf_counter()
-    for row in workers.stream(run, wanted, settings.workers):
-        key = (*(row[k] for k in KEY), row["round"])
-        if key not in found:
-            found.add(key)
-            rows.append(NAME, row)
-        what = f"{row['dataset']}/{row['recipe']} seed {row['seed']}.{row['fit']} round {row['round']}"
-        print(
-            f"{time.perf_counter() - began:5.0f} s {what}: IoU {iou(row):.3f}, {row['seconds_fit']:.1f} s", flush=True
-        )
-
-
-def iou(row: Mapping[str, Any]) -> float:
-    """Mean over the foreground classes, on whole test images."""
-    return statistics.mean(row[f"iou_{name}"] for name in classes_of(row)[1:])
+    rounds.collect(NAME, KEY, run, jobs(settings), settings.workers)
 
 
 def spread(found: Mapping[tuple, Mapping[str, Any]], dataset: str, recipe: str) -> float:

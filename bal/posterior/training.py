@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import DictKey
 
 from bal import devices
 from bal.posterior.descent import Initial, Progress, descend, descents
@@ -18,7 +19,7 @@ from bal.posterior.recipe import Train
 from bal.posterior.sampling import batches
 from bal.types import Array, BadInput, Batch, Key, Params
 
-KEPT = ("encoder", "decoder")  # parts of a network that go on from a pre-training
+KEPT = {DictKey("encoder"), DictKey("decoder")}  # parts of a network that go on from a pre-training
 
 
 @jax.jit
@@ -37,8 +38,7 @@ def transplant(fresh: Params, pretrained: Params) -> Params:
 
     def taken(path: tuple, leaf: Array) -> Array:
         other = found.get(path)
-        known = any(getattr(step, "key", None) in KEPT for step in path)
-        return other if known and other is not None and other.shape == leaf.shape else leaf
+        return other if KEPT.intersection(path) and other is not None and other.shape == leaf.shape else leaf
 
     return jax.tree_util.tree_map_with_path(taken, fresh)
 

@@ -150,7 +150,7 @@ class Display:
                 self.say([f"trust: {sentence(record.row)}"])
         if said := unseen(record.row, classes_of(record.row)):
             self.note([said])
-        if falling := fits.sentence(record.row):
+        if not record.queries and (falling := fits.sentence(record.row)):  # the last fit, after which nothing is bought
             self.note([falling])
         self.note(notes(record, self.config))
         self.last = record.row

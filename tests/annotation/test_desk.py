@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 import pytest
-from asking import answer_all, go_on, truth
+from asking import truth
 
 from bal import desk as door
 from bal.annotation import views
@@ -22,16 +22,6 @@ from bal.annotation.desk import leases, server
 from bal.annotation.desk.leases import SECONDS, Leases
 from bal.annotation.inbox import Inbox
 from bal.types import BadInput
-
-
-@pytest.fixture(scope="module")
-def asked(tmp_path_factory):
-    """A run that waits in its first purchase after the start set. Not to be answered."""
-    out = tmp_path_factory.mktemp("asked") / "run"
-    go_on(out)
-    answer_all(out)
-    go_on(out)
-    return out
 
 
 class Client:

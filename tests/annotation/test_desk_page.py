@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from asking import answer_all, go_on, truth
+from asking import go_on, truth
 from PIL import Image
 from runs import tiny
 
@@ -38,16 +38,6 @@ def browser():
         made = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield made
         made.close()
-
-
-@pytest.fixture(scope="module")
-def asked(tmp_path_factory):
-    """A run that waits in its first purchase after the start set. Not to be answered."""
-    out = tmp_path_factory.mktemp("asked") / "run"
-    go_on(out)
-    answer_all(out)
-    go_on(out)
-    return out
 
 
 @pytest.fixture

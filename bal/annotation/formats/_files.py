@@ -16,6 +16,7 @@ from xml.parsers import expat
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from bal.annotation.entries import LONGEST, shortened
 from bal.annotation.palette import UNKNOWN, colour
@@ -161,15 +162,15 @@ def png_of(data: bytes, size: tuple[int, int], where: object) -> Image.Image:
             _check_size(struct.unpack(">II", data[16:24]), size, where)
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # such as an animation that breaks off
-            Image.open(io.BytesIO(data), formats=["PNG"]).verify()
-            image = Image.open(io.BytesIO(data), formats=["PNG"])
+            PngImageFile(io.BytesIO(data)).verify()
+            image = PngImageFile(io.BytesIO(data))
             _check_size(image.size, size, where)
             image.load()
     except BadInput:
         raise
     except BROKEN:
         raise BadInput(f"{where} is no PNG, or a damaged one; export it again") from None
-    if getattr(image, "n_frames", 1) > 1:
+    if image.n_frames > 1:
         raise BadInput(f"{where} is an animation; export one picture")
     return image
 

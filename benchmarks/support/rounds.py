@@ -1,0 +1,43 @@
+"""Runs of whole experiments, a row a round: which are complete, and their rows as they come."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from support import rows, workers
+
+from bal.report.terminal import classes_of
+
+
+def iou(row: Mapping[str, Any]) -> float:
+    """Mean over the foreground classes, on whole test images."""
+    return statistics.mean(row[f"iou_{name}"] for name in classes_of(row)[1:])
+
+
+def newest(name: str, key: Sequence[str]) -> dict[tuple, int]:
+    """The last round that is there of every run, by what tells runs apart."""
+    last: dict[tuple, int] = {}
+    for row in rows.read(name):
+        run = tuple(row[k] for k in key)
+        last[run] = max(last.get(run, 0), row["round"])
+    return last
+
+
+def collect(
+    name: str, key: Sequence[str], run: Callable[[Any], Iterator[dict[str, Any]]], wanted: Sequence[Any], count: int
+) -> None:
+    """Runs jobs, `count` side by side, keeps the rows that are new as they come, and says so."""
+    found = {(*(row[k] for k in key), row["round"]) for row in rows.read(name)}
+    print(f"{len(wanted)} jobs to compute, {len(found)} rows are there", flush=True)
+    began = time.perf_counter()
+    for row in workers.stream(run, wanted, count):
+        which = (*(row[k] for k in key), row["round"])
+        if which not in found:
+            found.add(which)
+            rows.append(name, row)
+        what = " ".join(str(row[k]) for k in key if k != "settings")
+        took = f"IoU {iou(row):.3f}, {row['seconds_fit']:.1f} s"
+        print(f"{time.perf_counter() - began:5.0f} s {what} round {row['round']}: {took}", flush=True)
