@@ -200,14 +200,15 @@ def train_on(
         note: called as often, with what the fit is like.
     """
     config = setup.config
+    now = config.train.of(later=before is not None)
 
     def heard(progress: Progress) -> None:
         watch(Event(round, "fit", progress.step, progress.steps, progress.loss))
         note(progress)
 
-    watch(Event(round, "fit", 0, config.train.of(later=before is not None).steps))
+    watch(Event(round, "fit", 0, now.steps))
     weights = None
-    if config.train.pretrain != "none" and config.train.of(later=before is not None).start == "cold":
+    if now.pretrain != "none" and now.start == "cold":
         weights = pretrained(setup, lambda p: watch(Event(round, "pretrain", p.step, p.steps, p.loss)))
     crops = list(crops_of(setup, pool, teacher_of(setup, pool, round, before)))
     key, begun = setup.key(round, FIT), before.params if before else None

@@ -1,9 +1,9 @@
 """Who steers a purchase: the predicted foreground, until there is a score worth following; then the score.
 
-The score of a model that has seen no foreground is worth nothing, and on thin, rare structures it loses to chance. So
-purchases follow the predicted foreground, at random and with known probabilities, until some training label shows each
-class and some audited region shows foreground, on which the score has been judged; and no longer than for half of the
-rounds, since a class may not occur at all. Before any label shows foreground, contrast takes its place.
+The score of a model that has seen no foreground says nothing about foreground. So purchases follow the predicted
+foreground, at random and with known probabilities, until some training label shows each class and some audited region
+shows foreground, on which the score has been judged; and no longer than for half of the rounds, since a class may not
+occur at all. Before any label shows foreground, contrast takes its place.
 """
 
 from __future__ import annotations

@@ -20,8 +20,6 @@ from bal.posterior.descent import Progress
 from bal.posterior.pretraining import pretrain
 from bal.types import Params
 
-MOST = 256  # images of the pool that are learned from, evenly chosen
-
 
 def cache() -> Path:
     """Where pre-trained weights are kept, for all runs of a user."""
@@ -40,18 +38,15 @@ def pretrained(setup: Setup, watch: Callable[[Progress], None] | None = None) ->
         watch: called every few dozen steps, unless they were kept.
     """
     source, config, train = setup.source, setup.config, setup.config.train
-    ids = source.pool[:: -(-len(source.pool) // MOST)]
-    mean, std = (np.array(v, np.float32) for v in setup.scale)
-    images = [(source.image(id) - mean) / std for id in ids]
-    mark = hashlib.sha256(repr((config.head, config.net, train.pretraining(), source.channels)).encode())
-    for image in images:
-        mark.update(repr(image.shape).encode())
-        mark.update(np.ascontiguousarray(image).tobytes())
-    net, path = setup.bind(source.channels), cache() / f"{mark.hexdigest()[:32]}.npz"
+    told = repr((config.head, config.net, train.pretraining(), setup.scale, setup.digest))
+    mark = hashlib.sha256(told.encode()).hexdigest()
+    net, path = setup.bind(source.channels), cache() / f"{mark[:32]}.npz"
     like = jax.eval_shape(functools.partial(config.head.init, net), jax.random.key(0))
     found = _read(path, like)
     if found is None:
-        found = pretrain(config.head, net, train, images, jax.random.key(int(mark.hexdigest()[:8], 16)), watch)
+        mean, std = (np.array(v, np.float32) for v in setup.scale)
+        images = [(source.image(id) - mean) / std for id in setup.some]
+        found = pretrain(config.head, net, train, images, jax.random.key(int(mark[:8], 16)), watch)
         _keep(path, found)
     return found
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -20,6 +23,7 @@ from bal.sources.base import Source
 from bal.types import BadInput, Key, Params
 
 FIT, SCORE, BUY, LEARN, LOOK, COVER = range(6)  # what a key of a round is for
+MOST = 256  # images of the pool that are learned from before anything is labelled
 SCALED_BY = 16  # images whose brightness sets the scale of the network's input
 
 
@@ -41,6 +45,20 @@ class Setup:
     def bind(self, classes: int) -> Net:
         """The network with so many outputs."""
         return self.config.net.bind(self.source.channels, classes, *self.scale)
+
+    @property
+    def some(self) -> Sequence[str]:
+        """Ids of some images of the pool, evenly chosen: what is learned from before anything is labelled."""
+        return self.source.pool[:: -(-len(self.source.pool) // MOST)]
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """A hash of `some` images, read once a run."""
+        mark = hashlib.sha256()
+        for id in self.some:
+            image = np.ascontiguousarray(self.source.image(id))
+            mark.update(repr(image.shape).encode() + image.tobytes())
+        return mark.hexdigest()
 
     def looked_at(self, purchase: int) -> np.ndarray:
         """Positions of the images that a purchase is chosen from, in order: all of the pool, or a random sample."""
