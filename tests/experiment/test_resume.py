@@ -251,7 +251,7 @@ def kills(out: Path) -> list[tuple[str, Callable[[], bool], float]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["cold", "warm", "shrink"])
 def test_killed_at_ten_instants(how, tmp_path):
-    flags = [*FLAGS, "--rounds", "4", "--quiet", "--train.start", how, "--train.later-steps", "5"]
+    flags = [*FLAGS, "--rounds", "8", "--quiet", "--train.start", how, "--train.later-steps", "5"]
     flags += ["--train.self-training", "0.5"] if how == "shrink" else []
     whole, out = tmp_path / "whole", tmp_path / "killed"
     unbroken = start([*flags, "--out", str(whole)], tmp_path)
@@ -275,7 +275,7 @@ def test_killed_at_ten_instants(how, tmp_path):
     assert process.communicate(timeout=300) == ("", "")
     assert process.returncode == 0
     assert_same_run(out, whole)
-    assert len(curve(out)) == 5
+    assert len(curve(out)) == 9
     assert left_behind(out) == left_behind(whole)
 
 
