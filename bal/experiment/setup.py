@@ -17,6 +17,7 @@ from bal.metrics import summary
 from bal.pool.cost import COUNTED, price
 from bal.pool.labels import Pool
 from bal.pool.regions import Regions, lay_out
+from bal.posterior import training
 from bal.posterior.model import Model
 from bal.posterior.nets.base import Net
 from bal.sources.base import Source
@@ -103,4 +104,5 @@ def set_up(config: Config) -> Setup:
     std = tuple(max(round(float(v), 6), 1e-3) for v in seen.std(0, dtype=np.float64))
     net = config.net.bind(source.channels, len(source.classes), mean, std)
     extensions.check_net(net)
+    training.check(config.head, net, config.train)
     return Setup(config, source, regions, costs, net, (mean, std))

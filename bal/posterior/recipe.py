@@ -34,7 +34,7 @@ class Train:
     """Learning rate that the cosine would reach one step after the last, as a share of the peak."""
     decay: float = 1e-4
     """Weight decay of AdamW."""
-    start: Start = "cold"
+    start: Start = "shrink"
     """What a later round's fit begins from: random weights (`cold`), the weights of the round before (`warm`), or these
     shrunk towards zero and perturbed (`shrink`; Ash & Adams 2020)."""
     later_steps: int | None = None
@@ -50,7 +50,7 @@ class Train:
     in squares that were blotted out (`mask`)."""
     pretrain_steps: int = 2000
     """Steps of that, once a pool."""
-    foreground: float = 0.0
+    foreground: float = 0.33
     """Share of the patches, at least, that are drawn around regions with labelled foreground (nnU-Net: a third)."""
     self_training: float = 0.0
     """Share of the unlabelled pixels around labelled regions, the surest of each class by the model of the round
@@ -70,7 +70,7 @@ class Train:
     """Mirror patches left–right and top–bottom at random."""
     contrast: float = 0.0
     """Contrast is scaled by a factor from exp(−this) to exp(this), about the patch's mean."""
-    brightness: float = 0.0
+    brightness: float = 0.1
     """Brightness is shifted by up to this; pixels are in [0, 1]."""
     noise: float = 0.0
     """Largest standard deviation of the Gaussian noise that is added."""

@@ -20,6 +20,11 @@ from bal.posterior.sampling import batches
 from bal.types import Array, BadInput, Batch, Key, Params
 
 KEPT = {DictKey("encoder"), DictKey("decoder")}  # parts of a network that go on from a pre-training
+UNTRACEABLE = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
 
 
 @jax.jit
@@ -53,6 +58,19 @@ def abstract(head: Head, net: Net, train: Train) -> Params:
         return finish(head, net, params, batch, key)
 
     return jax.eval_shape(made, jax.random.key(0))
+
+
+def check(head: Head, net: Net, train: Train) -> None:
+    """Raises BadInput for a head that can be fitted once and no more; needs no data."""
+    if not isinstance(head, Finalizes):
+        return
+    try:
+        like = abstract(head, net, train)
+    except UNTRACEABLE as error:
+        line = str(error).splitlines()[0]
+        raise BadInput(f"JAX cannot trace {type(head).__name__}.finalize, use jax.numpy there: {line}") from error
+    if train.start != "cold":
+        unfinish(head, net, like)
 
 
 def finish(head: Head, net: Net, params: Params, labelled: Batch, key: Key) -> Params:

@@ -319,5 +319,22 @@ def test_rates_are_warmed_up_and_end_where_they_should():
     later = Train(start="warm", later_steps=7, later_rate=1e-3).of(later=True)
     assert (len(later.rates()), later.rate) == (7, 1e-3)
     assert Train(start="warm").of(later=False) == Train(start="cold").of(later=True) == Train(start="cold")
-    shrunk = Train(start="shrink", steps=100, rate=2e-3).of(later=True)
+    shrunk = Train(steps=100, rate=2e-3).of(later=True)
     assert (shrunk.start, shrunk.steps, shrunk.rate) == ("shrink", 34, 4e-3), "a third of the steps at twice the rate"
+
+
+@dataclasses.dataclass(frozen=True)
+class Untraceable(MCDropout):
+    def finalize(self, net, params, labelled: Batch, key):
+        return {**params, "scale": float(np.asarray(labelled.image).std())}
+
+
+def test_heads_that_can_be_fitted_only_once_are_refused_at_the_door():
+    shrink = dataclasses.replace(TRAIN, start="shrink")
+    with pytest.raises(BadInput, match=r"Finished.finalize leaves no parameters .* give --train.start cold"):
+        training.check(Finished(), TINY, shrink)
+    with pytest.raises(BadInput, match=r"cannot trace Untraceable.finalize, use jax.numpy there: "):
+        training.check(Untraceable(), TINY, TRAIN)
+    training.check(Finished(), TINY, TRAIN)
+    for head in HEADS_SMALL.values():
+        training.check(head, TINY, shrink)
