@@ -94,7 +94,7 @@ def _rounds(
 ) -> Iterator[Record]:
     """The method, one round after the other."""
     with Recorder(setup, folder) if folder else Unrecorded(setup) as recorder:
-        state, info = recorder.restore()
+        state, info = recorder.restore(lambda line: watch(Event(0, "note", note=line)))
         publish(folder, setup, recorder.snapshot)
         shown = recorder.snapshot
         closing = state.purchase if close and state.asked is not None else None

@@ -25,7 +25,10 @@ from bal.posterior.recipe import Train
 from bal.sources import WellLog
 
 ROOT = Path(__file__).parents[1]
-FILES = {"config.yaml", "curve.csv", "queries.jsonl", "fits", "checkpoints", "report.html", "reliability.png"}
+FILES = {
+    *("config.yaml", "curve.csv", "queries.jsonl", "fits", "checkpoints", "report.html", "reliability.png"),
+    "checkpoints/last_entry.json",
+}
 TINY = Config(
     source=WellLog(height=48, width=48, pool=6, test=2),
     net=UNet(width=8, depth=1),

@@ -176,16 +176,22 @@ def test_las_without_the_curve(capsys, tmp_path):
         (["--budget", "1000"], "the budget of 1000 regions is larger than the pool, which has 54"),
         (["--start", "0.5"], "buys no region to train on"),
         (["--config", "nothing.yaml"], "nothing.yaml: cannot be read"),
-        (
-            ["--train.rate", "1e30", "--train.steps", "10"],
-            r"training failed: the loss was .* by step \d+ of 10; try a lower",
-        ),
         (["source:well_log", "--source.curves", "none.las"], "none.las"),
     ],
 )
 def test_bad_input(argv, message, capsys, tmp_path):
     assert re.search(message, refusal(capsys, *FLAGS, *argv, "--out", str(tmp_path / "out")))
     assert not (tmp_path / "out").exists()
+
+
+def test_training_that_fails_deletes_no_label(capsys, tmp_path):
+    argv = [*FLAGS, "--train.rate", "1e30", "--train.steps", "10", "--out", str(tmp_path / "out")]
+    failed = r"training failed: the loss was .* by step \d+ of 10; try a lower"
+    assert re.search(failed, refusal(capsys, *argv))
+    before = (tmp_path / "out" / "queries.jsonl").read_bytes()
+    assert before.count(b"\n") == 10
+    assert re.search(failed, refusal(capsys, *argv, "--resume"))
+    assert (tmp_path / "out" / "queries.jsonl").read_bytes() == before
 
 
 def test_a_run_that_is_there(capsys, done):

@@ -1,4 +1,4 @@
-"""Files that are complete or absent, journals that can be cut back to a known length, and lines that many add to."""
+"""Files that are complete or absent, and lines that many processes add to."""
 
 from __future__ import annotations
 
@@ -23,52 +23,14 @@ def write_whole(path: Path, content: str | bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
         os.chmod(part, 0o644)
         os.replace(part, path)
     except OSError as error:
         raise _of(error, path) from None
     finally:
         Path(part).unlink(missing_ok=True)
-
-
-class Journal:
-    """An append-only text file. An entry that cannot be written whole is taken back."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    @property
-    def size(self) -> int:
-        """Bytes written so far."""
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def read(self, size: int | None = None) -> str:
-        """The first `size` bytes, all unless given: another process may be appending."""
-        if not self.size:
-            return ""
-        with open(self.path, "rb") as file:
-            return file.read(-1 if size is None else size).decode()
-
-    def append(self, text: str) -> None:
-        """Adds text and waits until it is on disk."""
-        before = self.size
-        try:
-            with open(self.path, "ab") as file:
-                file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            self.cut(before)
-            raise
-
-    def cut(self, size: int) -> None:
-        """Forgets everything after the first `size` bytes. Raises BadInput where there are not as many."""
-        if self.size < size:
-            raise BadInput(
-                f"{self.path} has lost {size - self.size} bytes since it was written; put them back or --overwrite"
-            )
-        if self.size > size:
-            os.truncate(self.path, size)
 
 
 class Lines:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
+import hashlib
 import logging
 import os
 import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,8 @@ from orbax.checkpoint import v1 as ocp
 
 from bal.types import BadInput
 
+FORMAT = 3  # of a checkpoint; 1 had none written in it
+MARK = "mark"  # the name of the hash of all other arrays
 ROOM = 2**17  # bytes that a checkpoint takes besides its arrays
 LEFT = "Metadata file does not exist"  # what orbax warns of where a kill has left half of an old checkpoint, see `all`
 logging.getLogger("absl").addFilter(lambda record: LEFT not in record.getMessage())
@@ -55,6 +60,31 @@ def unflat(named: dict[str, Any], like: Any) -> Any:
     return jax.tree.unflatten(jax.tree.structure(like), [named[name] for name in names])
 
 
+def _mark(state: dict[str, Any]) -> bytes:
+    """A hash of the arrays and their names."""
+    mark = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
+        array = np.ascontiguousarray(leaf)
+        mark.update(f"{jax.tree_util.keystr(path)} {array.dtype} {np.shape(leaf)}".encode() + array.tobytes())
+    return mark.digest()
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Keeps asyncio from telling of the other arrays of a checkpoint, once reading one of them has failed."""
+    logger = logging.getLogger("asyncio")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+class Damaged(BadInput):
+    """A checkpoint that is not what was saved."""
+
+
 class Checkpoints:
     """The numbered checkpoints of one run, each complete or absent."""
 
@@ -73,11 +103,6 @@ class Checkpoints:
             cleanup_tmp_directories=not reading,
         )
 
-    def latest(self) -> int | None:
-        """The number of the newest complete checkpoint."""
-        newest = self._checkpointer.latest
-        return None if newest is None else int(newest.step)
-
     def all(self) -> list[int]:
         """The numbers of the complete checkpoints that are still there, in ascending order.
 
@@ -92,9 +117,10 @@ class Checkpoints:
             OSError: it could not be written; nothing of it stays.
         """
         self._folder.mkdir(exist_ok=True)
+        state = {**state, "format": np.array(FORMAT)}
         _reserve(self._folder, 3 * sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + ROOM)
         try:
-            self._checkpointer.save(step, state, overwrite=True)
+            self._checkpointer.save(step, {**state, MARK: np.frombuffer(_mark(state), np.uint8)}, overwrite=True)
         except Exception as error:
             self._failed = True
             for part in self._folder.glob("*.orbax-checkpoint-tmp*"):
@@ -108,15 +134,38 @@ class Checkpoints:
         """The nested dict of arrays that was saved.
 
         Raises:
-            BadInput: it is damaged.
+            Damaged: it is not what was saved, or cannot be read.
+            BadInput: it was saved by another version.
         """
-        try:
-            return jax.tree.map(np.asarray, self._checkpointer.load(step))
-        except FileNotFoundError:
-            raise
-        except Exception as error:  # orbax says it in pages
-            where = self._folder / str(step)
-            raise BadInput(f"{where} cannot be read: delete it to go on from the checkpoint before it") from error
+        where = self._folder / str(step)
+        with _unheard():
+            try:
+                state = jax.tree.map(np.asarray, self._checkpointer.load(step))
+                format = int(state.get("format", 1))
+                mark = state.pop(MARK).tobytes() if format == FORMAT else b""
+            except Exception:  # orbax says it in pages
+                state = None
+            if state is None:
+                gc.collect()  # asyncio tells when the tasks are gone
+        if state is None:
+            raise Damaged(f"{where} is damaged")
+        if format < FORMAT:
+            raise BadInput(
+                f"{self._folder.parent} was begun by another version of bal, whose checkpoints this one does not read: "
+                "finish it with that version, or choose another --out"
+            )
+        if mark != _mark(state):
+            raise Damaged(f"{where} is damaged")
+        return state
+
+    def set_aside(self, step: int) -> Path:
+        """Moves a checkpoint away, whole, so that the one before is the newest; gives where it is now."""
+        place = self._folder / f"damaged-{step}"
+        while place.exists():
+            place = place.with_name(f"{place.name}+")
+        os.rename(self._folder / str(step), place)
+        self._checkpointer.reload()
+        return place
 
     def close(self) -> None:
         """Waits for whatever is still being written or deleted."""

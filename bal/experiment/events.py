@@ -13,10 +13,11 @@ class Event(NamedTuple):
     """What is going on."""
 
     round: int
-    stage: str  # pretrain, fit, evaluate or score
-    done: int
-    total: int
+    stage: str  # pretrain, fit, evaluate or score; or a note
+    done: int = 0
+    total: int = 0
     loss: float | None = None
+    note: str = ""  # what a person should know although nothing has failed
 
 
 Watch = Callable[[Event], None]

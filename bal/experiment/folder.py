@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bal.annotation.journal import Journal, write_whole
+from bal.annotation.journal import Lines, write_whole
+from bal.experiment import journals
+from bal.experiment.journals import Journal, Journals, Stand
 from bal.types import BadInput
 
 MARK = "config.yaml"
+LAST = "last_entry.json"
 PEOPLE = ("questions.jsonl", "answers.jsonl")  # what people were asked, and what they answered
 SAYS = ("acq:", "rounds:")  # how some lines of it begin
 
@@ -30,6 +33,7 @@ class RunFolder:
         self.curve = Journal(path / "curve.csv")
         self.ledger = Journal(path / "queries.jsonl")
         self.checkpoints = path / "checkpoints"
+        self.journals = Journals((self.curve, self.ledger), self.checkpoints / LAST)
         self.report = path / "report.html"
         self.diagrams = path / "reliability.png"
         self.logs = path / "logs"  # of the sinks that a run is logged to besides, see `bal.report.logs`
@@ -98,20 +102,22 @@ class RunFolder:
         if self._made and not any(self.path.iterdir()):
             self.path.rmdir()
 
-    def sizes(self) -> tuple[int, ...]:
-        """Bytes of curve.csv, of queries.jsonl, and of what people were asked and answered."""
-        return self.curve.size, self.ledger.size, *(f.stat().st_size if f.exists() else 0 for f in self.people)
+    def stands(self) -> dict[str, Stand]:
+        """Of curve.csv, of queries.jsonl, and of what people were asked and answered, by name."""
+        own = {journal.path.name: journals.stand(journal.path) for journal in (self.curve, self.ledger)}
+        return own | {file.name: journals.stand(file, Lines(file).size) for file in self.people}
 
-    def check_people(self, sizes: Sequence[int]) -> None:
-        """Raises BadInput if what people were asked or answered is shorter than it was, in bytes."""
-        for file, size, now in zip(self.people, sizes, self.sizes()[2:], strict=False):
-            if now < size:
-                raise BadInput(f"{file} has lost {size - now} bytes since the run used it; put it back as it was")
+    def check(self, stands: Mapping[str, Stand]) -> None:
+        """Raises BadInput for a journal that is not as the run left it, but for an entry that a kill has cut off."""
+        for file in self.people:
+            journals.check(file, stands[file.name], None)
+        self.journals.check([stands[journal.path.name] for journal in (self.curve, self.ledger)])
 
     def _parts(self) -> list[Path]:
         """Files that only a killed process leaves: it was about to rename or to delete them."""
         names = (MARK, self.diagrams.name, self.report.name, self.checkpoints.name)
-        return [part for name in names for part in self.path.glob(f".{name}.????????")]
+        found = [part for name in names for part in self.path.glob(f".{name}.????????")]
+        return found + list(self.checkpoints.glob(f".{LAST}.????????"))
 
     def holds_run(self) -> bool:
         """Whether there is a config.yaml, and it is one of ours."""
@@ -120,12 +126,15 @@ class RunFolder:
         lines = self.config.read_text(encoding="utf-8", errors="replace").splitlines()
         return all(any(line.startswith(key) for line in lines) for key in SAYS)
 
-    def add_row(self, row: Mapping[str, Any]) -> None:
-        """Appends one line to curve.csv, and the header before the first.
+    def record(self, row: Mapping[str, Any], queries: Sequence[Mapping[str, Any]]) -> None:
+        """Adds a line to curve.csv, unless it is empty, and lines to queries.jsonl.
 
         Raises:
-            BadInput: its columns are not those of the rows before it.
+            BadInput: the columns are not those of the rows before.
         """
+        self.journals.add([self._row(row) if row else "", "".join(json.dumps(line) + "\n" for line in queries)])
+
+    def _row(self, row: Mapping[str, Any]) -> str:
         header = next(csv.reader(io.StringIO(self.curve.read(), newline="")), None)
         if header is not None and header != list(row):
             odd = sorted(set(header) ^ set(row)) or ["their order"]
@@ -135,15 +144,10 @@ class RunFolder:
             )
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        if not self.curve.size:
+        if header is None:
             writer.writerow(row)
         writer.writerow([f"{v:.9g}" if isinstance(v, float) else v for v in row.values()])
-        self.curve.append(text.getvalue())
-
-    def add_queries(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Appends lines to queries.jsonl."""
-        if lines:
-            self.ledger.append("".join(json.dumps(line) + "\n" for line in lines))
+        return text.getvalue()
 
     def rows(self, size: int | None = None) -> list[dict[str, float]]:
         """The rows in the first `size` bytes of curve.csv, all unless given; whole numbers as int."""

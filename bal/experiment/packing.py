@@ -22,7 +22,6 @@ from bal.scoring.objective import Objective
 from bal.selection.budget import Purchase
 from bal.types import BadInput
 
-FORMAT = 2  # of a checkpoint; 1 had none written in it
 LEARNT = ("state", "weight")  # the arrays of an objective
 
 Saved = Mapping[str, Any]
@@ -36,21 +35,20 @@ def fingerprint(setup: Setup) -> np.ndarray:
 
 def settings(setup: Setup) -> np.ndarray:
     """A number that differs where the configurations do; 10 is 10.0."""
-    text = json.dumps(to_dict(setup.config), default=str)
-    numbers = json.dumps(json.loads(text, parse_int=float), sort_keys=True)
+    plain = json.dumps(to_dict(setup.config), default=str)
+    numbers = json.dumps(json.loads(plain, parse_int=float), sort_keys=True)
     return np.array(zlib.crc32(numbers.encode()), np.int64)
 
 
 def pack(setup: Setup, state: State, info: Info) -> dict[str, Any]:
     """Everything that a run goes on from, but for the ledger's lines, which the ledger has."""
     saved: dict[str, Any] = {
-        "format": np.array(FORMAT),
         "data": fingerprint(setup),
         "config": settings(setup),
         "purchase": np.array(state.purchase),
         "done": np.array(state.done),
         "pool": labels.pack(state.pool),
-        "row": _text(info.row),
+        "row": text(info.row),
         "unspent": np.array(info.unspent),
     }
     if state.asked is not None:
@@ -67,12 +65,7 @@ def pack(setup: Setup, state: State, info: Info) -> dict[str, Any]:
 
 
 def check(setup: Setup, saved: Saved, where: object) -> None:
-    """Raises BadInput for a checkpoint of another version, or of other data."""
-    if int(saved.get("format", 1)) != FORMAT:
-        raise BadInput(
-            f"{where} was begun by another version of bal, whose checkpoints this one does not read: "
-            "finish it with that version, or choose another --out"
-        )
+    """Raises BadInput for a checkpoint of another configuration, or of other data."""
     if saved["config"] != settings(setup):
         raise BadInput(f"the configuration of {where} is not the one that it was run with until now; put it back")
     if saved["data"] != fingerprint(setup):
@@ -94,7 +87,7 @@ def state_of(setup: Setup, saved: Saved) -> State:
 def info_of(saved: Saved, lines: list[dict[str, Any]]) -> Info:
     """What is reported, with the ledger's lines of the newest purchase that has been answered."""
     each = tally.unpack(saved["tally"]) if "tally" in saved else None
-    return Info(_read(saved["row"]), each, lines, float(saved["unspent"]))
+    return Info(read(saved["row"]), each, lines, float(saved["unspent"]))
 
 
 def _pack_asked(asked: Asked) -> dict[str, np.ndarray]:
@@ -104,15 +97,15 @@ def _pack_asked(asked: Asked) -> dict[str, np.ndarray]:
         "cost": purchase.cost,
         "probability": purchase.probability,
         "unspent": np.array(purchase.unspent),
-        "policy": _text(purchase.policy.tolist()),
-        "known": _text(list(asked.known)),
+        "policy": text(purchase.policy.tolist()),
+        "known": text(list(asked.known)),
     }
 
 
 def _asked(saved: Saved) -> Asked:
-    policy = np.array(_read(saved["policy"]))
+    policy = np.array(read(saved["policy"]))
     purchase = Purchase(saved["index"], policy, saved["cost"], float(saved["unspent"]), saved["probability"])
-    return Asked(purchase, _read(saved["known"]))
+    return Asked(purchase, read(saved["known"]))
 
 
 def _model(setup: Setup, saved: Saved) -> Model:
@@ -126,10 +119,11 @@ def _objective(setup: Setup, saved: Saved) -> Objective:
     return Objective(setup.config.acq, *(learnt.get(name) for name in LEARNT))
 
 
-def _text(value: Any) -> np.ndarray:
+def text(value: Any) -> np.ndarray:
     """Plain values as an array of bytes; floats come back as they were."""
     return np.frombuffer(json.dumps(value).encode(), np.uint8)
 
 
-def _read(array: np.ndarray) -> Any:
+def read(array: np.ndarray) -> Any:
+    """The inverse of `text`."""
     return json.loads(array.tobytes())

@@ -6,16 +6,15 @@ Each is the whole state, so a killed run goes on from the newer one to the same 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from bal.annotation.annotators.base import AnswersLater
-from bal.experiment import fits, packing
+from bal.experiment import fits, journals, packing
 from bal.experiment.answers import expected_lines
-from bal.experiment.checkpoint import Checkpoints
+from bal.experiment.checkpoint import Checkpoints, Damaged
 from bal.experiment.folder import RunFolder
+from bal.experiment.journals import Stand
 from bal.experiment.setup import Setup
 from bal.experiment.state import Info, State
 from bal.metrics.tally import check_families
@@ -57,7 +56,7 @@ class Unrecorded:
     def __init__(self, setup: Setup):
         self.setup = setup
 
-    def restore(self) -> tuple[State, Info]:
+    def restore(self, tell: Callable[[str], None] = lambda line: None) -> tuple[State, Info]:
         """The beginning."""
         return begin(self.setup)
 
@@ -75,7 +74,7 @@ class Unrecorded:
 
 
 class Recorder:
-    """The disk's side of a run. What comes after the newest checkpoint is cut off."""
+    """The disk's side of a run. What comes after the newest checkpoint is taken back."""
 
     def __init__(self, setup: Setup, folder: RunFolder, reading: bool = False):
         """`reading`: only `read` is wanted, perhaps of a run that is going on; nothing is changed."""
@@ -83,29 +82,29 @@ class Recorder:
         self.checkpoints = Checkpoints(folder.checkpoints, reading=reading)
         self.snapshot: Snapshot | None = None
 
-    def restore(self) -> tuple[State, Info]:
-        """The newest state; cuts the journals back to where they agree with it.
+    def restore(self, tell: Callable[[str], None] = lambda line: None) -> tuple[State, Info]:
+        """The newest state; takes the journals back to where they agree with it.
+
+        Args:
+            tell: is told of a damaged checkpoint, which is set aside for the one before it.
 
         Raises:
             BadInput: the data, the journals or the checkpoints are not those of this run any more.
         """
-        last = self.checkpoints.latest()
-        if last is None:
+        saved = self._newest(tell)
+        if saved is None:
             if any(self._journals()):
                 raise BadInput(
                     f"{self.folder.path} has lost its checkpoints, and a run cannot go on without: "
                     "put them back, or choose another --out"
                 )
             return begin(self.setup)
-        saved = self._saved(last)
         if "tally" in saved:
             check_families(saved["tally"])
-        curve, ledger, *people = (int(size) for size in saved["journals"])
-        self.folder.check_people(people)
-        self.folder.curve.cut(curve)
-        self.folder.ledger.cut(ledger)
+        stands = _stands(saved)
+        self.folder.journals.cut([stands[j.path.name].size for j in (self.folder.curve, self.folder.ledger)])
         self.snapshot = self.read()
-        state, info, _ = self._load(last)
+        state, info, _ = self._load(saved)
         return state, info
 
     def asked(self, state: State, info: Info) -> None:
@@ -121,21 +120,22 @@ class Recorder:
         """Logs a purchase and the row of the model that asked for it, then makes them count."""
         before = self._journals()
         try:
-            self.folder.add_queries(info.queries)
-            if info.row:
-                self.folder.add_row(info.row)
+            self.folder.record(info.row, info.queries)
             self._save(2 * state.purchase - 1, state, info)
         except OSError:
-            self.folder.curve.cut(before[0])
-            self.folder.ledger.cut(before[1])
+            self.folder.journals.cut(before)
             raise
         self.snapshot = snapshot_of(self.setup, state, info, self._journals(), self.snapshot)
 
     def read(self) -> Snapshot | None:
-        """The run as its checkpoints have it; None before the first."""
+        """The run as its checkpoints have it, but for damaged ones; None before the first."""
         found: Snapshot | None = None
         for step in self.checkpoints.all():
-            state, info, journals = self._load(step)
+            try:
+                saved = self._saved(step)
+            except Damaged:
+                continue
+            state, info, journals = self._load(saved)
             found = snapshot_of(self.setup, state, info, journals, found)
         return found
 
@@ -143,37 +143,57 @@ class Recorder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None = None, *rest: object) -> None:
-        """Closes the files. A run that trained nothing, for a reason that will not go away, leaves nothing.
+        """Closes the files. A run that bought nothing, for a reason that will not go away, leaves nothing.
 
-        Unless people have been asked, or another process began it: what they have done is never deleted. Whether it
-        was the first training that failed is known of a loss alone; other input may turn out bad after hours of it.
+        Unless people have been asked, or another process began it: what has been bought is never deleted.
         """
-        untrained = not self.folder.ledger.size  # the start set has not been paid
-        hopeless = kind is not None and (
-            issubclass(kind, FloatingPointError) or (issubclass(kind, BadInput) and untrained)
-        )
+        hopeless = kind is not None and issubclass(kind, BadInput) and not any(self._journals())
         alone = not isinstance(self.setup.config.annotator, AnswersLater)
-        hopeless = hopeless and alone and self.folder.new and not self.folder.curve.size
         self.checkpoints.close()
-        if hopeless:
+        if hopeless and alone and self.folder.new:
             self.folder.discard()
+
+    def _newest(self, tell: Callable[[str], None]) -> packing.Saved | None:
+        """The newest checkpoint that is whole; those after it are set aside, once there is one to go on from."""
+        damaged: list[int] = []
+        for step in reversed(self.checkpoints.all()):
+            try:
+                saved = self._saved(step)
+            except Damaged:
+                damaged.append(step)
+                continue
+            self.folder.check(_stands(saved))
+            for odd in damaged:
+                place = self.checkpoints.set_aside(odd)
+                tell(f"checkpoint {odd} is damaged: it was set aside as {place}, and the run goes on from {step}")
+            return saved
+        if damaged:
+            raise BadInput(
+                f"{self.folder.checkpoints} holds only damaged checkpoints ({', '.join(map(str, damaged))}), and a run "
+                "cannot go on without: put them back, or choose another --out"
+            )
+        return None
 
     def _journals(self) -> tuple[int, int]:
         return self.folder.curve.size, self.folder.ledger.size
 
     def _save(self, step: int, state: State, info: Info) -> None:
-        self.checkpoints.save(
-            step, {**packing.pack(self.setup, state, info), "journals": np.array(self.folder.sizes())}
-        )
+        stands = packing.text(journals.pack(self.folder.stands()))
+        self.checkpoints.save(step, {**packing.pack(self.setup, state, info), "journals": stands})
 
     def _saved(self, step: int) -> packing.Saved:
         saved = self.checkpoints.load(step)
         packing.check(self.setup, saved, self.folder.path)
         return saved
 
-    def _load(self, step: int) -> tuple[State, Info, tuple[int, int]]:
-        saved = self._saved(step)
-        curve, ledger = (int(v) for v in saved["journals"][:2])
+    def _load(self, saved: packing.Saved) -> tuple[State, Info, tuple[int, int]]:
+        stands = _stands(saved)
+        curve, ledger = (stands[journal.path.name].size for journal in (self.folder.curve, self.folder.ledger))
         state = packing.state_of(self.setup, saved)
         lines = [line for line in self.folder.queries(ledger) if line["round"] == state.purchase - 1]
         return state, packing.info_of(saved, lines), (curve, ledger)
+
+
+def _stands(saved: packing.Saved) -> dict[str, Stand]:
+    """What a checkpoint says of the journals."""
+    return journals.unpack(packing.read(saved["journals"]))

@@ -122,7 +122,10 @@ class Display:
             self.say([f"note: {line}"], style="yellow")
 
     def watch(self, event: Event) -> None:
-        """Moves the progress bar."""
+        """Moves the progress bar, or says a note."""
+        if event.note:
+            self.note([event.note])
+            return
         first, length = SHARE[event.stage]
         completed = event.round + first + length * event.done / max(event.total, 1)
         if event.done:

@@ -187,7 +187,7 @@ def test_a_purchase_that_a_killed_process_closed_is_paid_with_what_it_was_closed
     go_on(out)
     answers = set_up(PEOPLE), RunFolder(out)
     with Recorder(*answers, reading=True) as recorder:
-        state, *_ = recorder._load(recorder.checkpoints.latest())
+        state, *_ = recorder._load(recorder._saved(recorder.checkpoints.all()[-1]))
     m = answers[0].regions.find(entry.image, entry.region)
     np.testing.assert_array_equal(state.pool.answers[m], truth(entry))
 
@@ -322,7 +322,7 @@ def test_a_run_that_people_were_asked_in_is_not_deleted(asked, tmp_path):
     folder.discard()
     assert {p.name for p in inbox.folder.iterdir()} == {p.name for p in asked.iterdir()}
     inbox.answers.path.write_text("")
-    with pytest.raises(BadInput, match=r"answers\.jsonl has lost \d+ bytes since the run used it; put it back"):
+    with pytest.raises(BadInput, match=r"answers\.jsonl has lost \d+ bytes since the run wrote it: put it back"):
         go_on(inbox.folder)
 
 

@@ -7,8 +7,9 @@ import os
 
 import pytest
 
-from bal.annotation.journal import Journal, write_whole
+from bal.annotation.journal import write_whole
 from bal.experiment.folder import RunFolder
+from bal.experiment.journals import Journal
 from bal.types import BadInput
 
 ONE, TWO = (f"acq: bald\nrounds: {n}\n" for n in (1, 2))  # enough of a configuration to look like one
@@ -44,16 +45,6 @@ def test_a_journal_grows_and_is_cut_back(tmp_path):
     assert journal.path.read_text(encoding="utf-8") == "né\nthree\n"
 
 
-def test_a_journal_cannot_be_cut_to_more_than_it_is(tmp_path):
-    journal = Journal(tmp_path / "a.jsonl")
-    journal.append("one\n")
-    with pytest.raises(BadInput, match=r"a\.jsonl has lost 6 bytes"):
-        journal.cut(10)
-    assert journal.path.read_text(encoding="utf-8") == "one\n"
-    with pytest.raises(BadInput, match=r"b\.jsonl has lost 1 bytes"):
-        Journal(tmp_path / "b.jsonl").cut(1)
-
-
 def test_half_an_entry_is_taken_back(tmp_path, monkeypatch):
     journal = Journal(tmp_path / "a.jsonl")
     journal.append("one\n")
@@ -79,7 +70,7 @@ def test_a_folder_with_a_run_asks_what_to_do(tmp_path):
     path = tmp_path / "run"
     folder = RunFolder(path)
     folder.begin(ONE, False, False)
-    folder.add_queries([{"round": 0}])
+    folder.record({}, [{"round": 0}])
     with pytest.raises(BadInput, match="--resume, --overwrite or another --out"):
         RunFolder(path).begin(TWO, False, False)
     RunFolder(path).begin(TWO, True, False)
@@ -110,10 +101,10 @@ def test_rows_and_queries_come_back(tmp_path):
     folder = RunFolder(tmp_path)
     assert folder.rows() == []
     assert folder.queries() == []
-    folder.add_queries([])
+    folder.record({}, [])
     assert not folder.ledger.path.exists()
-    folder.add_row({"round": 0, "cost": 12.5, "nll": float("nan"), "gap": -1e-12})
-    folder.add_row({"round": 1, "cost": 2.0**40, "nll": 0.1, "gap": -3})
+    folder.record({"round": 0, "cost": 12.5, "nll": float("nan"), "gap": -1e-12}, [])
+    folder.record({"round": 1, "cost": 2.0**40, "nll": 0.1, "gap": -3}, [])
     first, second = folder.rows()
     assert list(first) == ["round", "cost", "nll", "gap"]
     assert (first["round"], first["cost"], first["gap"]) == (0, 12.5, -1e-12)
@@ -122,6 +113,6 @@ def test_rows_and_queries_come_back(tmp_path):
     assert second == {"round": 1, "cost": pytest.approx(2.0**40), "nll": 0.1, "gap": -3}
     assert len(folder.curve.path.read_text(encoding="utf-8").splitlines()) == 3
     lines = [{"round": 0, "image": 'näme "x"', "score": None}, {"round": 1, "image": "b\n", "score": 0.1}]
-    folder.add_queries(lines[:1])
-    folder.add_queries(lines[1:])
+    folder.record({}, lines[:1])
+    folder.record({}, lines[1:])
     assert folder.queries() == lines

@@ -123,7 +123,7 @@ def live(folder: RunFolder, logs: Logs, rounds: range) -> None:
         for done in range(STEPS + 1):
             logs.watch(Event(n, "fit", done, STEPS, loss(n, done) if done else None))
         logs.watch(Event(n, "score", 1, 6))
-        folder.add_row(ROWS[n])
+        folder.record(ROWS[n], [])
         Image.new("RGB", (8 + n, 5), (n, 2, 3)).save(folder.diagrams)
         assert logs.update() == []
 
@@ -161,7 +161,7 @@ def test_a_killed_run_logs_nothing_twice(tmp_path, name):
     folder = begin(tmp_path / "run")
     live(folder, Logs([name], folder.path), range(1))  # killed: nothing was closed
     live(folder, logs := Logs([name], folder.path), range(1, 2))
-    folder.add_row(ROWS[2])  # and killed before the sink heard of it
+    folder.record(ROWS[2], [])  # and killed before the sink heard of it
     del logs
     with Logs([name], folder.path) as logs:
         assert logs.update() == []
@@ -175,6 +175,7 @@ def test_what_was_logged_in_part_is_completed(tmp_path, name, monkeypatch):
         live(folder, logs, range(1))
         sink = logs.sinks[name]
         with monkeypatch.context() as patch:
+            real = os.replace
             if name == "mlflow":  # the server takes one of two batches
                 patch.setattr("bal.report.sinks.mlflow.BATCH", 3)
                 whole, calls = sink._client.log_batch, []
@@ -187,10 +188,16 @@ def test_what_was_logged_in_part_is_completed(tmp_path, name, monkeypatch):
 
                 patch.setattr(sink._client, "log_batch", log_batch)
             else:
-                patch.setattr(os, "replace", lambda *what: (_ for _ in ()).throw(OSError("the server\nis gone")))
+
+                def replace(part: Any, path: Any) -> None:
+                    if "logs" in Path(path).parts:
+                        raise OSError("the server\nis gone")
+                    real(part, path)
+
+                patch.setattr(os, "replace", replace)
             for done in range(1, STEPS + 1):
                 logs.watch(Event(1, "fit", done, STEPS, loss(1, done)))
-            folder.add_row(ROWS[1])
+            folder.record(ROWS[1], [])
             assert logs.update() == [f"--log {name} missed round 1 (OSError: the server is gone)"]
         (folder.logs / name / "unfinished").unlink(missing_ok=True)
         assert logs.update() == []
