@@ -7,124 +7,32 @@ Whatever the command line does is a function call away, with the same names and 
 - `select(scores, costs, budget)` turns scores into a purchase.
 
 What an extension must satisfy, and what travels between the parts, is here too; paths below `bal` are private.
+
+Names are imported when they are first asked for, so that a command can hear signals before JAX is there; which they are
+says `__init__.pyi`.
 """
 
-from bal.annotation.annotators import ANNOTATORS
-from bal.annotation.annotators.base import (
-    Annotator,
-    Answer,
-    AnswersAtOnce,
-    AnswersLater,
-    ChecksSource,
-    Closes,
-    Corrects,
-    Hints,
-    Question,
-    Request,
-)
-from bal.config.resolve import load
-from bal.config.schema import Config
-from bal.experiment.api import score_pool, select
-from bal.experiment.events import Event, Record, Waiting
-from bal.loop import run_loop
-from bal.metrics import METRICS
-from bal.metrics.base import Cell, Chunk, Headline, LabelledImage, Metric, OfChunk, OfImage, Tabled
-from bal.pool.regions import Regions
-from bal.pool.units import UNITS
-from bal.pool.units.base import Unit
-from bal.posterior.calibrators import CALIBRATORS
-from bal.posterior.calibrators.base import Calibrator
-from bal.posterior.heads import HEADS
-from bal.posterior.heads.base import Finalizes, Head, Joins
-from bal.posterior.heads.function import FunctionHead
-from bal.posterior.losses import Criterion
-from bal.posterior.model import Model
-from bal.posterior.moments import Moments
-from bal.posterior.nets import NETS
-from bal.posterior.nets.base import Drop, HasCells, HasFeatures, Net, NetSettings, Scales
-from bal.posterior.recipe import Train
-from bal.report.logs import Logs
-from bal.report.sinks import SINKS
-from bal.report.sinks.base import Sink
-from bal.scoring.acquisitions import ACQUISITIONS
-from bal.scoring.acquisitions.base import Acquisition, Learns, SumOverClasses
-from bal.selection.selectors import SELECTORS
-from bal.selection.selectors.base import Offer, Query, Selector
-from bal.sources import SOURCES
-from bal.sources.base import PartlyLabelled, Source, SourceSettings
-from bal.types import IGNORE, Array, BadInput, Batch, Key, Params, Region, RegionPrediction
+import ast
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
-__all__ = [
-    "ACQUISITIONS",
-    "ANNOTATORS",
-    "CALIBRATORS",
-    "HEADS",
-    "IGNORE",
-    "METRICS",
-    "NETS",
-    "SELECTORS",
-    "SINKS",
-    "SOURCES",
-    "UNITS",
-    "Acquisition",
-    "Annotator",
-    "Answer",
-    "AnswersAtOnce",
-    "AnswersLater",
-    "Array",
-    "BadInput",
-    "Batch",
-    "Calibrator",
-    "Cell",
-    "ChecksSource",
-    "Chunk",
-    "Closes",
-    "Config",
-    "Corrects",
-    "Criterion",
-    "Drop",
-    "Event",
-    "Finalizes",
-    "FunctionHead",
-    "HasCells",
-    "HasFeatures",
-    "Head",
-    "Headline",
-    "Hints",
-    "Joins",
-    "Key",
-    "LabelledImage",
-    "Learns",
-    "Logs",
-    "Metric",
-    "Model",
-    "Moments",
-    "Net",
-    "NetSettings",
-    "OfChunk",
-    "OfImage",
-    "Offer",
-    "Params",
-    "PartlyLabelled",
-    "Query",
-    "Question",
-    "Record",
-    "Region",
-    "RegionPrediction",
-    "Regions",
-    "Request",
-    "Scales",
-    "Selector",
-    "Sink",
-    "Source",
-    "SourceSettings",
-    "SumOverClasses",
-    "Tabled",
-    "Train",
-    "Unit",
-    "Waiting",
-    "load",
-    "run_loop",
-    "score_pool",
-    "select",
-]
+_WHERE = {
+    alias.name: node.module or ""
+    for node in ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")).body
+    if isinstance(node, ast.ImportFrom)
+    for alias in node.names
+}
+
+__all__ = sorted(_WHERE)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'bal' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_WHERE[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -15,7 +15,7 @@ from bal.annotation.agreement import agreement
 from bal.annotation.formats import FormatName
 from bal.annotation.inbox import Inbox, open_inbox
 from bal.annotation.take import Taken, take
-from bal.experiment.exit_status import exit_status, leave
+from bal.experiment.exit_status import exit_status, leave, listen
 
 SHOWN = 5  # ids that are named of each kind
 MEANS = {
@@ -92,4 +92,5 @@ def _line(count: int, kind: str, means: str, ids: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
+    listen()
     leave(main())

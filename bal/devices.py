@@ -34,7 +34,8 @@ def set_up_platform(cache: Path | None = None) -> None:
     """
     jax.config.update("jax_num_cpu_devices", len(cores()))
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    jax.config.update("jax_compilation_cache_dir", str(cache or home / "bal" / "xla"))
+    if cache or not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(cache or home / "bal" / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 

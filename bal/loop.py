@@ -20,8 +20,17 @@ import numpy as np
 from bal.config.dump import dump_yaml
 from bal.config.schema import Config
 from bal.experiment import curve_row, fits, hand_over, query
-from bal.experiment.answers import Answer, Request, ask, check_trainable, hint, let_go, pay, request_of
-from bal.experiment.answers import close as close_purchase
+from bal.experiment.answers import (
+    Answer,
+    Request,
+    ask,
+    check_trainable,
+    close as close_purchase,
+    hint,
+    let_go,
+    pay,
+    request_of,
+)
 from bal.experiment.audited import tally_audit
 from bal.experiment.events import Event, Record, Waiting, Watch
 from bal.experiment.folder import RunFolder

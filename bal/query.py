@@ -13,7 +13,7 @@ import tyro
 from bal.annotation.formats import FormatName
 from bal.annotation.inbox import open_inbox
 from bal.annotation.take import give
-from bal.experiment.exit_status import exit_status, leave
+from bal.experiment.exit_status import exit_status, leave, listen
 from bal.types import BadInput
 
 
@@ -50,4 +50,5 @@ def _give(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
+    listen()
     leave(main())

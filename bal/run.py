@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bal import devices
-from bal.config.resolve import parse
-from bal.experiment.events import Event
-from bal.experiment.exit_status import Interrupts, exit_status, leave
-from bal.loop import run_loop
-from bal.report.logs import Logs
-from bal.report.terminal import Display
-from bal.sources.base import Notes
+from bal.experiment.exit_status import GOES_ON, closing, exit_status, leave, listen
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,17 +13,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> None:
+    # Here, for signals are heard while this is imported.
+    from bal import devices
+    from bal.config.resolve import parse
+    from bal.experiment.events import Event
+    from bal.loop import run_loop
+    from bal.report.logs import Logs
+    from bal.report.terminal import Display
+    from bal.sources.base import Notes
+
     command = parse(argv)
     logs = Logs(command.log, command.out)
     devices.set_up_platform()
     with (
-        Interrupts() as interrupts,
         Display(command.config, command.out, command.quiet, command.resume) as display,
         logs,
+        closing(display.progress.stop),
+        closing(lambda: logs.__exit__(KeyboardInterrupt)),
     ):
 
         def watch(event: Event) -> None:
-            interrupts.check()
             display.watch(event)
             logs.watch(event)
 
@@ -51,6 +53,7 @@ def _run(argv: Sequence[str] | None) -> None:
 
 def program() -> None:
     """The command line as a process."""
+    listen(GOES_ON)
     leave(main())
 
 

@@ -9,12 +9,10 @@ import os
 import pty
 import re
 import shutil
-import signal
 import struct
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +24,6 @@ from runs import FILES, FLAGS, assert_same_run, environment, left_behind, pictur
 from bal import devices, loop
 from bal.annotation import journal
 from bal.experiment import checkpoint
-from bal.experiment.exit_status import Interrupts
 from bal.report import terminal
 from bal.run import main
 
@@ -352,37 +349,6 @@ def test_a_terminal(columns, tmp_path_factory):
         re.search(r"round \d/1: training +.*━+ step \d+/60, loss \d\.\d{4} 0:\d\d:\d\d left", line) for line in lines
     )
     assert lines[-1] == "status 0"
-
-
-def test_an_interrupt_that_nobody_heard_is_raised_again():
-    before = signal.getsignal(signal.SIGINT)
-    with Interrupts() as interrupts:
-        interrupts.check()
-        try:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(1)
-        except KeyboardInterrupt:
-            pass  # swallowed, as in a callback of compiled code
-        with pytest.raises(KeyboardInterrupt):
-            interrupts.check()
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-@pytest.mark.slow
-def test_interrupted(tmp_path_factory):
-    cache = tmp_path_factory.getbasetemp()
-    out = cache / "interrupted"
-    process = start([*FLAGS, "--train.steps", "1000000", "--out", str(out)], cache)
-    patience = time.monotonic() + 200
-    while not (out / "queries.jsonl").exists():
-        assert time.monotonic() < patience
-        assert process.poll() is None
-        time.sleep(0.01)
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=100)
-    assert process.returncode == 130, error
-    assert error.strip() == "bal: interrupted; --resume goes on from the newest checkpoint"
 
 
 @pytest.mark.slow

@@ -121,6 +121,31 @@ def test_modules_of_a_room_form_no_circle():
         walk(module, ())
 
 
+def test_every_module_can_be_the_first_that_is_imported():
+    """What runs when a module is imported, the `__init__` of its folders included, never asks for one half done."""
+    files = {name_of(path): path for path in MODULES}
+    above = {name: _at_the_top(path, set(files)) for name, path in files.items() if name != "bal"}
+
+    def run(name: str, done: set[str], trail: tuple[str, ...]) -> None:
+        folders = [name.rsplit(".", n)[0] for n in range(name.count("."), 0, -1)]
+        for module in (*folders, name):
+            if module in above and module not in done and module not in trail:
+                for asked in above[module]:
+                    assert asked not in trail, " → ".join((*trail, module, asked))
+                    run(asked, done, (*trail, module))
+                done.add(module)
+
+    for name in above:
+        run(name, set(), ())
+
+
+def _at_the_top(path: Path, files: set[str]) -> list[str]:
+    """Modules of ours that a file imports when it is imported itself."""
+    nodes = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ImportFrom)]
+    pairs = [(node.module or "", alias.name) for node in nodes for alias in node.names]
+    return [f"{module}.{name}" if f"{module}.{name}" in files else module for module, name in pairs if room(module)]
+
+
 @pytest.mark.parametrize("folder", TABLES)
 def test_a_plural_folder_holds_extensions_their_table_and_their_contract(folder):
     slot, place = SLOTS[TABLES[folder]], ROOT / "bal" / folder

@@ -21,6 +21,13 @@ NAME = 80  # letters that a person's name may have
 Status = Literal["labelled", "skipped"]
 
 
+class Answer(NamedTuple):
+    """What came back for one question."""
+
+    label: np.ndarray | None  # int32 [height, width] class ids, IGNORE where not known; None: it will not be labelled
+    seconds: float | None = None  # that it took, if somebody measured
+
+
 @dataclass(frozen=True)
 class Entry:
     """One question as it is kept: a line of questions.jsonl, which is never rewritten."""

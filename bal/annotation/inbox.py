@@ -16,8 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from bal.annotation import views
-from bal.annotation.annotators.base import Answer
-from bal.annotation.entries import Entry, Reply, checked
+from bal.annotation.entries import Answer, Entry, Reply, checked
 from bal.annotation.journal import Lines
 from bal.types import IGNORE, BadInput
 

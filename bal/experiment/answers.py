@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bal.annotation.annotators.base import Annotator, Answer, AnswersLater, Closes, Corrects, Hints, Question, Request
-from bal.annotation.entries import LONGEST
+from bal.annotation.annotators.base import Annotator, AnswersLater, Closes, Corrects, Hints, Question, Request
+from bal.annotation.entries import LONGEST, Answer
 from bal.experiment.folder import RunFolder
 from bal.experiment.setup import Setup
 from bal.experiment.state import State

@@ -1,6 +1,11 @@
 """What a program of ours leaves its process with, and the one or two lines that say why.
 
-0 when it is done, 2 for anything a person can mend, 3 while questions wait for answers, 130 when interrupted.
+0 when it is done, 2 for anything a person can mend, 3 while questions wait for answers, 130 when interrupted, 143 when
+terminated.
+
+Every file is whole at every instant, so a signal ends a program at once, wherever it is: in an import, in a compiler
+that would hold it up for seconds, or in a callback that would swallow an exception. That needs a thread of its own, and
+that nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -10,66 +15,107 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import NoReturn
 
-from bal.experiment.events import Waiting
-from bal.types import BadInput
+DONE, WRONG, WAITS, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143
+ENDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+PATIENCE = 2.0  # seconds for whoever wants to close something first
+GOES_ON = "; --resume goes on from the newest checkpoint"
 
-DONE, WRONG, WAITS, INTERRUPTED = 0, 2, 3, 130
+_closing: list[Callable[[], object]] = []
 
 
-class Interrupts:
-    """A context in which Ctrl-C is not lost: raised where Python cannot stop, such as in a callback of the compiler, an
-    interrupt is printed and forgotten, so `check` raises it again."""
+@contextmanager
+def closing(close: Callable[[], object]) -> Iterator[None]:
+    """A context in which a signal that ends the program calls this first."""
+    _closing.append(close)
+    try:
+        yield
+    finally:
+        _closing.remove(close)
 
-    def __init__(self) -> None:
-        self.came = False
 
-    def check(self) -> None:
-        """Raises KeyboardInterrupt if one has come."""
-        if self.came:
-            raise KeyboardInterrupt
+def listen(advice: str = "") -> None:
+    """From now on SIGINT and SIGTERM end this process with a line and 130 or 143; the second of them, instantly.
 
-    def __enter__(self) -> Interrupts:
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._note)
-        return self
+    Args:
+        advice: the end of the line.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in ENDS:
+        signal.signal(number, lambda *rest: None)  # so that the number arrives at the pipe
+    threading.Thread(target=_wait, args=(reader, advice), name="signals", daemon=True).start()
 
-    def __exit__(self, *rest: object) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self._before)
 
-    def _note(self, *rest: object) -> None:
-        self.came = True
-        raise KeyboardInterrupt
+def _wait(reader: int, advice: str) -> None:
+    number = _next(reader)
+    threading.Thread(target=_end, args=(number, advice), name="end", daemon=True).start()
+    os._exit(128 + _next(reader))
+
+
+def _next(reader: int) -> int:
+    while (number := os.read(reader, 1)[0]) not in ENDS:
+        pass
+    return number
+
+
+def _end(number: int, advice: str) -> NoReturn:
+    said = threading.Thread(target=_close, name="closing", daemon=True)
+    said.start()
+    said.join(PATIENCE)
+    below = "\n" if os.isatty(2) else ""  # the ^C that the terminal shows
+    with suppress(OSError):
+        os.write(2, f"{below}bal: {ENDS[signal.Signals(number)]}{advice}\n".encode())
+    os._exit(128 + number)
+
+
+def _close() -> None:
+    for close in reversed(_closing):
+        with suppress(Exception):
+            close()
+    with suppress(Exception):
+        sys.stdout.flush()
 
 
 def exit_status(program: Callable[[], object]) -> int:
     """Runs a program and says on stderr, in a line, what has kept it from its end."""
     try:
         program()
-    except BadInput as error:
-        return _fail(str(error))
-    except Waiting as waiting:
-        print(f"bal: {waiting}, or --resume --close to let the open ones go", file=sys.stderr)
-        return WAITS
-    except FloatingPointError as error:
-        return _fail(f"training failed: {error}")
-    except MemoryError:
-        return _fail("out of memory: choose a smaller train.patch, train.batch or net.width")
     except KeyboardInterrupt:
-        below = "\n" if sys.stderr.isatty() else ""  # the ^C that the terminal shows
-        print(f"{below}bal: interrupted; --resume goes on from the newest checkpoint", file=sys.stderr)
+        print(f"bal: interrupted{GOES_ON}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our lines, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except MemoryError:
+        return _fail("out of memory: choose a smaller train.patch, train.batch or net.width")
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" ({error.filename})" if error.filename else ""
             return _fail(f"the disk is full{where}; free some space and --resume")
         return _fail(f"{error.filename or 'the system'}: {error.strerror or error}")
+    except FloatingPointError as error:
+        return _fail(f"training failed: {error}")
+    except Exception as error:
+        return _told(error)
     return DONE
+
+
+def _told(error: Exception) -> int:
+    """The status of an exception of ours; raises any other."""
+    from bal.experiment.events import Waiting  # not sooner: see above
+    from bal.types import BadInput
+
+    if isinstance(error, BadInput):
+        return _fail(str(error))
+    if isinstance(error, Waiting):
+        print(f"bal: {error}, or --resume --close to let the open ones go", file=sys.stderr)
+        return WAITS
+    raise error
 
 
 def leave(status: int) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from bal import devices
-from bal.experiment.exit_status import exit_status, leave
+from bal.experiment.exit_status import exit_status, leave, listen
 from bal.report.publish import republish
 
 
@@ -34,4 +34,5 @@ def _publish(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
+    listen()
     leave(main())

@@ -10,8 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from asking import PEOPLE, go_on, reply, truth
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from painting import CLASSES, PAINT, SKIPS, of_view, paint_coco, paint_cvat, paint_label_studio, paint_png
 from PIL import Image
@@ -20,8 +19,7 @@ from bal import answer, query
 from bal.annotation import views
 from bal.annotation.agreement import agreement
 from bal.annotation.entries import Entry
-from bal.annotation.formats import FORMATS
-from bal.annotation.formats import _rle as rle
+from bal.annotation.formats import FORMATS, _rle as rle
 from bal.annotation.formats.base import Task
 from bal.annotation.formats.label_studio import URL
 from bal.annotation.inbox import Inbox

@@ -11,8 +11,7 @@ from environments import REFERENCES, environment
 from painting import CLASSES
 
 from bal.annotation.entries import Entry
-from bal.annotation.formats import FORMATS
-from bal.annotation.formats import _rle as rle
+from bal.annotation.formats import FORMATS, _rle as rle
 from bal.annotation.formats._files import unsure
 from bal.annotation.formats.base import Task
 

@@ -10,8 +10,7 @@ from typing import Literal
 
 import pytest
 
-from bal.config import extensions
-from bal.config import resolve as front
+from bal.config import extensions, resolve as front
 from bal.config.convert import convert
 from bal.config.dump import differences, dump_yaml, to_dict
 from bal.config.extensions import SLOTS

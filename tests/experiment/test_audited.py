@@ -8,8 +8,7 @@ import re
 import numpy as np
 import pytest
 from helpers import Pictures
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from runs import TINY, curve, ledger, run, tiny
 
 from bal import BadInput, run_loop

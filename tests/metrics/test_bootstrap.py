@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from examples import NAMES, example, pick, scores
 
-from bal.metrics import families, summary
-from bal.metrics import tally as metrics
+from bal.metrics import families, summary, tally as metrics
 from bal.metrics.bootstrap import bands, columns, draw, interval
 from bal.metrics.calibration import names
 from bal.metrics.tally import tally_images, values

@@ -11,8 +11,7 @@ import pytest
 from examples import pick
 from helpers import HEADS_SMALL, Pictures, ask, sample
 
-from bal.metrics import evaluate, summary
-from bal.metrics import tally as metrics
+from bal.metrics import evaluate, summary, tally as metrics
 from bal.metrics.detection import auroc
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile

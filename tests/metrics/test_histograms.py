@@ -7,14 +7,20 @@ import math
 import numpy as np
 import pytest
 from helpers import softmax
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sklearn.metrics import roc_auc_score
 
 from bal.metrics.detection import aurc, auroc
-from bal.metrics.histograms import MASS_BINS, SCORE_BINS, TOP, equal_mass_ece, mass_ece, score_bin
-from bal.metrics.histograms import aurc as binned_aurc
-from bal.metrics.histograms import auroc as binned_auroc
+from bal.metrics.histograms import (
+    MASS_BINS,
+    SCORE_BINS,
+    TOP,
+    aurc as binned_aurc,
+    auroc as binned_auroc,
+    equal_mass_ece,
+    mass_ece,
+    score_bin,
+)
 
 PIXELS = 40_000
 

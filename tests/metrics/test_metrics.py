@@ -14,20 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from examples import NAMES, SHAPE, assert_close, example, measure, pick, scores
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from rich.console import Console
 from runs import curve, run, tiny
 
-from bal.metrics import METRICS, families
-from bal.metrics import tally as metrics
+from bal.metrics import METRICS, families, tally as metrics
 from bal.metrics.base import Cell, Chunk, Headline, LabelledImage, OfChunk, OfImage, Tabled
 from bal.metrics.bootstrap import INTERVAL, draw
 from bal.metrics.detection import SCORES
 from bal.metrics.histograms import ratio
 from bal.metrics.summary import columns, columns_of, meaning
-from bal.report import columns as report
-from bal.report import tables, terminal
+from bal.report import columns as report, tables, terminal
 from bal.types import IGNORE
 
 IMAGES = 8

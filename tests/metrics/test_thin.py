@@ -8,8 +8,7 @@ import math
 import numpy as np
 import pytest
 from examples import NAMES, example, measure, sure, tally
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bal.metrics.base import LabelledImage

@@ -10,8 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from runs import assert_same_run, quick_publish, run, tiny
 
 from bal import BadInput, loop, run_loop

@@ -6,8 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from test_units import SHAPES, SMALL, picture, units
 
 from bal.pool.cost import Effort, boundary, price

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import bucketed, check_protocol, check_settings, forward, slow_where
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from bal.posterior.heads._plain import keep
 from bal.posterior.nets import NETS, UNet

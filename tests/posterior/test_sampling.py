@@ -11,8 +11,7 @@ import jax
 import numpy as np
 import pytest
 from helpers import TRAIN
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from bal.posterior.patches import Crop
 from bal.posterior.sampling import batches, holds_foreground, order, photometric, smooth

@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import HEADS_SMALL, LOSS, TINY, TRAIN
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from bal import devices
 from bal.posterior import training

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from bal.experiment.recorder import Snapshot
 from bal.experiment.setup import set_up

@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 
 from bal import report
-from bal.metrics import bootstrap, summary
-from bal.metrics import tally as metrics
-from bal.report import Box, Panel, plots
-from bal.report import reliability as diagrams
+from bal.metrics import bootstrap, summary, tally as metrics
+from bal.report import Box, Panel, plots, reliability as diagrams
 from bal.report.columns import meaning
 from bal.types import IGNORE
 

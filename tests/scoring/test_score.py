@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import HEADS_SMALL, TINY, Pictures, ask, in_subprocess, slow_where
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from jax.sharding import Mesh
 
 from bal import devices

@@ -5,8 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from bal.pool.cost import price
 from bal.pool.labels import AUDIT, TRAINING, Pool, add, empty

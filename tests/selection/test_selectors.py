@@ -6,8 +6,7 @@ import jax
 import numpy as np
 import pytest
 from helpers import check_protocol, check_settings, few_and_many
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from offers import KEY, M, ask, bought, pools, readings
 
 import bal

@@ -7,8 +7,7 @@ import itertools
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from offers import KEY, M, bought
 
 from bal.metrics.lure import population_weights

@@ -6,8 +6,7 @@ import itertools
 
 import numpy as np
 from helpers import few_and_many
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from offers import KEY, M, bought, pools
 
 from bal.selection.selectors import Knapsack, TopK

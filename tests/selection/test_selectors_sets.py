@@ -9,15 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import softmax
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from offers import KEY, M, bought
 
 from bal.selection.selectors import Badge, BatchBALD, KCenter, KMeans, TopK
 from bal.selection.selectors.base import Offer
 from bal.selection.selectors.batch_bald import information, learn, prior
-from bal.selection.selectors.k_means import lloyd
-from bal.selection.selectors.k_means import seed as starts
+from bal.selection.selectors.k_means import lloyd, seed as starts
 from bal.types import BadInput
 
 seeds = st.integers(0, 2**32 - 1)

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from folders import bar, refused, said, save
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image
 
 from bal.annotation.annotators import Oracle

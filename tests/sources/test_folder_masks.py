@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from folders import bar, png, refused, said, save
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image, ImageDraw
 
 from bal.sources import Folder, Masks

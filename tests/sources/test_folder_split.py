@@ -7,8 +7,7 @@ import unicodedata
 import numpy as np
 import pytest
 from folders import refused, said
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image
 
 from bal.sources import Folder

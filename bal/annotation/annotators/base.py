@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from bal.annotation.entries import Answer
 from bal.sources.base import Source
 from bal.types import Region
 
@@ -43,13 +44,6 @@ class Request(NamedTuple):
     folder: Path | None  # of the run; None where a run leaves nothing on disk
     predict: Predict | None = None  # calibrated float32 [height, width, C] of the model that asks, by question id
     closing: bool = False  # whether what is open now will be let go, so that half an answer is better than none
-
-
-class Answer(NamedTuple):
-    """What came back for one question."""
-
-    label: np.ndarray | None  # int32 [height, width] class ids, IGNORE where not known; None: it will not be labelled
-    seconds: float | None = None  # that it took, if somebody measured
 
 
 @runtime_checkable

@@ -1,0 +1,118 @@
+"""SIGINT and SIGTERM: at once, in one line, whatever a program is at, and nothing is lost."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from runs import FLAGS, ROOT, assert_same_run, environment, start
+
+LINES = {signal.SIGINT: "bal: interrupted", signal.SIGTERM: "bal: terminated"}
+BUSY = {
+    "waiting": "time.sleep(60)",
+    "in a library, out of Python's reach": "hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)",
+    "swallowing what is raised": "[swallow() for _ in range(60)]",
+    "in a thread": "t = threading.Thread(target=time.sleep, args=(60,)); t.start(); t.join()",
+}
+PROGRAM = """
+import hashlib, os, threading, time
+from bal.experiment.exit_status import closing, listen
+
+def swallow():
+    try:
+        time.sleep(1)
+    except BaseException:
+        pass
+
+listen("; and this is how to go on")
+with closing(lambda: print("closed")), closing(lambda: {close}):
+    print("ready", flush=True)
+    {busy}
+"""
+
+
+def program(busy: str, close: str = "None") -> subprocess.Popen:
+    """One that has said that it is ready."""
+    text = PROGRAM.format(busy=busy, close=close)
+    process = subprocess.Popen(
+        [sys.executable, "-c", text], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize("number", LINES, ids=lambda number: number.name)
+@pytest.mark.parametrize("busy", BUSY.values(), ids=BUSY)
+def test_a_signal_ends_a_program_with_a_line(busy, number):
+    process = program(busy)
+    began = time.monotonic()
+    process.send_signal(number)
+    assert process.communicate(timeout=50) == ("closed\n", f"{LINES[number]}; and this is how to go on\n")
+    assert time.monotonic() - began < 20
+    assert process.returncode == 128 + number
+
+
+def test_what_fails_or_hangs_while_it_closes_is_waited_for_a_while():
+    process = program("time.sleep(60)", close="1 / 0")
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=50) == ("closed\n", "bal: terminated; and this is how to go on\n")
+    process = program("time.sleep(60)", close="time.sleep(60)")
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=50) == ("", "bal: terminated; and this is how to go on\n")
+
+
+def test_the_second_signal_is_instant():
+    process = program("time.sleep(60)", close="time.sleep(60)")
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=50) == ("", "")
+    assert process.returncode == 143
+
+
+def test_other_signals_end_nothing():
+    process = program(
+        "signal = __import__('signal'); signal.signal(signal.SIGUSR1, lambda *rest: None); time.sleep(60)"
+    )
+    process.send_signal(signal.SIGUSR1)
+    time.sleep(0.2)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=50) == ("closed\n", "bal: interrupted; and this is how to go on\n")
+
+
+@pytest.mark.parametrize("module", ["bal.query", "bal.answer", "bal.report"])
+def test_commands_hear_signals(module, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", module, str(tmp_path)], env=environment(tmp_path), capture_output=True, timeout=100
+    )
+    assert done.returncode == 2, "they run at all"
+
+
+@pytest.mark.slow
+def test_a_run_that_is_interrupted_again_and_again(tmp_path_factory):
+    """Thirty signals at instants from the first import to the last report."""
+    cache = tmp_path_factory.mktemp("signals")
+    flags = [*FLAGS, "--rounds", "4", "--quiet"]
+    unbroken = start([*flags, "--out", str(cache / "whole")], cache)
+    assert unbroken.communicate(timeout=300) == ("", "")
+    out, ended = cache / "interrupted", 0
+    for n in range(30):
+        process, number = start([*flags, "--out", str(out), "--resume"], cache), list(LINES)[n % 2]
+        time.sleep(0.15 + 0.5 * n)
+        process.send_signal(number)
+        printed = process.communicate(timeout=100)
+        if process.returncode == 0:
+            break
+        assert printed == ("", f"{LINES[number]}; --resume goes on from the newest checkpoint\n")
+        assert process.returncode == 128 + number
+        ended += 1
+    assert ended > 5
+    assert start([*flags, "--out", str(out), "--resume"], cache).communicate(timeout=300) == ("", "")
+    assert_same_run(Path(out), cache / "whole")
