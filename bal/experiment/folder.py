@@ -13,6 +13,7 @@ from typing import Any
 from bal.annotation.journal import Lines, write_whole
 from bal.experiment import journals
 from bal.experiment.journals import Journal, Journals, Stand
+from bal.experiment.lock import Lock
 from bal.types import BadInput
 
 MARK = "config.yaml"
@@ -40,6 +41,7 @@ class RunFolder:
         self.fits = path / "fits"  # how the loss went, see `bal.experiment.fits`
         self.config = path / MARK
         self.people = tuple(path / name for name in PEOPLE)
+        self.lock = Lock(path)  # held by the process that runs it
         self.new = False  # whether this process began the run
         self._made = False
 
@@ -55,23 +57,32 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise BadInput(f"{self.path} is a file; --out names the folder of a run")
         self._made = not self.path.exists()
+        self._check(resume or overwrite)
         self.path.mkdir(parents=True, exist_ok=True)
-        if set(self.path.iterdir()) - set(self._parts()):
+        self.lock.acquire()
+        try:
+            self._check(resume or overwrite)  # of what the last owner has left
+            if overwrite and self.holds_run():
+                self.clear()
+            for part in self._parts():
+                part.unlink(missing_ok=True)
+            self.new = not self.config.exists()
+            if self.new:
+                write_whole(self.config, config)
+        except BaseException as error:
+            if isinstance(error, OSError) and self.new:
+                self.discard()
+            self.lock.release()
+            raise
+
+    def _check(self, allowed: bool) -> None:
+        """Raises BadInput for a folder of somebody else, or for that of a run where there may be none."""
+        there = set(self.path.iterdir()) if self.path.exists() else set()
+        if there - {*self._parts(), self.lock.path}:
             if not self.holds_run():
                 raise BadInput(f"{self.path} exists and holds no run; choose another --out")
-            if not (resume or overwrite):
+            if not allowed:
                 raise BadInput(f"{self.path} holds a run already: give --resume, --overwrite or another --out")
-            if overwrite:
-                self.clear()
-        for part in self._parts():
-            part.unlink(missing_ok=True)
-        self.new = not self.config.exists()
-        if self.new:
-            try:
-                write_whole(self.config, config)
-            except OSError:
-                self.discard()
-                raise
 
     def asked(self) -> bool:
         """Whether people have been asked, or have answered."""
@@ -99,6 +110,7 @@ class RunFolder:
         if self.asked():
             return
         self.clear()
+        self.lock.release()
         if self._made and not any(self.path.iterdir()):
             self.path.rmdir()
 

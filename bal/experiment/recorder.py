@@ -152,6 +152,7 @@ class Recorder:
         self.checkpoints.close()
         if hopeless and alone and self.folder.new:
             self.folder.discard()
+        self.folder.lock.release()
 
     def _newest(self, tell: Callable[[str], None]) -> packing.Saved | None:
         """The newest checkpoint that is whole; those after it are set aside, once there is one to go on from."""

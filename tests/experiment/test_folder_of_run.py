@@ -71,6 +71,7 @@ def test_a_folder_with_a_run_asks_what_to_do(tmp_path):
     folder = RunFolder(path)
     folder.begin(ONE, False, False)
     folder.record({}, [{"round": 0}])
+    folder.lock.release()
     with pytest.raises(BadInput, match="--resume, --overwrite or another --out"):
         RunFolder(path).begin(TWO, False, False)
     RunFolder(path).begin(TWO, True, False)
