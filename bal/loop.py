@@ -10,12 +10,9 @@ A round has a seam, at which it can wait for people:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-
-import jax
-import numpy as np
 
 from bal.config.dump import dump_yaml
 from bal.config.schema import Config
@@ -33,26 +30,22 @@ from bal.experiment.answers import (
 )
 from bal.experiment.audited import tally_audit
 from bal.experiment.events import Event, Record, Waiting, Watch
+from bal.experiment.fitting import train_on
 from bal.experiment.folder import RunFolder
-from bal.experiment.pretrained import pretrained
 from bal.experiment.query import PoolScores
 from bal.experiment.recorder import Recorder, Unrecorded, begin
-from bal.experiment.setup import BUY, FIT, Setup, set_up
+from bal.experiment.setup import BUY, Setup, set_up
 from bal.experiment.state import Asked, Info, Look, State
 from bal.experiment.stored import check_stored
 from bal.metrics import evaluate
 from bal.metrics.tally import Tally
 from bal.metrics.trust import UNKNOWN
-from bal.pool.labels import AUDIT, TRAINING, Pool, label_map
-from bal.posterior.descent import Progress
+from bal.pool.labels import AUDIT, Pool
 from bal.posterior.model import Model
-from bal.posterior.patches import Crop, crop_around
-from bal.posterior.training import fit
 from bal.report.publish import publish
-from bal.scoring import teacher
 from bal.scoring.held_out import calibrate
-from bal.selection.budget import Purchase, Shares, allowance, compose, nothing
-from bal.selection.selectors.base import NOTHING, Offer
+from bal.selection.budget import Purchase, Shares, compose, nothing
+from bal.selection.selectors.base import Offer
 from bal.types import BadInput
 
 
@@ -87,14 +80,16 @@ def run_loop(
     Raises:
         BadInput: the configuration, the data, the folder or the model cannot be used.
     """
+    folder = None if out is None else RunFolder(Path(out))
+    amended = False
+    if folder:
+        config, amended = check_stored(folder, config, resume, overwrite)
     setup = set_up(config)
     query.check(setup)
     if warm_start and (warm_start.head, warm_start.net) != (config.head, setup.net):
         raise BadInput("the model to begin with has another head or network than this configuration")
-    folder = None if out is None else RunFolder(Path(out))
     if folder:
-        check_stored(folder, config, resume, overwrite)
-        folder.begin(dump_yaml(config), resume, overwrite)
+        folder.begin(dump_yaml(config), resume, overwrite, amended)
     return _rounds(setup, folder, watch or (lambda event: None), warm_start, close)
 
 
@@ -104,6 +99,9 @@ def _rounds(
     """The method, one round after the other."""
     with Recorder(setup, folder) if folder else Unrecorded(setup) as recorder:
         state, info = recorder.restore(lambda line: watch(Event(0, "note", note=line)))
+        if state.done and not is_last(setup, state.purchase - 2):
+            state, info = reopen(setup, state, info, watch)
+            recorder.asked(state, info)
         publish(folder, setup, recorder.snapshot)
         shown = recorder.snapshot
         closing = state.purchase if close and state.asked is not None else None
@@ -162,19 +160,31 @@ def propose(
     objective = query.make_objective(setup, pool, model, round)
     row = curve_row.of_model(setup, pool, round, info.queries, model, tally, objective)
     row |= fits.columns(looks) | {"seconds_fit": fitted - began, "seconds_score": 0.0}
+    state, info = state._replace(model=model, objective=objective), Info(row, tally, looks=looks)
+    return choose(setup, state, info, watch)
+
+
+def choose(setup: Setup, state: State, info: Info, watch: Watch) -> tuple[State, Info]:
+    """What the model of a round asks for next: nothing after the last."""
+    round, pool, row = state.purchase - 1, state.pool, info.row
     asked = Asked(nothing())
     if not is_last(setup, round):
+        assert state.model is not None
+        assert state.objective is not None
         began = time.perf_counter()
         tell = partial(_tell, watch, round, "score")
         tell(0, setup.looked_at(state.purchase).size)
-        scores = query.score_pool(setup, pool, model, objective, round, tell)
-        row["seconds_score"] = time.perf_counter() - began
+        scores = query.score_pool(setup, pool, state.model, state.objective, round, tell)
+        row = row | {"seconds_score": time.perf_counter() - began}
         purchase = select(setup, pool, state.purchase, scores, row["trust_share"])
         missing, classes = hand_over.unseen(row, setup.source.classes), setup.source.classes
-        asked = Asked(purchase, query.known(scores, objective, purchase.index, classes, missing))
-    return State(state.purchase, pool, asked, model, objective), Info(
-        row, tally, unspent=asked.purchase.unspent, looks=looks
-    )
+        asked = Asked(purchase, query.known(scores, state.objective, purchase.index, classes, missing))
+    return state._replace(asked=asked), info._replace(row=row, unspent=asked.purchase.unspent)
+
+
+def reopen(setup: Setup, state: State, info: Info, watch: Watch) -> tuple[State, Info]:
+    """A finished run that has been given more: its last model is asked what is bought next."""
+    return choose(setup, state._replace(purchase=state.purchase - 1, done=False), info._replace(queries=()), watch)
 
 
 def absorb(setup: Setup, state: State, info: Info, request: Request, answers: dict[str, Answer]) -> tuple[State, Info]:
@@ -190,66 +200,6 @@ def absorb(setup: Setup, state: State, info: Info, request: Request, answers: di
 def is_last(setup: Setup, round: int) -> bool:
     """Whether the model of a round asks for nothing more. The one place where a run ends."""
     return round >= setup.config.rounds
-
-
-def train_on(
-    setup: Setup,
-    pool: Pool,
-    round: int,
-    watch: Watch,
-    before: Model | None = None,
-    note: Callable[[Progress], None] = lambda progress: None,
-) -> Model:
-    """Fits the head to the training split, from what `train.start` says; not calibrated yet.
-
-    Args:
-        setup, pool, round: of the experiment.
-        watch: called often.
-        before: the model of the round before, if there is one.
-        note: called as often, with what the fit is like.
-    """
-    config = setup.config
-    now = config.train.of(later=before is not None)
-
-    def heard(progress: Progress) -> None:
-        watch(Event(round, "fit", progress.step, progress.steps, progress.loss))
-        note(progress)
-
-    watch(Event(round, "fit", 0, now.steps))
-    weights = None
-    if now.pretrain != "none" and now.start == "cold":
-        weights = pretrained(setup, lambda p: watch(Event(round, "pretrain", p.step, p.steps, p.loss)))
-    crops = list(crops_of(setup, pool, teacher_of(setup, pool, round, before)))
-    key, begun = setup.key(round, FIT), before.params if before else None
-    key = jax.random.fold_in(key, config.train.seed) if config.train.seed else key
-    return setup.model(fit(config.head, setup.net, config.loss, config.train, crops, key, heard, begun, weights))
-
-
-def teacher_of(setup: Setup, pool: Pool, round: int, before: Model | None) -> Mapping[str, np.ndarray]:
-    """What the model of the round before says of the images with training regions, where it may teach; else nothing."""
-    share, source, regions = setup.config.train.self_training, setup.source, setup.regions
-    if not share or before is None or round < 2 or teacher.recall(before, source, regions, pool) < teacher.RECALL:
-        return {}
-    mine = np.unique(regions.image[pool.split == TRAINING])
-    return teacher.teach(before, source, [regions.ids[n] for n in mine], share)
-
-
-def crops_of(setup: Setup, pool: Pool, taught: Mapping[str, np.ndarray] = NOTHING) -> Iterator[Crop]:
-    """Every training region with its surroundings; labels of the audit are never among them.
-
-    Args:
-        setup, pool: of the experiment.
-        taught: [H, W] by image, what is taken for labels where there are none.
-    """
-    mine = np.flatnonzero(pool.split == TRAINING)
-    for n in np.unique(setup.regions.image[mine]):
-        image = setup.source.image(setup.regions.ids[n])
-        label = label_map(pool, setup.regions, n, image.shape[:2], TRAINING)
-        if (id := setup.regions.ids[n]) in taught:
-            audited = label_map(pool, setup.regions, n, image.shape[:2], AUDIT)
-            label = teacher.taught(label, audited, taught[id])
-        for m in mine[setup.regions.image[mine] == n]:
-            yield crop_around(image, label, setup.regions.box[m], setup.config.train.patch)
 
 
 def evaluate_all(setup: Setup, model: Model, pool: Pool, round: int, watch: Watch) -> Tally:
@@ -273,7 +223,7 @@ def start_set(setup: Setup, pool: Pool) -> Purchase:
 def select(setup: Setup, pool: Pool, number: int, scores: PoolScores, earned: float) -> Purchase:
     """Purchase `number`: its share of the budget, of which `steer`, or what was earned, follows the scores."""
     config = setup.config
-    allowed = allowance(config.start, config.budget, config.rounds, number)
+    allowed = config.plan.allowance(number)
     steer = (earned if config.steer == "auto" else config.steer) if config.acq.needs or config.selector.needs else 0.0
     able = setup.offered(pool, number)
     offer = Offer(

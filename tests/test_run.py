@@ -194,8 +194,8 @@ def test_training_that_fails_deletes_no_label(capsys, tmp_path):
 def test_a_run_that_is_there(capsys, done):
     before = {path: path.read_bytes() for path in done.iterdir() if path.is_file()}
     assert "holds a run already: give --resume, --overwrite" in refusal(capsys, *FLAGS, "--out", str(done))
-    changed = refusal(capsys, "--out", str(done), "--resume", "--rounds", "3")
-    assert "was run with another configuration (rounds: 2, now 3)" in changed
+    changed = refusal(capsys, "--out", str(done), "--resume", "--seed", "3")
+    assert "was run with another configuration (seed: 0, now 3)" in changed
     assert {path: path.read_bytes() for path in done.iterdir() if path.is_file()} == before
 
 

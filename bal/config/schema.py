@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-# ruff: noqa: RUF009  (the defaults are frozen, so one instance can be shared by every Config)
+import itertools
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -28,6 +28,7 @@ from bal.scoring.acquisitions import BALD
 from bal.scoring.acquisitions.base import Acquisition
 from bal.scoring.class_weights import Route, Routing
 from bal.scoring.objective import check_route
+from bal.selection.budget import Plan
 from bal.selection.selectors import Power
 from bal.selection.selectors.base import Selector
 from bal.sources import WellLog
@@ -78,6 +79,9 @@ class Config:
     from strata of regions that look alike (`coverage`). Its audit is uniform."""
     budget: float = 144.0
     """All labels bought, start set and audits included, in units of cost."""
+    history: tuple[tuple[int, float], ...] = ()
+    """Of a run that was given more rounds or budget when it was resumed: the rounds decided by then, and the budget of
+    these. Written by the run; later rounds share what is left."""
     steer: float | Literal["auto"] = 1.0
     """Share of each purchase, after the audit, that follows the score; the rest is spread at random. `auto`: as much as
     the score has earned on the audit."""
@@ -104,6 +108,11 @@ class Config:
     cap: int | None = None
     """The most regions of one image in the steered part of a purchase; None for any number."""
 
+    @property
+    def plan(self) -> Plan:
+        """How much is bought in which round."""
+        return Plan(self.start, (*self.history, (self.rounds, self.budget)))
+
     def __post_init__(self) -> None:
         for slot in SLOTS:
             extensions.check(slot, f"Config.{slot}", type(getattr(self, slot)))
@@ -121,6 +130,9 @@ class Config:
             "look": (self.look is None or self.look >= 1, "1 ≤ look"),
             "cap": (self.cap is None or self.cap >= 1, "1 ≤ cap"),
         }
+        stages = ((0, self.start), *self.history, (self.rounds, self.budget))
+        grows = all(n <= m and spent <= more for (n, spent), (m, more) in itertools.pairwise(stages))
+        ranges["history"] = (grows, "rounds and budgets that never fall, from start to rounds and budget")
         for name, (good, expected) in ranges.items():
             if not good:
                 raise BadInput(f"{name}: expected {expected}, got {getattr(self, name)!r}")

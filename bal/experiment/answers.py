@@ -147,7 +147,9 @@ def pay(
             cost = work(answer.label, shown.get(k)) if answer.seconds is None else float(answer.seconds)
         charged.append(cost)
         labels.append(answer.label)
-        lines.append(_line(state.purchase, region, str(purchase.policy[k]), cost, price if effort else None, known[k]))
+        lines.append(
+            _line(setup, state.purchase, region, str(purchase.policy[k]), cost, price if effort else None, known[k])
+        )
         if answer.seconds is not None:
             lines[-1]["seconds"] = float(answer.seconds)
     weight = _weights(setup, state)[labelled]
@@ -177,10 +179,12 @@ def _weights(setup: Setup, state: State) -> np.ndarray:
 
 
 def _line(
-    purchase: int, region: Region, policy: str, cost: float, price: float | None, known: dict[str, Any]
+    setup: Setup, purchase: int, region: Region, policy: str, cost: float, price: float | None, known: dict[str, Any]
 ) -> dict[str, Any]:
-    """One line of the ledger."""
+    """One line of the ledger; with its `stage` where a run was given more rounds or budget before."""
     line: dict[str, Any] = {"round": purchase, "image": region.image, "region": region.region, "box": list(region.box)}
+    if stage := sum(purchase > rounds for rounds, _ in setup.config.history):
+        line["stage"] = stage
     line |= {"policy": policy, "cost": cost}
     return line | ({} if price is None else {"price": price}) | known
 
@@ -192,7 +196,7 @@ def expected_lines(setup: Setup, state: State) -> list[dict[str, Any]]:
     purchase, known = state.asked
     regions = setup.regions.describe(purchase.index, setup.source.image)
     return [
-        _line(state.purchase, region, str(policy), float(cost), None, about)
+        _line(setup, state.purchase, region, str(policy), float(cost), None, about)
         for region, policy, cost, about in zip(regions, purchase.policy, purchase.cost, known, strict=True)
     ]
 

@@ -148,6 +148,8 @@ class Checkpoints:
             if state is None:
                 gc.collect()  # asyncio tells when the tasks are gone
         if state is None:
+            if not where.exists():  # a reader came too late
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(where))
             raise Damaged(f"{where} is damaged")
         if format < FORMAT:
             raise BadInput(

@@ -45,11 +45,11 @@ class RunFolder:
         self.new = False  # whether this process began the run
         self._made = False
 
-    def begin(self, config: str, resume: bool, overwrite: bool) -> None:
+    def begin(self, config: str, resume: bool, overwrite: bool, amended: bool = False) -> None:
         """Makes the folder ready for a new run, or leaves that of an old one as it is.
 
         `resume` without a run begins one, so that a run killed before its first file was written can be resumed too.
-        `overwrite` deletes the files of a run and nothing else.
+        `overwrite` deletes the files of a run and nothing else. `amended` writes the configuration of an old one anew.
 
         Raises:
             BadInput: there is something in the way.
@@ -67,7 +67,7 @@ class RunFolder:
             for part in self._parts():
                 part.unlink(missing_ok=True)
             self.new = not self.config.exists()
-            if self.new:
+            if self.new or amended:
                 write_whole(self.config, config)
         except BaseException as error:
             if isinstance(error, OSError) and self.new:

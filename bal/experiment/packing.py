@@ -19,9 +19,10 @@ from bal.pool import labels
 from bal.posterior.model import Model
 from bal.posterior.training import abstract
 from bal.scoring.objective import Objective
-from bal.selection.budget import Purchase
+from bal.selection.budget import Plan, Purchase
 from bal.types import BadInput
 
+PLAN = ("rounds", "budget", "history")
 LEARNT = ("state", "weight")  # the arrays of an objective
 
 Saved = Mapping[str, Any]
@@ -34,8 +35,9 @@ def fingerprint(setup: Setup) -> np.ndarray:
 
 
 def settings(setup: Setup) -> np.ndarray:
-    """A number that differs where the configurations do; 10 is 10.0."""
-    plain = json.dumps(to_dict(setup.config), default=str)
+    """A number that differs where the configurations do, but for how much is bought when; 10 is 10.0."""
+    kept = {name: value for name, value in to_dict(setup.config).items() if name not in PLAN}
+    plain = json.dumps(kept, default=str)
     numbers = json.dumps(json.loads(plain, parse_int=float), sort_keys=True)
     return np.array(zlib.crc32(numbers.encode()), np.int64)
 
@@ -45,6 +47,7 @@ def pack(setup: Setup, state: State, info: Info) -> dict[str, Any]:
     saved: dict[str, Any] = {
         "data": fingerprint(setup),
         "config": settings(setup),
+        "plan": text(setup.config.plan.stages),
         "purchase": np.array(state.purchase),
         "done": np.array(state.done),
         "pool": labels.pack(state.pool),
@@ -66,7 +69,10 @@ def pack(setup: Setup, state: State, info: Info) -> dict[str, Any]:
 
 def check(setup: Setup, saved: Saved, where: object) -> None:
     """Raises BadInput for a checkpoint of another configuration, or of other data."""
-    if saved["config"] != settings(setup):
+    then, now = Plan(setup.config.start, read(saved["plan"])), setup.config.plan
+    decided = range(min(int(saved["purchase"]) + ("asked" in saved), then.rounds + 1))
+    same = all(then.allowance(n) == now.allowance(n) for n in decided)
+    if saved["config"] != settings(setup) or not same or len(decided) > now.rounds + 1:
         raise BadInput(f"the configuration of {where} is not the one that it was run with until now; put it back")
     if saved["data"] != fingerprint(setup):
         raise BadInput(f"the images are not those that {where} was begun with; choose another --out")

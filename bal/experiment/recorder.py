@@ -6,7 +6,7 @@ Each is the whole state, so a killed run goes on from the newer one to the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bal.annotation.annotators.base import AnswersLater
@@ -120,7 +120,7 @@ class Recorder:
         """Logs a purchase and the row of the model that asked for it, then makes them count."""
         before = self._journals()
         try:
-            self.folder.record(info.row, info.queries)
+            self.folder.record({} if self._has(info.row) else info.row, info.queries)
             self._save(2 * state.purchase - 1, state, info)
         except OSError:
             self.folder.journals.cut(before)
@@ -175,11 +175,17 @@ class Recorder:
             )
         return None
 
+    def _has(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row is in curve.csv: that of the last model of a run that had ended."""
+        rows = self.folder.rows() if row and self.setup.config.history else []
+        return bool(rows) and rows[-1]["round"] == row["round"]
+
     def _journals(self) -> tuple[int, int]:
         return self.folder.curve.size, self.folder.ledger.size
 
     def _save(self, step: int, state: State, info: Info) -> None:
         stands = packing.text(journals.pack(self.folder.stands()))
+        step += 4 * len(self.setup.config.history)  # a finished run that goes on takes its last step again
         self.checkpoints.save(step, {**packing.pack(self.setup, state, info), "journals": stands})
 
     def _saved(self, step: int) -> packing.Saved:

@@ -2,26 +2,65 @@
 
 from __future__ import annotations
 
+import dataclasses
+from contextlib import closing, suppress
+
 from bal.annotation.annotators.base import AnswersLater
 from bal.config import extensions
 from bal.config.dump import differences
 from bal.config.resolve import load
 from bal.config.schema import Config
+from bal.experiment.checkpoint import Checkpoints, Damaged
 from bal.experiment.folder import RunFolder
 from bal.types import BadInput
 
+MORE = ("rounds", "budget")  # what a run may be given more of
 
-def check_stored(folder: RunFolder, config: Config, resume: bool, overwrite: bool) -> None:
-    """Raises BadInput for a run that could not be resumed, or was another, or may hold what people have labelled."""
+
+def check_stored(folder: RunFolder, config: Config, resume: bool, overwrite: bool) -> tuple[Config, bool]:
+    """The configuration with the `history` of the run in a folder, and whether that has become another.
+
+    Raises:
+        BadInput: the run could not be resumed, or was another, or may hold what people have labelled.
+    """
     if isinstance(config.annotator, AnswersLater):
         extensions.check_found("annotator", config.annotator)
     if not folder.holds_run():
-        return
+        return config, False
     stored = load(folder.config)
-    if resume and (changed := differences(stored, config)):
-        raise BadInput(f"{folder.path} was run with another configuration ({'; '.join(changed)}); choose another --out")
     if overwrite and (folder.asked() or isinstance(stored.annotator, AnswersLater)):
         raise BadInput(
             f"{folder.path} may hold answers of people, which --overwrite would delete: "
             "choose another --out, or delete the folder yourself"
         )
+    return _going_on(folder, stored, config) if resume else (config, False)
+
+
+def _going_on(folder: RunFolder, stored: Config, config: Config) -> tuple[Config, bool]:
+    """What a run goes on as: with its own history, and one stage more where rounds or budget have changed."""
+    config = dataclasses.replace(config, history=stored.history) if not config.history else config
+    changed = differences(stored, config)
+    if other := [line for line in changed if line.partition(":")[0] not in MORE]:
+        raise BadInput(f"{folder.path} was run with another configuration ({'; '.join(other)}); choose another --out")
+    decided = decided_in(folder) if changed else 0
+    if not changed or not decided:
+        return config, bool(changed)
+    spent = stored.plan.allowance(decided)
+    if config.rounds < decided or config.budget < spent:
+        raise BadInput(
+            f"{folder.path} has decided {decided} rounds, for {spent:g}: rounds and budget may not become less"
+        )
+    if config.rounds == decided and config.budget > spent:
+        raise BadInput(f"{folder.path} has decided all of its {decided} rounds: give --rounds with the larger --budget")
+    return dataclasses.replace(config, history=(*stored.history, (decided, spent))), True
+
+
+def decided_in(folder: RunFolder) -> int:
+    """How many purchases after the start set have been chosen by now, asked about or paid."""
+    with closing(Checkpoints(folder.checkpoints, reading=True)) as checkpoints:
+        for step in reversed(checkpoints.all()):
+            with suppress(Damaged):
+                saved = checkpoints.load(step)
+                last = int(saved["purchase"]) - ("asked" not in saved)  # the next one is not decided
+                return max(0, last - bool(saved["done"]))  # and the one after the last model was of nothing
+    return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -41,9 +41,25 @@ def nothing() -> Purchase:
     return Purchase(none.astype(np.int64), none.astype(str), none, 0.0, none)
 
 
-def allowance(start: float, budget: float, rounds: int, round: int) -> float:
-    """What may have been spent in all once round `round` is bought: start + (budget − start) · round / rounds."""
-    return start + (budget - start) * round / rounds if rounds else start
+class Plan(NamedTuple):
+    """How much is bought in which round: equal shares from one stage to the next."""
+
+    start: float  # before the first round
+    stages: Sequence[tuple[int, float]]  # (rounds, money in all by then); the last is what the run is to come to
+
+    @property
+    def rounds(self) -> int:
+        """In all."""
+        return self.stages[-1][0]
+
+    def allowance(self, round: int) -> float:
+        """What may have been spent in all once round `round` is bought: start + (budget − start) · round / rounds."""
+        done, spent = 0, self.start
+        for rounds, budget in self.stages:
+            if round < rounds:
+                return spent + (budget - spent) * (round - done) / (rounds - done)
+            done, spent = rounds, budget
+        return spent if done else self.start
 
 
 class Shares(NamedTuple):

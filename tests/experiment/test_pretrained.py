@@ -89,6 +89,6 @@ def test_a_run_says_so_and_resumes_to_the_same_bytes(home, tmp_path):
 def test_later_warm_fits_do_not_begin_from_it(monkeypatch, tmp_path):
     asked = []
     whole = pretrained.pretrained
-    monkeypatch.setattr("bal.loop.pretrained", lambda *args: asked.append(1) or whole(*args))
+    monkeypatch.setattr("bal.experiment.fitting.pretrained", lambda *args: asked.append(1) or whole(*args))
     run(tiny(train=dataclasses.replace(TRAIN, start="warm", later_steps=2)), tmp_path / "run")
     assert len(asked) == 1

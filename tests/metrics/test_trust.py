@@ -14,6 +14,7 @@ from hypothesis import given, strategies as st
 from runs import assert_same_run, quick_publish, run, tiny
 
 from bal import BadInput, loop, run_loop
+from bal.experiment import fitting
 from bal.metrics.trust import Estimate, Trust, judge, sentence
 from bal.posterior.heads import DeepEnsemble
 from bal.posterior.nets import UNet
@@ -185,7 +186,7 @@ def test_an_honest_score_earns_its_share_and_sabotage_is_caught_within_two_round
             fitted[known] = fit(head, net, loss, train, crops, key, *rest)
         return fitted[known]
 
-    monkeypatch.setattr(loop, "fit", fit_once)
+    monkeypatch.setattr(fitting, "fit", fit_once)
     for arm, changes in ARMS.items():
         rows, steered = verdicts(replace(SMALL, **changes))
         told = f"{arm}: {sentence(rows[1])}"

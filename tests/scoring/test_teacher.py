@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from runs import curve, run, tiny
 
-from bal import loop, run_loop
+from bal import run_loop
+from bal.experiment import fitting
 from bal.experiment.setup import set_up
-from bal.pool.labels import AUDIT, TRAINING, add, empty
+from bal.pool.labels import AUDIT, TRAINING, add, empty, label_map
 from bal.posterior.recipe import Train
 from bal.scoring import teacher
 from bal.types import IGNORE, BadInput
@@ -29,7 +30,7 @@ def asked():
     regions = setup.regions.describe(index, setup.source.image)
     labels = setup.config.annotator.annotate(setup.source, regions)
     pool = add(pool, index, np.ones(index.size), splits, labels)
-    return setup, pool, loop.train_on(setup, pool, 0, lambda event: None)
+    return setup, pool, fitting.train_on(setup, pool, 0, lambda event: None)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
@@ -49,7 +50,7 @@ def test_labels_and_audits_are_left_alone(asked):
     setup, pool, model = asked
     ids = list(setup.source.pool)
     told = teacher.teach(model, setup.source, ids, 1.0)
-    plain, more = list(loop.crops_of(setup, pool)), list(loop.crops_of(setup, pool, told))
+    plain, more = list(fitting.crops_of(setup, pool)), list(fitting.crops_of(setup, pool, told))
     assert len(plain) == len(more)
     audits = {int(setup.regions.image[m]) for m in pool.bought(AUDIT)}
     assert audits
@@ -61,7 +62,7 @@ def test_labels_and_audits_are_left_alone(asked):
     assert filled > 0
     n = min(audits)
     other = {id: np.full_like(label, 1) for id, label in told.items()}
-    silent = loop.label_map(pool, setup.regions, n, told[setup.regions.ids[n]].shape, AUDIT) != IGNORE
+    silent = label_map(pool, setup.regions, n, told[setup.regions.ids[n]].shape, AUDIT) != IGNORE
     label = np.full(silent.shape, IGNORE, np.int32)
     audited = np.where(silent, 0, IGNORE)
     assert (teacher.taught(label, audited, other[setup.regions.ids[n]])[silent] == IGNORE).all()
@@ -71,11 +72,11 @@ def test_a_model_that_finds_nothing_does_not_teach(asked, monkeypatch):
     setup, pool, model = asked
     setup = dataclasses.replace(setup, config=tiny(train=dataclasses.replace(WIDE, self_training=0.5)))
     monkeypatch.setattr(teacher, "recall", lambda *_: 0.49)
-    assert not loop.teacher_of(setup, pool, 2, model)
+    assert not fitting.teacher_of(setup, pool, 2, model)
     monkeypatch.setattr(teacher, "recall", lambda *_: 0.5)
-    assert loop.teacher_of(setup, pool, 2, model)
-    assert not loop.teacher_of(setup, pool, 1, model), "not before the second purchase"
-    assert not loop.teacher_of(setup, pool, 2, None)
+    assert fitting.teacher_of(setup, pool, 2, model)
+    assert not fitting.teacher_of(setup, pool, 1, model), "not before the second purchase"
+    assert not fitting.teacher_of(setup, pool, 2, None)
 
 
 def test_recall_is_of_the_audited_foreground(asked):

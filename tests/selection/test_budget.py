@@ -11,7 +11,7 @@ from bal.pool.cost import price
 from bal.pool.labels import AUDIT, TRAINING, Pool, add, empty
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
-from bal.selection.budget import Purchase, Shares, allowance, compose
+from bal.selection.budget import Plan, Purchase, Shares, compose
 from bal.selection.selectors import TopK
 from bal.selection.selectors.base import Offer
 
@@ -41,7 +41,7 @@ def whole_run(currency: str, seed: int, start: float, budget: float, rounds: int
     pool = empty(M)
     history = []
     for round in range(rounds + 1):
-        allowed = allowance(start, budget, rounds, round)
+        allowed = Plan(start, [(rounds, budget)]).allowance(round)
         own = jax.random.fold_in(key, round)
         if round == 0:
             purchase = buy(own, pool, costs, allowed, audit, rest="start")
@@ -101,11 +101,13 @@ def test_fractions_are_carried_over():
 
 def test_a_region_a_round_is_a_region_a_round():
     for n in range(1, 200):
-        assert [allowance(5, 5 + n, n, round) for round in range(n + 1)] == [5 + round for round in range(n + 1)]
+        assert [Plan(5, [(n, 5 + n)]).allowance(round) for round in range(n + 1)] == [
+            5 + round for round in range(n + 1)
+        ]
 
 
 def test_a_run_without_rounds_spends_its_start():
-    assert allowance(7, 30, 0, 0) == 7
+    assert Plan(7, [(0, 30)]).allowance(0) == 7
 
 
 def test_lots_follow_policies():
