@@ -44,6 +44,7 @@ from bal.scoring import teacher
 from bal.scoring.held_out import calibrate
 from bal.selection.budget import Purchase, Shares, allowance, compose, nothing
 from bal.selection.selectors.base import NOTHING, Offer
+from bal.sources.base import pixels
 from bal.types import BadInput
 
 
@@ -234,7 +235,7 @@ def crops_of(setup: Setup, pool: Pool, taught: Mapping[str, np.ndarray] = NOTHIN
     """
     mine = np.flatnonzero(pool.split == TRAINING)
     for n in np.unique(setup.regions.image[mine]):
-        image = setup.source.image(setup.regions.ids[n])
+        image = pixels(setup.source, setup.regions.ids[n])
         label = label_map(pool, setup.regions, n, image.shape[:2], TRAINING)
         if (id := setup.regions.ids[n]) in taught:
             audited = label_map(pool, setup.regions, n, image.shape[:2], AUDIT)

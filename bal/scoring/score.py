@@ -24,12 +24,12 @@ from bal.posterior.model import Model
 from bal.posterior.moments import Moments, predict_moments
 from bal.scoring.acquisitions.base import Acquisition
 from bal.scoring.descriptors import read
-from bal.scoring.numbers import why_not
+from bal.scoring.numbers import are_numbers, why_not
 from bal.scoring.objective import Objective, as_objective
 from bal.scoring.ranking import Best, merge, nothing, top
 from bal.sources.base import Source
 from bal.sources.batches import ImagesDone, Loaded, load, one_behind
-from bal.types import Array, Key
+from bal.types import Array, BadInput, Key
 
 
 def stride(model: Model) -> int:
@@ -81,7 +81,11 @@ def survey(
         for name, values in batch.found.items():
             if name not in table:
                 table[name] = np.full((regions.image.size, *values.shape[3:]), np.nan, np.float32)
-            table[name][batch.index[inside]] = devices.fetch(values)[inside]
+            index, found = batch.index[inside], devices.fetch(values)[inside]
+            if not are_numbers(found):
+                m = index[~(found < np.inf).reshape(len(found), -1).all(1)][0]
+                raise BadInput(f"image '{regions.ids[regions.image[m]]}': `{name}` of a region is NaN or infinite")
+            table[name][index] = found
     return table or {"score": np.zeros(0, np.float32)}
 
 

@@ -60,6 +60,11 @@ def arrange(source: Source, ids: Sequence[str], multiple: int) -> Iterator[Group
             yield Group(shape, length, rows[first : first + length])
 
 
+def first_shape(source: Source, ids: Sequence[str], multiple: int) -> tuple[int, int, int] | None:
+    """[B, H, W] of the first batch of images, as `load` gives them; None where there are no ids."""
+    return next(((group.length, *group.shape) for group in arrange(source, ids, multiple)), None)
+
+
 def load(
     source: Source, ids: Sequence[str], multiple: int, labels: bool = False, only: np.ndarray | None = None
 ) -> Iterator[Loaded]:
