@@ -89,9 +89,8 @@ def set_up(config: Config) -> Setup:
     if isinstance(config.annotator, ChecksSource):
         config.annotator.check(source)
     summary.columns(source.classes)
-    regions = lay_out(
-        config.unit, source.pool, [source.shape(id) for id in source.pool], functools.partial(pixels, source)
-    )
+    shapes = [source.shape(id) for id in source.pool]
+    regions = lay_out(config.unit, source.pool, shapes, functools.partial(pixels, source))
     costs = price(regions, config.cost, config.effort)
     all_of_it = float(costs.sum(dtype=np.float64))
     if config.budget > all_of_it and config.cost != "effort":  # nobody knows what that will cost

@@ -48,8 +48,8 @@ def check_samples(model: Model, shape: tuple[int, int, int]) -> None:
     if model.head.samples > 1 and not _depends(jax.make_jaxpr(_sample)(model, *_images(model, shape)).jaxpr):
         head, net = type(model.head).__name__, _name(model.net)
         raise BadInput(
-            f"{head} on {net}: its {model.head.samples} samples are all the same, since the network has no part or site "
-            "that the head could make random; take --head deep_ensemble, or call `drop(site, x)` in the network"
+            f"{head} on {net}: its {model.head.samples} samples are all the same, for it finds nothing in the network "
+            "that it could make random; take --head deep_ensemble, or call `drop(site, x)` in the network"
         )
 
 
@@ -73,23 +73,16 @@ def _hint(got: tuple[int, ...], wanted: tuple[int, ...]) -> str:
     """What may have happened to logits of another shape."""
     b, h, w, c = wanted
     if len(got) != 4:
-        return f"there must be {4} axes, [B, H, W, C]"
+        return "there must be four axes, [B, H, W, C]"
     if got == (b, c, h, w):
         return "that is NCHW; put the classes last, jnp.moveaxis(logits, 1, -1)"
     if got[0] == b and got[3] == c:
-        scale = (
-            f"1/{h // got[1]}" if got[1] and (h // got[1] * got[1], h // got[1] * got[2]) == (h, w) else "another size"
-        )
-        return (
-            f"they are at {scale} of the image's resolution; enlarge them, jax.image.resize(logits, {wanted}, 'linear')"
-        )
+        times = h // max(got[1], 1)
+        scale = f"1/{times} of the resolution" if (times * got[1], times * got[2]) == (h, w) else "another resolution"
+        return f"they are at {scale}; enlarge them, jax.image.resize(logits, (B, H, W, {c}), 'linear')"
     if got[:3] == (b, h, w):
-        one = (
-            "; of one logit z, two classes are jnp.concatenate([jnp.zeros_like(z), z], -1)"
-            if (got[3], c) == (1, 2)
-            else ""
-        )
-        return f"they are of {got[3]} classes, and there are {c}, background included{one}"
+        of_one = "; one logit z is two classes, jnp.concatenate([jnp.zeros_like(z), z], -1)"
+        return f"there are {c} classes, background included, not {got[3]}{of_one if (got[3], c) == (1, 2) else ''}"
     return "the batch, the resolution and the classes must be those of the images"
 
 
@@ -124,7 +117,7 @@ def _guarded(what: str, f: Callable[..., Any], *args: Any) -> Any:
         ) from error
     except BRANCHES as error:
         raise BadInput(
-            f"JAX cannot trace {what}, use jax.numpy there: a branch or a shape depends on values, of which there are none "
+            f"JAX cannot trace {what}, use jax.numpy there: a branch or a shape depends on values, and there are none "
             f"yet; jnp.where and jax.lax.switch choose between values ({_line(error)})"
         ) from error
     except (ValueError, TypeError) as error:

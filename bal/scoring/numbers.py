@@ -39,19 +39,17 @@ def why_not(model: Model, loaded: Loaded, b: int, id: str) -> BadInput:
             row, column = np.argwhere(odd)[0].tolist()
             what = "NaN" if np.isnan(z[row, column]).any() else "infinite"
             where = f"at {odd.sum()} of {odd.size} pixels, the first at row {row}, column {column}"
+            who = f"sample s = {s} of the {count} of {head}"
             return BadInput(
-                f"image '{id}': sample s = {s} of the {count} of {head} has {what} logits {where}, though every pixel of "
-                f"the image is a number; {_remedy(model)}"
+                f"image '{id}': {who} has {what} logits {where}, though the image has numbers only; {_remedy(model)}"
             )
     p = devices.fetch(_predictive(model, loaded.image, loaded.size))[b, :height, :width]
     if not are_numbers(p):
-        return BadInput(
-            f"image '{id}': the calibrator {type(model.calibrator).__name__} makes NaN of probabilities that are numbers "
-            "in every sample; choose another, such as --calibrator identity"
-        )
+        who = f"the calibrator {type(model.calibrator).__name__}"
+        return BadInput(f"image '{id}': {who} gives NaN for probabilities that are numbers; try --calibrator identity")
     return BadInput(
-        f"image '{id}': the acquisition gives NaN or +inf for probabilities that are numbers in every sample; give each "
-        "pixel a number, or −inf where it must not be asked about"
+        f"image '{id}': the acquisition gives NaN or +inf for probabilities that are numbers; give every pixel a "
+        "number, or −inf where nobody must be asked about it"
     )
 
 

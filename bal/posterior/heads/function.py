@@ -15,9 +15,10 @@ class FunctionHead:
     """`fn(params, x [B, H, W, Cin], s) → logits [B, H, W, C]`, any framework's weights in `params`.
 
     The function must be traceable by JAX, which is checked on the shape of the first batch, before anything is read. A
-    logit of −inf is a class of probability 0; NaN, +inf, and −inf for every class of a pixel stop the scoring. Images are
-    padded with zeros, at the bottom and at the right, to a few common
-    shapes (`bal.sources.batches.bucket`); a function that must not see padding has to recognise it by its zeros.
+    logit of −inf is a class of probability 0; NaN, +inf, and −inf for every class of a pixel stop the scoring.
+
+    Images are padded with zeros, at the bottom and at the right, to a few common shapes (`bal.sources.batches.bucket`);
+    a function that must not see padding has to recognise it by its zeros. What it says of padding is not looked at.
     """
 
     fn: Callable[[Params, Array, Array | int], Array]

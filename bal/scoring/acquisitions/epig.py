@@ -93,10 +93,8 @@ class EPIG:
         for n in np.unique(image):
             q[:, image == n] = np.asarray(_at(model, *batches[n], row, column))[:, image == n]
             if odd := np.flatnonzero(~np.isfinite(q).all((1, 2))).tolist():
-                head = type(model.head).__name__
-                raise BadInput(
-                    f"image '{names[n]}': sample s = {odd[0]} of {head} has probabilities that are no numbers"
-                )
+                what = f"sample s = {odd[0]} of {type(model.head).__name__} has probabilities that are no numbers"
+                raise BadInput(f"image '{names[n]}': {what}")
         return jnp.asarray(q)
 
     def draw(self, rng: np.random.Generator, predicted: np.ndarray) -> np.ndarray:
