@@ -42,6 +42,7 @@ from bal.posterior.model import Model
 from bal.posterior.moments import Moments
 from bal.posterior.nets import NETS
 from bal.posterior.nets.base import Drop, HasCells, HasFeatures, Net, NetSettings, Scales
+from bal.posterior.nets.whole import WholeNet
 from bal.posterior.recipe import Train
 from bal.report.logs import Logs
 from bal.report.sinks import SINKS
@@ -123,6 +124,7 @@ __all__ = [
     "Train",
     "Unit",
     "Waiting",
+    "WholeNet",
     "load",
     "run_loop",
     "score_pool",

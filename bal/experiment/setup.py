@@ -111,8 +111,9 @@ def set_up(config: Config) -> Setup:
         raise BadInput(f"the network {type(config.net).__name__} cannot be bound: {error}") from error
     extensions.check_net(net)
     setup = Setup(config, source, regions, costs, net, (mean, std))
-    params = training.check(config.head, net, config.train, config.loss)
+    params = training.check(config.head, net, config.train)
     shape = first_shape(source, source.pool, math.lcm(net.stride, config.unit.multiple))
     if shape is not None:
         door.check_samples(setup.model(params), shape)
+    training.check_loss(config.head, net, config.train, config.loss)
     return setup

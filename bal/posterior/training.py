@@ -56,33 +56,36 @@ def abstract(head: Head, net: Net, train: Train) -> Params:
     return jax.eval_shape(made, jax.random.key(0))
 
 
-def check(head: Head, net: Net, train: Train, criterion: Criterion | None = None) -> Params:
+def check(head: Head, net: Net, train: Train) -> Params:
     """What `fit` would return, in abstract; needs no data.
 
     Raises:
-        BadInput: the head or the network refuses, or cannot be traced by JAX; the loss, where there is a criterion, is
-            no number; or the head can be fitted once and no more, and fits are to go on from each other.
+        BadInput: the head or the network refuses, or cannot be traced by JAX; or the head can be fitted once and no
+            more, and fits are to go on from each other.
     """
-    name, key, batch = type(head).__name__, jax.random.key(0), _blank(net, train)
+    name, key = type(head).__name__, jax.random.key(0)
     like = traced(f"{name}.init", functools.partial(head.init, net), key)
-    if criterion is not None:
-        one = head.solo if isinstance(head, Joins) and head.solo is not None else head  # a member is soon traced
-        rows = jax.tree.map(lambda x: jax.ShapeDtypeStruct((one.members, *x.shape[1:]), x.dtype), batch)
-        params = like if one is head else traced(f"{name}.solo.init", functools.partial(one.init, net), key)
-        loss = traced(f"{name}.loss", lambda p, b, k: one.loss(net, p, b, k, criterion), params, rows, key)
-        if getattr(loss, "shape", None) != ():
-            raise BadInput(f"{name}.loss gives {loss}, expected one number: the sum over members")
     if isinstance(head, Finalizes):
-        like = traced(f"{name}.finalize", functools.partial(head.finalize, net), like, batch, key)
+        like = traced(f"{name}.finalize", functools.partial(head.finalize, net), like, _blank(net, train, 1), key)
         if train.start != "cold":
             unfinish(head, net, like)
     return like
 
 
-def _blank(net: Net, train: Train) -> Batch:
-    """One patch, in abstract."""
-    patch, of = (1, train.patch, train.patch), jax.ShapeDtypeStruct
-    return Batch(of((*patch, net.channels), jnp.float32), of(patch, jnp.int32), of((1, 2), jnp.int32))
+def check_loss(head: Head, net: Net, train: Train, criterion: Criterion) -> None:
+    """Raises BadInput unless the loss of one batch is one number, found out in abstract."""
+    one = head.solo if isinstance(head, Joins) and head.solo is not None else head  # one member is soon traced
+    name, key = type(head).__name__, jax.random.key(0)
+    params, batch = jax.eval_shape(functools.partial(one.init, net), key), _blank(net, train, one.members)
+    loss = traced(f"{name}.loss", lambda p, b, k: one.loss(net, p, b, k, criterion), params, batch, key)
+    if getattr(loss, "shape", None) != ():
+        raise BadInput(f"{name}.loss gives {loss}, expected one number: the sum over members")
+
+
+def _blank(net: Net, train: Train, rows: int) -> Batch:
+    """So many patches, in abstract."""
+    patch, of = (rows, train.patch, train.patch), jax.ShapeDtypeStruct
+    return Batch(of((*patch, net.channels), jnp.float32), of(patch, jnp.int32), of((rows, 2), jnp.int32))
 
 
 def finish(head: Head, net: Net, params: Params, labelled: Batch, key: Key) -> Params:
