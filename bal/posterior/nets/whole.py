@@ -21,8 +21,8 @@ class WholeNet:
     it needs a network in parts (`bal.Net`).
 
     `init` and `apply` are compared as functions are, so two networks of the same two functions are the same network. A
-    run with a folder, or a command line, needs one that can be found again: a class of your own with hyper-parameters as
-    fields and a method `bind`, which ends in `return bal.WholeNet(init, apply).bind(channels, classes, mean, std)`.
+    run with a folder, or a command line, needs one that can be found again: a frozen dataclass of your own whose fields
+    are hyper-parameters, with a method `bind` that ends in `bal.WholeNet(init, apply).bind(channels, classes, …)`.
     """
 
     init: Callable[[Key, Array], Params]
@@ -67,7 +67,7 @@ class BoundWholeNet:
         return {"encoder": {}, "decoder": made, "readout": {}}
 
     def encode(self, params: Params, x: Array, size: Array | None, drop: Drop) -> tuple[Array, tuple[int, int]]:
-        batch, height, width, _ = x.shape
+        height, width = x.shape[1:3]
         mean, std = (jnp.array(v, x.dtype)[None, None, None] for v in (self.mean, self.std))  # [1, 1, 1, Cin]
         x = (x - mean) / std
         if size is not None:
