@@ -49,6 +49,7 @@ from bal.posterior.nets.base import (
     NetSettings as NetSettings,
     Scales as Scales,
 )
+from bal.posterior.nets.whole import WholeNet as WholeNet
 from bal.posterior.recipe import Train as Train
 from bal.report.logs import Logs as Logs
 from bal.report.sinks import SINKS as SINKS

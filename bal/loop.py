@@ -106,6 +106,7 @@ def _rounds(
         shown = recorder.snapshot
         closing = state.purchase if close and state.asked is not None else None
         while not state.done:
+            first = list(info.queries) if state.purchase == 1 else []  # the start set, which has no model of its own
             if state.asked is None:
                 state, info = propose(setup, state, info, watch, warm_start)
                 recorder.asked(state, info)
@@ -122,7 +123,7 @@ def _rounds(
             recorder.answered(state, info)
             publish(folder, setup, recorder.snapshot)
             if state.model is not None:
-                yield Record(info.row, list(info.queries), state.model, info.unspent)
+                yield Record(info.row, list(info.queries), state.model, info.unspent, first)
 
 
 def start(setup: Setup) -> tuple[State, Info]:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
+from typing import Any
 
+import pytest
+from runs import tiny
+
+import bal
 from bal.config.extensions import SLOTS
 
 ROOT = Path(__file__).parents[1]
@@ -47,3 +53,49 @@ def test_every_preset_is_in_the_readme_and_says_what_to_expect():
         assert re.search(r"python -m bal\.run ", head), f"{path.name}: the command"
         assert re.search(r"\d+ (s|min)\b", head), f"{path.name}: the runtime"
         assert re.search(r"IoU.*0\.\d", head, re.DOTALL), f"{path.name}: the number to expect"
+
+
+PYTHON = {
+    "first": "regions, scores = bal.score_pool(model.head",
+    "flax": "bal.WholeNet(module.init, module.apply",
+    "equinox": "import equinox",
+    "labelled": "eligible=eligible)",
+    "about": "about=selector.needs",
+    "logging": "log.jsonl",
+}  # what tells the blocks of the section From Python apart, in their order
+
+
+def test_every_example_in_python_is_run():
+    examples = blocks("README.md", "python")
+    assert len(examples) == len(PYTHON)
+    for text, mark in zip(examples, PYTHON.values(), strict=True):
+        assert mark in text
+
+
+@pytest.mark.parametrize("name", PYTHON)
+def test_an_example_in_python_runs_as_it_is_written(name, monkeypatch, tmp_path, capsys):
+    if name == "equinox":
+        pytest.importorskip("equinox", reason="Equinox is not installed, and nothing else needs it")
+    monkeypatch.setattr(bal, "Config", small)  # the same lines, over a run of seconds
+    monkeypatch.chdir(tmp_path)
+    (text,) = (block for block in blocks("README.md", "python") if PYTHON[name] in block)
+    found: dict[str, Any] = {}
+    exec(compile(text, f"README.md, {name}", "exec"), found)
+    said = capsys.readouterr().out
+    assert "nan" not in said
+    if name == "logging":
+        lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+        assert [line["step"] for line in lines if "metrics" in line] == [0, 1]
+        assert {line["step"] for line in lines if "bought" in line} == {0, 1}, "the start set too"
+        return
+    assert re.search(r"\d", said)
+    if name in ("labelled", "about"):
+        chosen = found["query"].index[found["query"].valid]
+        assert chosen.size
+        assert found["eligible"][chosen].all()
+        assert not found["eligible"].all()
+
+
+def small(**changes: Any) -> bal.Config:
+    """A run of seconds with what an example brings of its own, but not with its budget."""
+    return tiny(rounds=1, budget=20, **{slot: value for slot, value in changes.items() if slot in SLOTS})

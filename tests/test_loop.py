@@ -21,6 +21,7 @@ from bal.loop import train_on
 from bal.pool.units.tile import Tile
 from bal.posterior.heads import HEADS
 from bal.posterior.losses import Loss
+from bal.posterior.training import fit
 from bal.scoring.acquisitions import ACQUISITIONS
 from bal.selection.selectors import Power, Softmax, TopK
 from bal.selection.selectors.base import NOTHING
@@ -82,6 +83,15 @@ def test_the_ledger(usual):
     assert set(bought.values()) == {1}
     assert [line["round"] for line in lines] == sorted(line["round"] for line in lines)
     assert lines[10:] == ledger(records)
+
+
+def test_records_hold_the_whole_ledger(usual):
+    records, out = usual
+    assert {line["round"] for line in records[0].start} == {0}
+    assert [line for record in records for line in (*record.start, *record.queries)] == ledger(records, out)
+    assert [len(record.start) for record in records[1:]] == [0, 0]
+    alone = run(tiny(rounds=1))  # without a folder
+    assert alone[0].start == records[0].start
 
 
 def test_a_row_is_about_the_labels_it_was_trained_on(usual):
@@ -197,6 +207,16 @@ def test_what_cannot_be_run_is_refused_before_anything_is_done(changes, message,
         run_loop(tiny(**changes), tmp_path / "out")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_member_that_diverged_after_its_last_look_stops_the_run(tmp_path, monkeypatch):
+    """With an audit in calibration, and without one in evaluation."""
+    spoilt = lambda *args, **how: jax.tree.map(lambda p: p.at[1].set(np.nan), fit(*args, **how))  # noqa: E731
+    monkeypatch.setattr(loop, "fit", spoilt)
+    for changes in ({}, {"audit": 0.0}):
+        config = tiny(head=HEADS["deep_ensemble"](members=2), **changes)
+        with pytest.raises(BadInput, match=r"^image '(pool|test)-\d+': sample s = 1 of the 2 of DeepEnsemble has NaN"):
+            next(run_loop(config, tmp_path / f"run-{len(changes)}"))
 
 
 # What is looked at

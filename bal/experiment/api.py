@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import jax
 import numpy as np
@@ -12,17 +14,19 @@ from bal.config import extensions
 from bal.pool.regions import Regions, lay_out
 from bal.pool.units.base import Unit
 from bal.pool.units.tile import Tile
+from bal.posterior import door
 from bal.posterior.calibrators import Identity
 from bal.posterior.calibrators.base import Calibrator
 from bal.posterior.heads.base import Head
 from bal.posterior.model import Model
 from bal.posterior.nets.base import Net
+from bal.scoring import descriptors
 from bal.scoring.acquisitions.base import Acquisition, Learns
 from bal.scoring.objective import Objective
-from bal.scoring.score import score_regions
+from bal.scoring.score import score_regions, stride, survey
 from bal.selection.selectors.base import NOTHING, Offer, Query, Selector
-from bal.sources.base import Source
-from bal.sources.batches import ImagesDone
+from bal.sources.base import Source, pixels
+from bal.sources.batches import ImagesDone, first_shape
 from bal.types import BadInput, Key, Params
 
 
@@ -39,6 +43,18 @@ def _entry(choice: Any, slot: str) -> Any:
     return extensions.find(slot, choice)() if isinstance(choice, str) else choice
 
 
+@overload
+def score_pool(
+    head: Head, net: Net | None, params: Params, source: Source, *, about: None = None, **how: Any
+) -> tuple[Regions, np.ndarray]: ...
+
+
+@overload
+def score_pool(
+    head: Head, net: Net | None, params: Params, source: Source, *, about: Sequence[str], **how: Any
+) -> tuple[Regions, np.ndarray, dict[str, np.ndarray]]: ...
+
+
 def score_pool(
     head: Head,
     net: Net | None,
@@ -52,7 +68,8 @@ def score_pool(
     state: Any = None,
     key: Key | None = None,
     watch: ImagesDone | None = None,
-) -> tuple[Regions, np.ndarray]:
+    about: Sequence[str] | None = None,
+) -> tuple[Regions, np.ndarray] | tuple[Regions, np.ndarray, dict[str, np.ndarray]]:
     """Scores every region of a pool with a trained model, streamed.
 
     Args:
@@ -66,12 +83,16 @@ def score_pool(
         calibrator, state: of the predictive probabilities; none unless given.
         key: of the random numbers of the acquisition `random`, and of what others learn.
         watch: called with the images done and in all.
+        about: what else is read of every region in the same pass, such as a selector's `needs`; of these, `labelled` is
+            not the model's to say, and left out.
 
     Returns:
-        The M regions, and their scores [M] float32.
+        The M regions, and their scores [M] float32; and, where `about` is given, what `select` takes under that name:
+        [M, …] by name.
 
     Raises:
-        BadInput: there is no such acquisition.
+        BadInput: there is no such acquisition or descriptor; the model does not give logits of these classes at the
+            resolution of the images; or a pixel, a logit or a score is no number, which names the image and the sample.
     """
     asked: Acquisition = _entry(acquisition, "acq")
     unit = unit or Tile()
@@ -79,11 +100,22 @@ def score_pool(
     calibrator = calibrator or Identity()
     state = calibrator.init(bound.classes) if state is None else state
     ids = source.pool if ids is None else ids
-    regions = lay_out(unit, ids, [source.shape(id) for id in ids], source.image)
+    names = tuple(name for name in about or () if name != "labelled")
+    descriptors.check(names, bound)
     model = Model(head, bound, params, calibrator, state)
+    shape = first_shape(source, ids, math.lcm(stride(model), unit.multiple))
+    if shape is not None and (asked.needs or names):
+        door.check_logits(model, shape)
+    regions = lay_out(unit, ids, [source.shape(id) for id in ids], functools.partial(pixels, source))
     key = jax.random.key(0) if key is None else key
     learnt = asked.learn(key, model, source, tuple(ids), ()) if isinstance(asked, Learns) else None
-    return regions, score_regions(model, source, regions, Objective(asked, learnt), key, watch)
+    objective = Objective(asked, learnt)
+    if not names:
+        scores = score_regions(model, source, regions, objective, key, watch)
+        return (regions, scores) if about is None else (regions, scores, {})
+    table = survey(model, source, regions, objective, names, watch)
+    scores = table.pop("score")
+    return regions, scores if asked.needs else score_regions(model, source, regions, objective, key), table
 
 
 def select(
@@ -102,9 +134,10 @@ def select(
     Args:
         scores, costs: [M]; a score that is NaN or infinite is never bought.
         budget: in the unit of `costs`.
-        eligible: [M] bool; all unless given.
+        eligible: [M] bool, what may be bought: False for what is labelled already; all unless given.
         selector: by name or as an instance.
-        about: [M, ...] of each name in the selector's `needs`.
+        about: [M, ...] of each name in the selector's `needs`, as `score_pool(about=…)` gives it; `labelled` is what is
+            not eligible, unless it is given.
         key: for selectors that draw.
         offer: more fields of `bal.Offer`: `image` [M] and `cap`, `id` [M], `progress`.
 
@@ -123,6 +156,7 @@ def select(
         raise BadInput(f"budget: expected 0 ≤ budget < infinity, got {budget}")
     key = jax.random.key(0) if key is None else key
     chooser: Selector = _entry(selector, "selector")
+    about = {"labelled": ~eligible, **about}
     if missing := [name for name in chooser.needs if name not in about]:
         raise BadInput(f"the selector reads {', '.join(missing)}, which `about` does not hold")
     if uneven := [name for name in chooser.needs if len(about[name]) != scores.size]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +30,7 @@ class Record(NamedTuple):
     queries: list[dict[str, Any]]  # the new lines of queries.jsonl, bought after this model had been asked
     model: Model
     unspent: float  # of that purchase: allowed, but no region was left to buy
+    start: Sequence[dict[str, Any]] = ()  # in the first record of a run, the lines of queries.jsonl of the start set
 
 
 class Waiting(Exception):

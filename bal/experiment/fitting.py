@@ -17,6 +17,7 @@ from bal.posterior.patches import Crop, crop_around
 from bal.posterior.training import fit
 from bal.scoring import teacher
 from bal.selection.selectors.base import NOTHING
+from bal.sources.base import pixels
 
 
 def train_on(
@@ -70,7 +71,7 @@ def crops_of(setup: Setup, pool: Pool, taught: Mapping[str, np.ndarray] = NOTHIN
     """
     mine = np.flatnonzero(pool.split == TRAINING)
     for n in np.unique(setup.regions.image[mine]):
-        image = setup.source.image(setup.regions.ids[n])
+        image = pixels(setup.source, setup.regions.ids[n])
         label = label_map(pool, setup.regions, n, image.shape[:2], TRAINING)
         if (id := setup.regions.ids[n]) in taught:
             audited = label_map(pool, setup.regions, n, image.shape[:2], AUDIT)

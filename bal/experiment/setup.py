@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,10 +18,11 @@ from bal.metrics import summary
 from bal.pool.cost import COUNTED, price
 from bal.pool.labels import Pool
 from bal.pool.regions import Regions, lay_out
-from bal.posterior import training
+from bal.posterior import door, training
 from bal.posterior.model import Model
 from bal.posterior.nets.base import Net
-from bal.sources.base import Source
+from bal.sources.base import Source, pixels
+from bal.sources.batches import first_shape
 from bal.types import BadInput, Key, Params
 
 FIT, SCORE, BUY, LEARN, LOOK, COVER = range(6)  # what a key of a round is for
@@ -87,7 +89,8 @@ def set_up(config: Config) -> Setup:
     if isinstance(config.annotator, ChecksSource):
         config.annotator.check(source)
     summary.columns(source.classes)
-    regions = lay_out(config.unit, source.pool, [source.shape(id) for id in source.pool], source.image)
+    shapes = [source.shape(id) for id in source.pool]
+    regions = lay_out(config.unit, source.pool, shapes, functools.partial(pixels, source))
     costs = price(regions, config.cost, config.effort)
     all_of_it = float(costs.sum(dtype=np.float64))
     if config.budget > all_of_it and config.cost != "effort":  # nobody knows what that will cost
@@ -99,10 +102,18 @@ def set_up(config: Config) -> Setup:
         raise BadInput(
             f"a start of {config.start:g} {COUNTED[config.cost]} buys no region to train on; one costs {costs.min():g}"
         )
-    seen = np.concatenate([source.image(id).reshape(-1, source.channels) for id in source.pool[:SCALED_BY]])
+    seen = np.concatenate([pixels(source, id).reshape(-1, source.channels) for id in source.pool[:SCALED_BY]])
     mean = tuple(round(float(v), 6) for v in seen.mean(0, dtype=np.float64))
     std = tuple(max(round(float(v), 6), 1e-3) for v in seen.std(0, dtype=np.float64))
-    net = config.net.bind(source.channels, len(source.classes), mean, std)
+    try:
+        net = config.net.bind(source.channels, len(source.classes), mean, std)
+    except ValueError as error:
+        raise BadInput(f"the network {type(config.net).__name__} cannot be bound: {error}") from error
     extensions.check_net(net)
-    training.check(config.head, net, config.train)
-    return Setup(config, source, regions, costs, net, (mean, std))
+    setup = Setup(config, source, regions, costs, net, (mean, std))
+    params = training.check(config.head, net, config.train)
+    shape = first_shape(source, source.pool, math.lcm(net.stride, config.unit.multiple))
+    if shape is not None:
+        door.check_samples(setup.model(params), shape)
+    training.check_loss(config.head, net, config.train, config.loss)
+    return setup

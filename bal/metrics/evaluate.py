@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from bal.metrics import tally as metrics
 from bal.metrics.base import LabelledImage
 from bal.posterior.model import Model
-from bal.posterior.moments import Moments, predict_moments
+from bal.posterior.moments import Moments, or_nan, predict_moments
 from bal.scoring.acquisitions import BALD, Entropy
 from bal.scoring.acquisitions.base import Acquisition, Learns
+from bal.scoring.numbers import are_numbers, why_not
 from bal.scoring.score import stride
 from bal.sources.base import Source
 from bal.sources.batches import ImagesDone, load, one_behind
@@ -27,7 +28,7 @@ def _measure(
     """What the pixels of every image of a batch add, after and before calibration; the prediction and its classes."""
 
     def wanted(moments: Moments) -> tuple[Array, Array, Array]:
-        return moments.predictive, moments.mean_p, jnp.stack([score(moments) for score in scores], -1)
+        return or_nan(moments, moments.predictive), moments.mean_p, jnp.stack([score(moments) for score in scores], -1)
 
     needs = tuple({name for score in scores for name in score.needs})
     calibrated, raw, found = predict_moments(model, x, size, needs, then=wanted)
@@ -65,6 +66,9 @@ def tally(
 
     Returns:
         The sums of `bal.metrics`, which add up over disjoint sets of images.
+
+    Raises:
+        BadInput: a probability is no number; names the image and the sample.
     """
     return metrics.total(tally_each(model, source, ids, watch, acquisition))
 
@@ -88,7 +92,9 @@ def tally_each(
         metrics.put_batch(each, loaded.rows, sums)
         for b, row in enumerate(loaded.rows):
             height, width = source.shape(ids[row])
-            cropped = (x[b, :height, :width] for x in (label, predicted, predictive))
+            cropped = [x[b, :height, :width] for x in (label, predicted, predictive)]
+            if not are_numbers(cropped[-1]):
+                raise why_not(model, loaded, b, ids[row])
             metrics.put_image(each, row, LabelledImage(*cropped))
         done += len(loaded.rows)
         if watch:

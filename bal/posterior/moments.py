@@ -33,6 +33,16 @@ class Moments(NamedTuple):
     joint: Array | None = None  # [..., C T C] mean_s p_s(y) q_s(t, y*), with what the samples say of T target pixels
 
 
+def or_nan(moments: Moments, value: Array) -> Array:
+    """`value` [...] or [..., C], and NaN wherever the probabilities of some sample were no numbers.
+
+    What is made of moments may not show it: samples that are NaN vote for a class, and agree on it. Of the logits of a
+    pixel none may be NaN or +inf; −inf is a class of probability 0, and not all of them may be.
+    """
+    known = jnp.isfinite(moments.mean_p.sum(-1))  # a softmax with one such logit is NaN in every class
+    return jnp.where(known if value.ndim == known.ndim else known[..., None], value, jnp.nan)
+
+
 OPTIONAL = ("mean_plogp", "var_p", "votes", "mean_qlogq", "joint")
 BLOCK = 4096  # pixels folded at a time: what is written for one pass is still in the nearest cache for the next
 

@@ -11,6 +11,7 @@ from jax.tree_util import DictKey
 
 from bal import devices
 from bal.posterior.descent import Initial, Progress, descend, descents
+from bal.posterior.door import traced
 from bal.posterior.heads.base import Finalizes, Head, Joins
 from bal.posterior.losses import Criterion
 from bal.posterior.nets.base import Net
@@ -20,11 +21,6 @@ from bal.posterior.sampling import batches
 from bal.types import Array, BadInput, Batch, Key, Params
 
 KEPT = {DictKey("encoder"), DictKey("decoder")}  # parts of a network that go on from a pre-training
-UNTRACEABLE = (
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerIntegerConversionError,
-)
 
 
 @jax.jit
@@ -60,17 +56,36 @@ def abstract(head: Head, net: Net, train: Train) -> Params:
     return jax.eval_shape(made, jax.random.key(0))
 
 
-def check(head: Head, net: Net, train: Train) -> None:
-    """Raises BadInput for a head that can be fitted once and no more; needs no data."""
-    if not isinstance(head, Finalizes):
-        return
-    try:
-        like = abstract(head, net, train)
-    except UNTRACEABLE as error:
-        line = str(error).splitlines()[0]
-        raise BadInput(f"JAX cannot trace {type(head).__name__}.finalize, use jax.numpy there: {line}") from error
-    if train.start != "cold":
-        unfinish(head, net, like)
+def check(head: Head, net: Net, train: Train) -> Params:
+    """What `fit` would return, in abstract; needs no data.
+
+    Raises:
+        BadInput: the head or the network refuses, or cannot be traced by JAX; or the head can be fitted once and no
+            more, and fits are to go on from each other.
+    """
+    name, key = type(head).__name__, jax.random.key(0)
+    like = traced(f"{name}.init", functools.partial(head.init, net), key)
+    if isinstance(head, Finalizes):
+        like = traced(f"{name}.finalize", functools.partial(head.finalize, net), like, _blank(net, train, 1), key)
+        if train.start != "cold":
+            unfinish(head, net, like)
+    return like
+
+
+def check_loss(head: Head, net: Net, train: Train, criterion: Criterion) -> None:
+    """Raises BadInput unless the loss of one batch is one number, found out in abstract."""
+    one = head.solo if isinstance(head, Joins) and head.solo is not None else head  # one member is soon traced
+    name, key = type(head).__name__, jax.random.key(0)
+    params, batch = jax.eval_shape(functools.partial(one.init, net), key), _blank(net, train, one.members)
+    loss = traced(f"{name}.loss", lambda p, b, k: one.loss(net, p, b, k, criterion), params, batch, key)
+    if getattr(loss, "shape", None) != ():
+        raise BadInput(f"{name}.loss gives {loss}, expected one number: the sum over members")
+
+
+def _blank(net: Net, train: Train, rows: int) -> Batch:
+    """So many patches, in abstract."""
+    patch, of = (rows, train.patch, train.patch), jax.ShapeDtypeStruct
+    return Batch(of((*patch, net.channels), jnp.float32), of(patch, jnp.int32), of((rows, 2), jnp.int32))
 
 
 def finish(head: Head, net: Net, params: Params, labelled: Batch, key: Key) -> Params:

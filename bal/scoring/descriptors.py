@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from bal.pool.units.base import Unit
 from bal.posterior import samples
 from bal.posterior.model import Model
-from bal.posterior.moments import Moments, predict_moments
+from bal.posterior.moments import Moments, or_nan, predict_moments
 from bal.posterior.nets.base import HasFeatures
 from bal.scoring.objective import Objective
 from bal.types import Array, BadInput
@@ -75,8 +75,8 @@ def _joint(batch: ScoredBatch) -> Array:
 
 def _variation(batch: ScoredBatch, maps: Array) -> Array:
     """Total variation of maps [B, H, W, K] within each region: ½ Σ_{neighbours} Σ_k |difference|."""
-    down = jnp.abs(maps[:, 1:] - maps[:, :-1]).sum(-1) * batch.neighbours[0] / 2
-    across = jnp.abs(maps[:, :, 1:] - maps[:, :, :-1]).sum(-1) * batch.neighbours[1] / 2
+    down = jnp.where(batch.neighbours[0] > 0, jnp.abs(maps[:, 1:] - maps[:, :-1]).sum(-1) / 2, 0.0)
+    across = jnp.where(batch.neighbours[1] > 0, jnp.abs(maps[:, :, 1:] - maps[:, :, :-1]).sum(-1) / 2, 0.0)
     return batch.total(jnp.pad(down, ((0, 0), (0, 1), (0, 0))) + jnp.pad(across, ((0, 0), (0, 0), (0, 1))))
 
 
@@ -122,15 +122,17 @@ def read(
         cut: [B, H, W], regions of a unit that looks.
 
     Returns:
-        `score` [B, rows, columns] and each name [B, rows, columns, …]; NaN where there is no region.
+        `score` [B, rows, columns] and each name [B, rows, columns, …], NaN where there is no region; and `odd` [B],
+        whether the score or the probabilities of some pixel of an image are no numbers. A score of −inf is one.
     """
 
     def then(moments: Moments) -> tuple[Array, ...]:
         more = (moments.predictive, objective.per_class(moments)) if names else ()
-        return objective(moments), *more
+        return or_nan(moments, objective(moments)), *more
 
     score, *more = predict_moments(model, x, size, objective.needs, then, objective.targets)
-    found = {"score": unit.reduce(score, valid, cut, room)}
+    odd = ((valid > 0) & ~(score < jnp.inf)).any((1, 2))
+    found = {"score": unit.reduce(score, valid, cut, room), "odd": odd}
     if not names:
         return found
 

@@ -14,10 +14,11 @@ import numpy as np
 from bal import devices
 from bal.pool.regions import Regions
 from bal.posterior.model import Model
-from bal.posterior.moments import Moments, predict_moments
-from bal.posterior.samples import prepare
+from bal.posterior.moments import Moments, or_nan, predict_moments
+from bal.posterior.samples import prepare, readable
 from bal.scoring.acquisitions import Random
 from bal.scoring.acquisitions.base import Acquisition
+from bal.scoring.numbers import are_numbers, why_not
 from bal.scoring.objective import Objective, as_objective
 from bal.scoring.score import stride
 from bal.sources.base import Source
@@ -42,7 +43,7 @@ def _predict(model: Model, objective: Objective, x: Array, size: Array) -> tuple
             believed, spread = moments.mean_p, moments.var_p
         promised = (believed * believed + spread).sum(-1)
         score = objective(moments) if objective.needs else jnp.zeros_like(promised)
-        return moments.predictive, believed, promised, score
+        return or_nan(moments, moments.predictive), believed, promised, score
 
     needs = tuple(dict.fromkeys((*objective.needs, *(("var_p",) if samples else ()))))
     return predict_moments(model, x, size, needs, then, objective.targets)
@@ -109,6 +110,9 @@ def walk(
 
     Yields:
         Each candidate index, and its part [height, width, …] of every map; image by image, not in ascending order.
+
+    Raises:
+        BadInput: something in such a part is NaN or +inf; names the image and the sample.
     """
     of_image: dict[int, list[int]] = {}
     for m in sorted(wanted):
@@ -121,7 +125,10 @@ def walk(
         for b, row in enumerate(loaded.rows):
             for m in of_image[images[row]] if row < len(images) else ():
                 top, left, height, width = regions.box[m]
-                yield m, [y[b, top : top + height, left : left + width] for y in maps]
+                parts = [y[b, top : top + height, left : left + width] for y in maps]
+                if not all(are_numbers(part) for part in parts):
+                    raise why_not(model, loaded, b, ids[row])
+                yield m, parts
 
 
 ROOM = 1024  # labelled pixels for the calibrator are padded to this times a power of two, so that shapes stay few
@@ -130,14 +137,14 @@ CAP = 2**15  # of them at most; of more, a stratified subsample
 
 @jax.jit
 def _pooled(model: Model, x: Array, size: Array) -> Array:
-    """[B, H, W, C] log of the uncalibrated pooled mean."""
+    """[B, H, W, C] log of the uncalibrated pooled mean; NaN where that is."""
     return jnp.log(jnp.maximum(predict_moments(model.uncalibrated(), x, size).mean_p, TINY))
 
 
 @jax.jit
 def _member(model: Model, x: Array, size: Array, s: Array) -> Array:
     """[B, H, W, C] log-probabilities of the s-th sample, before calibration."""
-    return prepare(model, x, size).raw_log_probs(s)
+    return readable(prepare(model, x, size).raw_log_probs(s))
 
 
 def calibrate(

@@ -24,11 +24,12 @@ from bal.posterior.model import Model
 from bal.posterior.moments import Moments, predict_moments
 from bal.scoring.acquisitions.base import Acquisition
 from bal.scoring.descriptors import read
+from bal.scoring.numbers import are_numbers, why_not
 from bal.scoring.objective import Objective, as_objective
 from bal.scoring.ranking import Best, merge, nothing, top
 from bal.sources.base import Source
 from bal.sources.batches import ImagesDone, Loaded, load, one_behind
-from bal.types import Array, Key
+from bal.types import Array, BadInput, Key
 
 
 def stride(model: Model) -> int:
@@ -70,6 +71,9 @@ def survey(
 
     Returns:
         `score` [M] and each name [M, …], float32.
+
+    Raises:
+        BadInput: a pixel, a logit or a score is NaN or infinite; names the image and the sample.
     """
     table: dict[str, np.ndarray] = {}
     for batch in _read_all(model, source, regions, as_objective(objective), names, watch):
@@ -77,7 +81,11 @@ def survey(
         for name, values in batch.found.items():
             if name not in table:
                 table[name] = np.full((regions.image.size, *values.shape[3:]), np.nan, np.float32)
-            table[name][batch.index[inside]] = devices.fetch(values)[inside]
+            index, found = batch.index[inside], devices.fetch(values)[inside]
+            if not are_numbers(found):
+                m = index[~(found < np.inf).reshape(len(found), -1).all(1)][0]
+                raise BadInput(f"image '{regions.ids[regions.image[m]]}': `{name}` of a region is NaN or infinite")
+            table[name][index] = found
     return table or {"score": np.zeros(0, np.float32)}
 
 
@@ -160,8 +168,10 @@ def _read_all(
     batches = ((loaded, ask(loaded)) for loaded in load(source, regions.ids, multiple, only=counts > 0))
     done = 0
     for loaded, found in one_behind(batches):
-        index = np.full(found["score"].shape, -1, np.int32)
+        index, odd = np.full(found["score"].shape, -1, np.int32), devices.fetch(found.pop("odd"))
         for b, row in _wanted(regions, loaded):
+            if odd[b]:
+                raise why_not(model, loaded, b, regions.ids[row])
             rows, columns = unit.grid(source.shape(regions.ids[row]), int(counts[row]))
             index[b, :rows, :columns] = np.arange(*regions.start[row : row + 2]).reshape(rows, columns)
             done += 1

@@ -7,6 +7,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from bal.types import BadInput
+
 
 class Source(Protocol):
     """Images and masks by id, opened from a `SourceSettings`. Sizes may differ between images."""
@@ -42,6 +44,24 @@ class Source(Protocol):
     def mask(self, id: str) -> np.ndarray:
         """int32 [H, W] of class ids, IGNORE where unlabelled."""
         ...
+
+
+def pixels(source: Source, id: str) -> np.ndarray:
+    """An image of a source, as it is read wherever a network is to see it.
+
+    Raises:
+        BadInput: a pixel is NaN or infinite; names the image and the first such pixel.
+    """
+    x = source.image(id)
+    known = np.isfinite(x)
+    if not known.all():
+        odd = np.argwhere(~known.reshape(*x.shape[:2], -1).all(-1))
+        row, column = odd[0].tolist()
+        raise BadInput(
+            f"image '{id}': {len(odd)} of its {x.shape[0] * x.shape[1]} pixels are NaN or infinite, the first at row "
+            f"{row}, column {column}; give every pixel a number from 0 to 1"
+        )
+    return x
 
 
 @runtime_checkable

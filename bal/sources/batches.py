@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from bal import devices
-from bal.sources.base import Source
+from bal.sources.base import Source, pixels
 from bal.types import IGNORE, Array
 
 T = TypeVar("T")
@@ -60,6 +60,11 @@ def arrange(source: Source, ids: Sequence[str], multiple: int) -> Iterator[Group
             yield Group(shape, length, rows[first : first + length])
 
 
+def first_shape(source: Source, ids: Sequence[str], multiple: int) -> tuple[int, int, int] | None:
+    """[B, H, W] of the first batch of images, as `load` gives them; None where there are no ids."""
+    return next(((group.length, *group.shape) for group in arrange(source, ids, multiple)), None)
+
+
 def load(
     source: Source, ids: Sequence[str], multiple: int, labels: bool = False, only: np.ndarray | None = None
 ) -> Iterator[Loaded]:
@@ -73,6 +78,9 @@ def load(
         only: [N] bool, the images that are wanted; None for all. They come in the batches, and at the rows, where they
             come among all N, for the last bits of a matrix product depend on both; the other rows are left blank, and
             batches without a wanted image are left out.
+
+    Raises:
+        BadInput: a pixel is NaN or infinite.
     """
     for group in arrange(source, ids, multiple):
         if only is None or only[group.rows].any():
@@ -86,7 +94,7 @@ def _read(source: Source, ids: Sequence[str], group: Group, labels: bool, only: 
     for b, row in enumerate(group.rows):
         if only is not None and not only[row]:
             continue
-        x = source.image(ids[row])
+        x = pixels(source, ids[row])
         size[b] = x.shape[:2]
         image[b, : x.shape[0], : x.shape[1]] = x
         if label is not None:

@@ -84,6 +84,54 @@ def test_unknown_names(square):
         bal.select([1.0], [1.0], 1, selector="topk")
 
 
+@pytest.mark.parametrize("name", ["k_center", "badge", "batch_bald", "stratified", "foreground_power"])
+def test_what_a_selector_reads_comes_with_the_scores(net, params, logs, name):
+    head, selector = MCDropout(samples=2), bal.SELECTORS[name]()
+    how = {"ids": logs.pool[:2], "acquisition": "entropy"}
+    regions, scores, about = bal.score_pool(head, net, params, logs, about=selector.needs, **how)
+    alone = bal.score_pool(head, net, params, logs, **how)[1]
+    np.testing.assert_allclose(scores, alone, atol=1e-6)
+    assert set(about) == set(selector.needs) - {"labelled"}
+    eligible = np.arange(scores.size) % 4 > 0
+    query = bal.select(scores, np.ones(scores.size), 3, eligible=eligible, selector=selector, about=about)
+    bought = np.asarray(query.index)[np.asarray(query.valid)]
+    assert len(set(bought.tolist())) == 3
+    assert eligible[bought].all()
+    assert len(regions.image) == scores.size
+
+
+def test_random_scores_come_with_descriptors_too(net, params, logs):
+    how = {"ids": logs.pool[:2], "acquisition": "random"}
+    _, scores, about = bal.score_pool(MCDropout(samples=2), net, params, logs, about=("predicted",), **how)
+    np.testing.assert_array_equal(scores, bal.score_pool(MCDropout(samples=2), net, params, logs, **how)[1])
+    np.testing.assert_allclose(about["predicted"].sum(1), 1, atol=1e-5)
+    assert bal.score_pool(MCDropout(samples=2), net, params, logs, about=(), **how)[2] == {}
+
+
+def test_descriptors_that_there_are_not(square):
+    head = bal.FunctionHead(linear, 4)
+    with pytest.raises(bal.BadInput, match="nothing called 'colour' can be read"):
+        bal.score_pool(head, None, PARAMS, square, about=("colour",))
+    with pytest.raises(bal.BadInput, match="no `features`, which the selector needs"):
+        bal.score_pool(head, None, PARAMS, square, about=bal.SELECTORS["badge"]().needs)
+
+
+def test_what_is_not_eligible_is_labelled_unless_it_is_said():
+    seen = {}
+
+    class Looks:
+        needs = ("labelled",)
+
+        def __call__(self, key, scores, offer, about):
+            seen["labelled"] = about["labelled"]
+
+    eligible = np.array([True, False, True])
+    bal.select([3.0, 2.0, 1.0], [1.0] * 3, 1, eligible=eligible, selector=Looks())
+    assert seen["labelled"].tolist() == [False, True, False]
+    bal.select([3.0, 2.0, 1.0], [1.0] * 3, 1, eligible=eligible, selector=Looks(), about={"labelled": eligible})
+    assert seen["labelled"].tolist() == [True, False, True]
+
+
 def test_select():
     scores, costs = np.array([0.3, np.nan, 0.9, 0.5, 0.1]), np.ones(5)
     query = bal.select(scores, costs, 2.5)

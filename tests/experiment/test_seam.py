@@ -51,6 +51,19 @@ def test_answers_of_a_second_visit_make_the_same_run(whole, tmp_path):
     same_run(tmp_path / "run", whole)
 
 
+def test_records_hold_the_start_set_however_often_a_run_had_to_wait(tmp_path):
+    config, out, records = tiny(annotator=Later(second=(0, 3))), tmp_path / "run", []
+    for _ in range(9):
+        try:
+            for record in loop.run_loop(config, out, resume=True):
+                records.append(record)
+            break
+        except Waiting:
+            continue
+    assert [len(record.start) for record in records] == [10, 0, 0]
+    assert [line for record in records for line in (*record.start, *record.queries)] == ledger([], out)
+
+
 def test_an_annotator_that_answers_all_at_once_never_waits(whole, tmp_path):
     assert visit_until_done(tiny(annotator=Later()), tmp_path / "run") == 0
     same_run(tmp_path / "run", whole)

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from bal.posterior.heads._plain import keep
 from bal.posterior.losses import Criterion
 from bal.posterior.nets.base import HasCells, Net
-from bal.types import IGNORE, Array, Batch, Key, Params
+from bal.types import IGNORE, Array, BadInput, Batch, Key, Params
 
 ROOM = 2**15  # pixels seen at a time by `labelled_cells`: the memory that a fit takes, whatever the number of labels
 
@@ -60,10 +60,10 @@ def weights(net: Net, readout: Params) -> Array:
     """θ [G, F + 1, C] of an output layer: the kernel's rows and, last, the bias.
 
     Raises:
-        ValueError: it is not one 1×1 convolution with a bias, as that of `bal.posterior.nets.UNet`.
+        BadInput: it is not one 1×1 convolution with a bias, as that of `bal.posterior.nets.UNet`.
     """
     if set(readout) != {"conv"} or set(readout["conv"]) != {"kernel", "bias"}:
-        raise ValueError(f"{WANTED} is one 1×1 convolution, as in bal.posterior.nets.UNet")
+        raise BadInput(f"{WANTED} is one 1×1 convolution, as in bal.posterior.nets.UNet")
     kernel, bias = readout["conv"]["kernel"], readout["conv"]["bias"]
     rows = jnp.concatenate([kernel.reshape(-1, bias.size), bias[None]])  # [F + 1, G C]
     return rows.reshape(len(rows), -1, net.classes).transpose(1, 0, 2)  # [G, F + 1, C]
@@ -101,10 +101,10 @@ def in_cells(net: Net, label: Array, cells: int) -> Array:
     """[B, H, W] labels → [G, P], as `net.cells` would leave logits; IGNORE where a cell reaches beyond the image.
 
     Raises:
-        ValueError: the network has no cells.
+        BadInput: the network has no cells.
     """
     if not isinstance(net, HasCells):
-        raise ValueError(f"{WANTED} can be left in cells (`cells` and `unfold`), as in bal.posterior.nets.UNet")
+        raise BadInput(f"{WANTED} can be left in cells (`cells` and `unfold`), as in bal.posterior.nets.UNet")
     grid = (-(-label.shape[1] // net.stride) * net.stride, -(-label.shape[2] // net.stride) * net.stride)
     pixels = label.shape[0] * grid[0] * grid[1]  # G P
     side = round((pixels // cells) ** 0.5)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from bal.posterior.heads._plain import keep, rows_of
 from bal.posterior.losses import Criterion
 from bal.posterior.nets.base import Net
-from bal.types import Array, Batch, Key, Params
+from bal.types import Array, BadInput, Batch, Key, Params
 
 PARTS = ("encoder", "decoder", "readout")
 
@@ -37,7 +37,7 @@ class BatchEnsemble:
 
     def __post_init__(self) -> None:
         if self.members < 1 or not self.spread >= 0:
-            raise ValueError(f"a batch ensemble needs members ≥ 1 and spread ≥ 0, got {self.members}, {self.spread}")
+            raise BadInput(f"a batch ensemble needs members ≥ 1 and spread ≥ 0, got {self.members}, {self.spread}")
 
     @property
     def samples(self) -> int:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from bal.posterior.heads._plain import keep, rows_of
 from bal.posterior.losses import Criterion
 from bal.posterior.nets.base import Net
-from bal.types import Array, Batch, Key, Params
+from bal.types import Array, BadInput, Batch, Key, Params
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class DeepEnsemble:
 
     def __post_init__(self) -> None:
         if self.members < 1:
-            raise ValueError(f"a deep ensemble needs members ≥ 1, got {self.members}")
+            raise BadInput(f"a deep ensemble needs members ≥ 1, got {self.members}")
 
     @property
     def samples(self) -> int:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from bal.posterior.heads import _last_layer
 from bal.posterior.losses import Criterion
 from bal.posterior.nets.base import Net
-from bal.types import Array, Batch, Key, Params
+from bal.types import Array, BadInput, Batch, Key, Params
 
 GRID = 97  # prior precisions tried, evenly spaced on a logarithmic scale
 
@@ -58,7 +58,7 @@ class LastLayerLaplace:
 
     def __post_init__(self) -> None:
         if self.samples < 1 or not self.pixels_per_observation > 0 or not 0 < self.lowest <= self.highest:
-            raise ValueError(
+            raise BadInput(
                 "last-layer Laplace needs samples ≥ 1, pixels_per_observation > 0 and 0 < lowest ≤ highest, got "
                 f"{self.samples}, {self.pixels_per_observation}, {self.lowest} and {self.highest}"
             )

@@ -13,7 +13,7 @@ import optax
 from bal.posterior.heads import _last_layer
 from bal.posterior.losses import Criterion
 from bal.posterior.nets.base import Net
-from bal.types import Array, Batch, Key, Params
+from bal.types import Array, BadInput, Batch, Key, Params
 
 
 class Reservoir(NamedTuple):
@@ -70,7 +70,7 @@ class LastLayerSVI:
         scales = {name: getattr(self, name) for name in ("pixels_per_observation", "prior_scale", "rate")}
         wrong = [f"{k}={v}" for k, v in counts.items() if v < 1] + [f"{k}={v}" for k, v in scales.items() if not v > 0]
         if wrong:
-            raise ValueError(f"last-layer SVI needs positive {', '.join({**counts, **scales})}; got {', '.join(wrong)}")
+            raise BadInput(f"last-layer SVI needs positive {', '.join({**counts, **scales})}; got {', '.join(wrong)}")
 
     def init(self, net: Net, key: Key) -> Params:
         return net.init(key)

@@ -11,7 +11,7 @@ import jax
 from bal.posterior.heads._plain import keep
 from bal.posterior.losses import Criterion
 from bal.posterior.nets.base import Net
-from bal.types import Array, Batch, Key, Params
+from bal.types import Array, BadInput, Batch, Key, Params
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class MCDropout:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.rate < 1.0 or self.samples < 1:
-            raise ValueError(
+            raise BadInput(
                 f"MC dropout needs 0 ≤ rate < 1 and samples ≥ 1, got rate={self.rate}, samples={self.samples}"
             )
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from bal.types import Array
+from bal.types import Array, BadInput
 
 Kind = Literal["none", "group", "layer", "rms"]
 EPS = 1e-5
@@ -63,7 +63,7 @@ class Norm(nnx.Module):
 
     def __init__(self, features: int, kind: Kind):
         if kind == "group" and features >= CHANNELS_PER_GROUP and features % CHANNELS_PER_GROUP:
-            raise ValueError(f"group normalisation needs a multiple of {CHANNELS_PER_GROUP} channels, got {features}")
+            raise BadInput(f"group normalisation needs a multiple of {CHANNELS_PER_GROUP} channels, got {features}")
         self.kind = kind
         self.scale = nnx.Param(jnp.ones((features,)))
         self.bias = nnx.Param(jnp.zeros((features,)))

@@ -20,7 +20,7 @@ from flax import nnx
 from bal.posterior.nets._convolve import convolve, convolve_upsampled
 from bal.posterior.nets._norms import Kind, Norm, valid_pixels
 from bal.posterior.nets.base import Drop, Scales
-from bal.types import Array, Key, Params
+from bal.types import Array, BadInput, Key, Params
 
 PARTS = ("encoder", "decoder", "readout")
 
@@ -175,7 +175,7 @@ class UNet:
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.depth < 0:
-            raise ValueError(f"a U-Net needs width ≥ 1 and depth ≥ 0, got {self.width} and {self.depth}")
+            raise BadInput(f"a U-Net needs width ≥ 1 and depth ≥ 0, got {self.width} and {self.depth}")
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from bal.posterior import samples
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments
-from bal.sources.base import Source
+from bal.sources.base import Source, pixels
 from bal.types import TINY, Array, BadInput, Key, RegionPrediction
 
 EPS = jnp.finfo(jnp.float32).eps
@@ -71,12 +71,13 @@ class EPIG:
             seen: not looked at.
 
         Raises:
-            BadInput: there is no image to draw targets from.
+            BadInput: there is no image to draw targets from, or a sample's probabilities are no numbers.
         """
         if not ids:
             raise BadInput("epig draws its targets from the pool, and the pool is empty")
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-        images = [source.image(ids[int(n)]) for n in sorted(rng.permutation(len(ids))[: self.images])]
+        names = [ids[int(n)] for n in sorted(rng.permutation(len(ids))[: self.images])]
+        images = [pixels(source, id) for id in names]
         size = np.array([image.shape[:2] for image in images], np.int32)  # [images, 2]
         shape = -(-size.max(0) // model.net.stride) * model.net.stride
         batches = [(_pad(image, shape), s[None]) for image, s in zip(images, size, strict=True)]
@@ -91,6 +92,9 @@ class EPIG:
         q = np.zeros((model.head.samples, self.targets, model.net.classes), np.float32)
         for n in np.unique(image):
             q[:, image == n] = np.asarray(_at(model, *batches[n], row, column))[:, image == n]
+            if odd := np.flatnonzero(~np.isfinite(q).all((1, 2))).tolist():
+                what = f"sample s = {odd[0]} of {type(model.head).__name__} has probabilities that are no numbers"
+                raise BadInput(f"image '{names[n]}': {what}")
         return jnp.asarray(q)
 
     def draw(self, rng: np.random.Generator, predicted: np.ndarray) -> np.ndarray:

@@ -1,0 +1,132 @@
+"""What is asked of a head and a network before anything is computed, found out by tracing them in abstract.
+
+Whatever they do that scoring could not use is said here, in one line, instead of somewhere in a compiler an hour later.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from bal.posterior.heads.function import FunctionHead
+from bal.posterior.model import Model
+from bal.posterior.samples import prepare
+from bal.types import Array, BadInput
+
+NUMPY = (jax.errors.TracerArrayConversionError, jax.errors.TracerIntegerConversionError)
+BRANCHES = (jax.errors.ConcretizationTypeError, jax.errors.NonConcreteBooleanIndexError)
+
+
+def traced(what: str, f: Callable[..., Any], *args: Any) -> Any:
+    """The abstract result of `f(*args)`.
+
+    Raises:
+        BadInput: it cannot be traced, or it refuses its arguments; the message begins with `what`.
+    """
+    return _guarded(what, jax.eval_shape, f, *args)
+
+
+def check_logits(model: Model, shape: tuple[int, int, int]) -> None:
+    """Raises BadInput unless the samples of a model are logits [B, H, W, C] of floating numbers; costs nothing twice.
+
+    Args:
+        model: parameters may be abstract.
+        shape: [B, H, W] of the images.
+    """
+    abstract = _guarded("params", jax.eval_shape, lambda model: model, model)
+    leaves, tree = jax.tree.flatten(abstract)
+    _check(tree, tuple(leaves), shape)
+
+
+def check_samples(model: Model, shape: tuple[int, int, int]) -> None:
+    """As `check_logits`, and that samples can differ at all: a head must find in the network what it makes random."""
+    check_logits(model, shape)
+    if model.head.samples > 1 and not _depends(jax.make_jaxpr(_sample)(model, *_images(model, shape)).jaxpr):
+        head, net = type(model.head).__name__, _name(model.net)
+        raise BadInput(
+            f"{head} on {net}: its {model.head.samples} samples are all the same, for it finds nothing in the network "
+            "that it could make random; take --head deep_ensemble, or call `drop(site, x)` in the network"
+        )
+
+
+@functools.lru_cache(maxsize=64)
+def _check(tree: Any, leaves: tuple[Any, ...], shape: tuple[int, int, int]) -> None:
+    model: Model = jax.tree.unflatten(tree, leaves)
+    function = isinstance(model.head, FunctionHead)
+    what = f"the function {_name(model.head.fn)}" if function else f"{type(model.head).__name__} on {_name(model.net)}"
+    out = traced(what, _sample, model, *_images(model, shape))
+    wanted, images = (*shape, model.net.classes), (*shape, model.net.channels)
+    if not hasattr(out, "shape"):
+        raise BadInput(f"{what} gives {type(out).__name__}, expected one array of logits {wanted}")
+    if out.shape != wanted:
+        given = f"{what} gives logits {out.shape} for images {images}, expected {wanted}"
+        raise BadInput(f"{given}: {_hint(out.shape, wanted)}")
+    if not jnp.issubdtype(out.dtype, jnp.floating):
+        raise BadInput(f"{what} gives {out.dtype}, expected logits, which are floating numbers; classes are not enough")
+
+
+def _hint(got: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """What may have happened to logits of another shape."""
+    b, h, w, c = wanted
+    if len(got) != 4:
+        return "there must be four axes, [B, H, W, C]"
+    if got == (b, c, h, w):
+        return "that is NCHW; put the classes last, jnp.moveaxis(logits, 1, -1)"
+    if got[0] == b and got[3] == c:
+        times = h // max(got[1], 1)
+        scale = f"1/{times} of the resolution" if (times * got[1], times * got[2]) == (h, w) else "another resolution"
+        return f"they are at {scale}; enlarge them, jax.image.resize(logits, (B, H, W, {c}), 'linear')"
+    if got[:3] == (b, h, w):
+        of_one = "; one logit z is two classes, jnp.concatenate([jnp.zeros_like(z), z], -1)"
+        return f"there are {c} classes, background included, not {got[3]}{of_one if (got[3], c) == (1, 2) else ''}"
+    return "the batch, the resolution and the classes must be those of the images"
+
+
+def _sample(model: Model, x: Array, size: Array, s: Array) -> Array:
+    return prepare(model, x, size).logits(s)
+
+
+def _images(model: Model, shape: tuple[int, int, int]) -> tuple[Any, ...]:
+    """Images, their sizes and the number of a sample, in abstract."""
+    of = jax.ShapeDtypeStruct
+    return of((*shape, model.net.channels), jnp.float32), of((shape[0], 2), jnp.int32), of((), jnp.int32)
+
+
+def _depends(jaxpr: Any) -> bool:
+    """Whether what a program gives depends on its last argument, as far as can be seen without looking into calls."""
+    on = {jaxpr.invars[-1]}
+    for step in jaxpr.eqns:
+        if any(not hasattr(v, "val") and v in on for v in step.invars):
+            on.update(step.outvars)
+    return any(not hasattr(v, "val") and v in on for v in jaxpr.outvars)
+
+
+def _guarded(what: str, f: Callable[..., Any], *args: Any) -> Any:
+    try:
+        return f(*args)
+    except BadInput as error:
+        raise BadInput(f"{what}: {error}") from error
+    except NUMPY as error:
+        raise BadInput(
+            f"JAX cannot trace {what}, use jax.numpy there: NumPy and Python's numbers need values, and there are none "
+            f"yet ({_line(error)})"
+        ) from error
+    except BRANCHES as error:
+        raise BadInput(
+            f"JAX cannot trace {what}, use jax.numpy there: a branch or a shape depends on values, and there are none "
+            f"yet; jnp.where and jax.lax.switch choose between values ({_line(error)})"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise BadInput(f"{what}: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _name(thing: Any) -> str:
+    return getattr(thing, "__qualname__", type(thing).__name__)
