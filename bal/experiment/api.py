@@ -55,7 +55,7 @@ def score_pool(
 ) -> tuple[Regions, np.ndarray, dict[str, np.ndarray]]: ...
 
 
-def score_pool(
+def score_pool(  # pyright: ignore[reportInconsistentOverload]
     head: Head,
     net: Net | None,
     params: Params,

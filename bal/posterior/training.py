@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -84,7 +85,8 @@ def check_loss(head: Head, net: Net, train: Train, criterion: Criterion) -> None
 
 def _blank(net: Net, train: Train, rows: int) -> Batch:
     """So many patches, in abstract."""
-    patch, of = (rows, train.patch, train.patch), jax.ShapeDtypeStruct
+    of: Any = jax.ShapeDtypeStruct  # in the place of arrays
+    patch = (rows, train.patch, train.patch)
     return Batch(of((*patch, net.channels), jnp.float32), of(patch, jnp.int32), of((rows, 2), jnp.int32))
 
 
