@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
-import hashlib
+import json
 import logging
 import os
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +18,12 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from bal.annotation.journal import write_whole
+from bal.experiment.journals import pack, stand, unpack
 from bal.types import BadInput
 
 FORMAT = 3  # of a checkpoint; 1 had none written in it
-MARK = "mark"  # the name of the hash of all other arrays
+FILES = "files.json"  # in a checkpoint, the hashes of all other files of it
 ROOM = 2**17  # bytes that a checkpoint takes besides its arrays
 LEFT = "Metadata file does not exist"  # what orbax warns of where a kill has left half of an old checkpoint, see `all`
 logging.getLogger("absl").addFilter(lambda record: LEFT not in record.getMessage())
@@ -60,25 +60,24 @@ def unflat(named: dict[str, Any], like: Any) -> Any:
     return jax.tree.unflatten(jax.tree.structure(like), [named[name] for name in names])
 
 
-def _mark(state: dict[str, Any]) -> bytes:
-    """A hash of the arrays and their names."""
-    mark = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
-        array = np.ascontiguousarray(leaf)
-        mark.update(f"{jax.tree_util.keystr(path)} {array.dtype} {np.shape(leaf)}".encode() + array.tobytes())
-    return mark.digest()
+def _describe(folder: Path) -> None:
+    """Writes down what the files of a checkpoint are."""
+    found = {str(path.relative_to(folder)): stand(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    write_whole(folder / FILES, json.dumps(pack(found)))
 
 
-@contextlib.contextmanager
-def _unheard() -> Iterator[None]:
-    """Keeps asyncio from telling of the other arrays of a checkpoint, once reading one of them has failed."""
-    logger = logging.getLogger("asyncio")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+def _as_written(folder: Path) -> bool:
+    """Whether the files of a checkpoint are as they were; also where a kill came before they were described.
+
+    Known before orbax reads them, which tells of damage on every thread that it has.
+    """
+    if not (folder / FILES).exists():
+        return True
     try:
-        yield
-    finally:
-        logger.setLevel(before)
+        then = unpack(json.loads((folder / FILES).read_bytes()))
+        return all(stand(folder / name) == was for name, was in then.items())
+    except (OSError, ValueError, TypeError, AttributeError):
+        return False
 
 
 class Damaged(BadInput):
@@ -120,7 +119,9 @@ class Checkpoints:
         state = {**state, "format": np.array(FORMAT)}
         _reserve(self._folder, 3 * sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + ROOM)
         try:
-            self._checkpointer.save(step, {**state, MARK: np.frombuffer(_mark(state), np.uint8)}, overwrite=True)
+            self._checkpointer.save(step, state, overwrite=True)
+            with contextlib.suppress(OSError):  # it is whole, and goes undescribed
+                _describe(self._folder / str(step))
         except Exception as error:
             self._failed = True
             for part in self._folder.glob("*.orbax-checkpoint-tmp*"):
@@ -138,26 +139,20 @@ class Checkpoints:
             BadInput: it was saved by another version.
         """
         where = self._folder / str(step)
-        with _unheard():
-            try:
-                state = jax.tree.map(np.asarray, self._checkpointer.load(step))
-                format = int(state.get("format", 1))
-                mark = state.pop(MARK).tobytes() if format == FORMAT else b""
-            except Exception:  # orbax says it in pages
-                state = None
-            if state is None:
-                gc.collect()  # asyncio tells when the tasks are gone
-        if state is None:
-            if not where.exists():  # a reader came too late
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(where))
+        if not _as_written(where):
             raise Damaged(f"{where} is damaged")
+        try:
+            state = jax.tree.map(np.asarray, self._checkpointer.load(step))
+            format = int(state.get("format", 1))
+        except FileNotFoundError:  # a reader came too late
+            raise
+        except Exception as error:  # orbax says it in pages
+            raise Damaged(f"{where} is damaged") from error
         if format < FORMAT:
             raise BadInput(
                 f"{self._folder.parent} was begun by another version of bal, whose checkpoints this one does not read: "
                 "finish it with that version, or choose another --out"
             )
-        if mark != _mark(state):
-            raise Damaged(f"{where} is damaged")
         return state
 
     def set_aside(self, step: int) -> Path:
