@@ -56,8 +56,9 @@ def check_samples(model: Model, shape: tuple[int, int, int]) -> None:
 @functools.lru_cache(maxsize=64)
 def _check(tree: Any, leaves: tuple[Any, ...], shape: tuple[int, int, int]) -> None:
     model: Model = jax.tree.unflatten(tree, leaves)
-    function = isinstance(model.head, FunctionHead)
-    what = f"the function {_name(model.head.fn)}" if function else f"{type(model.head).__name__} on {_name(model.net)}"
+    head = model.head
+    function = isinstance(head, FunctionHead)
+    what = f"the function {_name(head.fn)}" if function else f"{type(head).__name__} on {_name(model.net)}"
     out = traced(what, _sample, model, *_images(model, shape))
     wanted, images = (*shape, model.net.classes), (*shape, model.net.channels)
     if not hasattr(out, "shape"):
