@@ -45,17 +45,41 @@ def _entry(choice: Any, slot: str) -> Any:
 
 @overload
 def score_pool(
-    head: Head, net: Net | None, params: Params, source: Source, *, about: None = None, **how: Any
+    head: Head,
+    net: Net | None,
+    params: Params,
+    source: Source,
+    *,
+    acquisition: str | Acquisition = ...,
+    ids: Sequence[str] | None = ...,
+    unit: Unit | None = ...,
+    calibrator: Calibrator | None = ...,
+    state: Any = ...,
+    key: Key | None = ...,
+    watch: ImagesDone | None = ...,
+    about: None = ...,
 ) -> tuple[Regions, np.ndarray]: ...
 
 
 @overload
 def score_pool(
-    head: Head, net: Net | None, params: Params, source: Source, *, about: Sequence[str], **how: Any
+    head: Head,
+    net: Net | None,
+    params: Params,
+    source: Source,
+    *,
+    acquisition: str | Acquisition = ...,
+    ids: Sequence[str] | None = ...,
+    unit: Unit | None = ...,
+    calibrator: Calibrator | None = ...,
+    state: Any = ...,
+    key: Key | None = ...,
+    watch: ImagesDone | None = ...,
+    about: Sequence[str],
 ) -> tuple[Regions, np.ndarray, dict[str, np.ndarray]]: ...
 
 
-def score_pool(  # pyright: ignore[reportInconsistentOverload]
+def score_pool(
     head: Head,
     net: Net | None,
     params: Params,

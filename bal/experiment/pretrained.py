@@ -18,6 +18,7 @@ from bal.experiment.checkpoint import flat, unflat
 from bal.experiment.setup import Setup
 from bal.posterior.descent import Progress
 from bal.posterior.pretraining import pretrain
+from bal.sources.base import pixels
 from bal.types import Params
 
 
@@ -45,7 +46,7 @@ def pretrained(setup: Setup, watch: Callable[[Progress], None] | None = None) ->
     found = _read(path, like)
     if found is None:
         mean, std = (np.array(v, np.float32) for v in setup.scale)
-        images = [(source.image(id) - mean) / std for id in setup.some]
+        images = [(pixels(source, id) - mean) / std for id in setup.some]
         found = pretrain(config.head, net, train, images, jax.random.key(int(mark[:8], 16)), watch)
         _keep(path, found)
     return found

@@ -25,7 +25,7 @@ from bal.scoring.acquisitions.base import Learns
 from bal.scoring.held_out import predict_regions
 from bal.scoring.objective import Objective
 from bal.scoring.score import score_regions, survey
-from bal.sources.base import unlabelled
+from bal.sources.base import pixels, unlabelled
 from bal.types import BadInput, RegionPrediction
 
 LOOKED_AT = 32  # images of the pool from which a route learns how often each class is predicted
@@ -130,7 +130,7 @@ def start_weights(setup: Setup, pool: Pool, by: StartBy, number: int = 0) -> np.
     able, look = setup.offered(pool, number), features if by == "coverage" else contrast
     seen: np.ndarray | None = None
     for n in setup.looked_at(number):
-        image = setup.source.image(setup.regions.ids[n])
+        image = pixels(setup.source, setup.regions.ids[n])
         found = look(image, setup.regions.cut(n, setup.source.image))
         if seen is None:
             seen = np.full((setup.costs.size, *found.shape[1:]), np.nan, np.float32)

@@ -57,8 +57,8 @@ def check_samples(model: Model, shape: tuple[int, int, int]) -> None:
 def _check(tree: Any, leaves: tuple[Any, ...], shape: tuple[int, int, int]) -> None:
     model: Model = jax.tree.unflatten(tree, leaves)
     head = model.head
-    of_head = f"{type(head).__name__} on {_name(model.net)}"
-    what = f"the function {_name(head.fn)}" if isinstance(head, FunctionHead) else of_head
+    function = isinstance(head, FunctionHead)
+    what = f"the function {_name(head.fn)}" if function else f"{type(head).__name__} on {_name(model.net)}"
     out = traced(what, _sample, model, *_images(model, shape))
     wanted, images = (*shape, model.net.classes), (*shape, model.net.channels)
     if not hasattr(out, "shape"):

@@ -34,10 +34,10 @@ class Samples(NamedTuple):
     def log_probs(self, s: Array | int) -> Array:
         """[B, H, W, C] float32 of the s-th sample, calibrated where the calibrator acts on members."""
         raw, calibrator = self.raw_log_probs(s), self.model.calibrator
-        return calibrator.log_probs(self.model.state, readable(raw)) if calibrator.on == "members" else raw
+        return calibrator.log_probs(self.model.state, raw) if calibrator.on == "members" else raw
 
     def raw_log_probs(self, s: Array | int) -> Array:
-        """[B, H, W, C] float32 of the s-th sample; a calibrator of members is fitted to what is `readable` of it."""
+        """[B, H, W, C] float32 of the s-th sample, which a calibrator of members is fitted to."""
         return jax.nn.log_softmax(self.logits(s).astype(jnp.float32))
 
 
@@ -65,11 +65,6 @@ def features(model: Model, x: Array, size: Array | None) -> Array:
     return prepare(model, x, size, Trunk(model.net)).logits(0).astype(jnp.float32)
 
 
-def readable(logp: Array) -> Array:
-    """Log-probabilities as a calibrator is given them: that of a class of probability 0 is a number too."""
-    return jnp.maximum(logp, jnp.log(TINY))
-
-
 def classes_first(logits: Array) -> Array:
     """[..., C] → [C, P], so that a CPU's vector units run along the pixels; free where the network made them so."""
     return jnp.moveaxis(logits, -1, 0).reshape(logits.shape[-1], -1)  # [C, …]
@@ -93,7 +88,7 @@ def calibrated(model: Model, logits: Array) -> tuple[Array, Array]:
     """Probabilities and log-probabilities [C, P] of one sample, calibrated where the calibrator acts on members."""
     p, logp = log_softmax(logits)
     if model.calibrator.on == "members":
-        logp = model.calibrator.log_probs(model.state, readable(logp).T).T
+        logp = model.calibrator.log_probs(model.state, logp.T).T
         p = jnp.exp(logp)
     return p, logp
 

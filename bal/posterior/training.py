@@ -83,11 +83,11 @@ def check_loss(head: Head, net: Net, train: Train, criterion: Criterion) -> None
         raise BadInput(f"{name}.loss gives {loss}, expected one number: the sum over members")
 
 
-def _blank(net: Net, train: Train, rows: int) -> Batch:
-    """So many patches, in abstract."""
-    of: Any = jax.ShapeDtypeStruct  # in the place of arrays
-    patch = (rows, train.patch, train.patch)
-    return Batch(of((*patch, net.channels), jnp.float32), of(patch, jnp.int32), of((rows, 2), jnp.int32))
+def _blank(net: Net, train: Train, rows: int) -> Any:
+    """A batch of so many patches, in abstract."""
+    patch, of = (rows, train.patch, train.patch), jax.ShapeDtypeStruct
+    arrays: Any = of((*patch, net.channels), jnp.float32), of(patch, jnp.int32), of((rows, 2), jnp.int32)
+    return Batch(*arrays)
 
 
 def finish(head: Head, net: Net, params: Params, labelled: Batch, key: Key) -> Params:

@@ -15,7 +15,7 @@ from bal import devices
 from bal.pool.regions import Regions
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments, or_nan, predict_moments
-from bal.posterior.samples import prepare, readable
+from bal.posterior.samples import prepare
 from bal.scoring.acquisitions import Random
 from bal.scoring.acquisitions.base import Acquisition
 from bal.scoring.numbers import are_numbers, why_not
@@ -144,7 +144,7 @@ def _pooled(model: Model, x: Array, size: Array) -> Array:
 @jax.jit
 def _member(model: Model, x: Array, size: Array, s: Array) -> Array:
     """[B, H, W, C] log-probabilities of the s-th sample, before calibration."""
-    return readable(prepare(model, x, size).raw_log_probs(s))
+    return prepare(model, x, size).raw_log_probs(s)
 
 
 def calibrate(

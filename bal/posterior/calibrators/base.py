@@ -26,7 +26,7 @@ class Calibrator(Protocol):
         ...
 
     def log_probs(self, state: Any, logits: Array) -> Array:
-        """[..., C] → normalised [..., C]."""
+        """[..., C] → normalised [..., C]. Logits may be −inf: a class that is impossible; NaN stops whoever scores."""
         ...
 
     def summary(self, state: Any) -> Mapping[str, float]:

@@ -27,7 +27,7 @@ class WholeNet:
 
     init: Callable[[Key, Array], Params]
     """(key, x [1, H, W, Cin]) → parameters, a pytree of floating arrays; as `module.init` of Flax Linen."""
-    apply: Callable[[Params, Array], Array]
+    apply: Callable[[Params, Array], Any]
     """(parameters, x [B, H, W, Cin]) → logits [B, H, W, C] at the resolution of x; as `module.apply` of Flax Linen."""
     stride: int = 1
     """Heights and widths that `apply` is given are multiples of this: 2 for each halving inside it."""

@@ -23,7 +23,10 @@ class Acquisition(Protocol):
         ...
 
     def __call__(self, moments: Moments) -> Array:
-        """[..., C] moments → [...] scores, in nats where the score is an information."""
+        """[..., C] moments → [...] scores, in nats where the score is an information.
+
+        −inf where nobody must be asked; NaN and +inf stop the scoring, with the image named.
+        """
         ...
 
 

@@ -12,7 +12,9 @@ import numpy as np
 from bal.posterior import samples
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments
+from bal.scoring.numbers import are_numbers, why_not
 from bal.sources.base import Source, pixels
+from bal.sources.batches import Loaded
 from bal.types import TINY, Array, BadInput, Key, RegionPrediction
 
 EPS = jnp.finfo(jnp.float32).eps
@@ -92,9 +94,9 @@ class EPIG:
         q = np.zeros((model.head.samples, self.targets, model.net.classes), np.float32)
         for n in np.unique(image):
             q[:, image == n] = np.asarray(_at(model, *batches[n], row, column))[:, image == n]
-            if odd := np.flatnonzero(~np.isfinite(q).all((1, 2))).tolist():
-                what = f"sample s = {odd[0]} of {type(model.head).__name__} has probabilities that are no numbers"
-                raise BadInput(f"image '{names[n]}': {what}")
+            if not are_numbers(q):
+                x, known = map(jnp.asarray, batches[n])
+                raise why_not(model, Loaded([0], x, known, None), 0, names[n])
         return jnp.asarray(q)
 
     def draw(self, rng: np.random.Generator, predicted: np.ndarray) -> np.ndarray:
