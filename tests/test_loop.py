@@ -212,7 +212,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_done(changes, message,
 def test_a_member_that_diverged_after_its_last_look_stops_the_run(tmp_path, monkeypatch):
     """With an audit in calibration, and without one in evaluation."""
     spoilt = lambda *args, **how: jax.tree.map(lambda p: p.at[1].set(np.nan), fit(*args, **how))  # noqa: E731
-    monkeypatch.setattr(loop, "fit", spoilt)
+    monkeypatch.setattr("bal.experiment.fitting.fit", spoilt)
     for changes in ({}, {"audit": 0.0}):
         config = tiny(head=HEADS["deep_ensemble"](members=2), **changes)
         with pytest.raises(BadInput, match=r"^image '(pool|test)-\d+': sample s = 1 of the 2 of DeepEnsemble has NaN"):
