@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import Literal
 
 from bal.posterior.heads.function import FunctionHead
 from bal.posterior.model import Model
@@ -61,7 +62,7 @@ def _check(tree: Any, leaves: tuple[Any, ...], shape: tuple[int, int, int]) -> N
     what = f"the function {_name(head.fn)}" if function else f"{type(head).__name__} on {_name(model.net)}"
     out = traced(what, _sample, model, *_images(model, shape))
     wanted, images = (*shape, model.net.classes), (*shape, model.net.channels)
-    if not hasattr(out, "shape"):
+    if not isinstance(out, jax.ShapeDtypeStruct):
         raise BadInput(f"{what} gives {type(out).__name__}, expected one array of logits {wanted}")
     if out.shape != wanted:
         given = f"{what} gives logits {out.shape} for images {images}, expected {wanted}"
@@ -101,9 +102,9 @@ def _depends(jaxpr: Any) -> bool:
     """Whether what a program gives depends on its last argument, as far as can be seen without looking into calls."""
     on = {jaxpr.invars[-1]}
     for step in jaxpr.eqns:
-        if any(not hasattr(v, "val") and v in on for v in step.invars):
+        if any(not isinstance(v, Literal) and v in on for v in step.invars):
             on.update(step.outvars)
-    return any(not hasattr(v, "val") and v in on for v in jaxpr.outvars)
+    return any(not isinstance(v, Literal) and v in on for v in jaxpr.outvars)
 
 
 def _guarded(what: str, f: Callable[..., Any], *args: Any) -> Any:

@@ -79,7 +79,7 @@ def check_loss(head: Head, net: Net, train: Train, criterion: Criterion) -> None
     name, key = type(head).__name__, jax.random.key(0)
     params, batch = jax.eval_shape(functools.partial(one.init, net), key), _blank(net, train, one.members)
     loss = traced(f"{name}.loss", lambda p, b, k: one.loss(net, p, b, k, criterion), params, batch, key)
-    if getattr(loss, "shape", None) != ():
+    if not isinstance(loss, jax.ShapeDtypeStruct) or loss.shape != ():
         raise BadInput(f"{name}.loss gives {loss}, expected one number: the sum over members")
 
 
