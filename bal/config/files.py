@@ -12,7 +12,6 @@ from bal.config.written import pairs
 from bal.outside import brief
 from bal.types import BadInput
 
-
 NOTHING = (None, {})  # `head:` or `train: {}`, with every line below commented out
 
 

@@ -27,7 +27,6 @@ from bal.config.written import LONGEST
 from bal.outside import brief
 from bal.types import BadInput
 
-
 LARGE = 2**63
 
 

@@ -35,8 +35,7 @@ def read(tmp_path, monkeypatch):
         try:
             return load("a.yaml")
         except BadInput as error:
-            assert "\n" not in shown(str(error))
-            return str(error)
+            return shown(error)
 
     return reading
 
@@ -128,7 +127,7 @@ def test_numbers(read, text, value):
 def test_what_is_written_down_comes_back(value):
     import yaml
 
-    assert yaml.load(dump(value), Loader) == value  # noqa: S506  (a loader of plain values)
+    assert yaml.load(dump(value), Loader) == value
 
 
 @pytest.mark.parametrize(
