@@ -23,6 +23,7 @@ KINDS = (
 HIDDEN = ("Cc", "Cs", "Zl", "Zp")  # categories that no terminal shows, or that move what it shows
 DIRECTED = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # marks of direction
 UNSEEN = "\u200b\u2060\ufeff\u00ad\u180e"  # of no width
+BREAKS = "\x7f\x85\u2028\u2029"  # besides those below the blank
 BRIEF = 80  # letters of a value that a message repeats
 
 
@@ -77,6 +78,11 @@ def shown(text: object) -> str:
 def shown_lines(text: object) -> str:
     """The same for a text of several lines."""
     return "\n".join(map(shown, str(text).split("\n")))
+
+
+def breaks(text: str) -> bool:
+    """Whether a text holds what breaks a line, or any other control character of ASCII."""
+    return any(letter < " " or letter in BREAKS for letter in text)
 
 
 def brief(value: object) -> str:

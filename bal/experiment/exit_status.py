@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 
 from bal.experiment.events import Waiting
+from bal.outside import shown
 from bal.types import BadInput
 
 DONE, WRONG, WAITS, INTERRUPTED = 0, 2, 3, 130
@@ -51,7 +52,7 @@ def exit_status(program: Callable[[], object]) -> int:
     except BadInput as error:
         return _fail(str(error))
     except Waiting as waiting:
-        print(f"bal: {waiting}, or --resume --close to let the open ones go", file=sys.stderr)
+        print(f"bal: {shown(waiting)}, or --resume --close to let the open ones go", file=sys.stderr)
         return WAITS
     except FloatingPointError as error:
         return _fail(f"training failed: {error}")
@@ -82,5 +83,5 @@ def leave(status: int) -> None:
 
 
 def _fail(message: str) -> int:
-    print(f"bal: error: {message}", file=sys.stderr)
+    print(f"bal: error: {shown(message)}", file=sys.stderr)
     return WRONG

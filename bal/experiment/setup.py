@@ -20,7 +20,7 @@ from bal.pool.regions import Regions, lay_out
 from bal.posterior import training
 from bal.posterior.model import Model
 from bal.posterior.nets.base import Net
-from bal.sources.base import Source
+from bal.sources.base import Source, check_classes, check_ids
 from bal.types import BadInput, Key, Params
 
 FIT, SCORE, BUY, LEARN, LOOK, COVER = range(6)  # what a key of a round is for
@@ -83,6 +83,8 @@ class Setup:
 def set_up(config: Config) -> Setup:
     """Opens the source and lays out the pool. Raises BadInput for what cannot be used."""
     source = config.source.open()
+    check_classes(source.classes)
+    check_ids((*source.pool, *source.test))
     config.loss.check(len(source.classes))
     if isinstance(config.annotator, ChecksSource):
         config.annotator.check(source)

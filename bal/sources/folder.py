@@ -20,6 +20,7 @@ from bal.sources._pages import Damaged, Page
 from bal.sources._pictures import check_whole, read_image
 from bal.sources._split import Split, drawn, given, groups_of
 from bal.sources._tables import MOST, Names, nearest, one_line
+from bal.sources.base import check_classes
 from bal.types import IGNORE, BadInput
 
 LABELS, SPLIT, GROUPS = "labelmap.txt", "split.csv", "groups.csv"  # what is read if it lies in the folder
@@ -66,6 +67,7 @@ class Folder:
             raise BadInput(f"folder: seed is {self.seed}; it must not be negative")
         if not self.megapixels > 0:
             raise BadInput(f"folder: megapixels is {self.megapixels}; it must be more than 0")
+        check_classes(self.classes, "folder: ")
         if self.classes and (len(self.classes) < 2 or len(set(self.classes)) < len(self.classes)):
             raise BadInput(f"folder: classes are {self.classes}; give two or more different names, background first")
         if len(self.classes) > IGNORE:
