@@ -141,9 +141,7 @@ def page(**more) -> str:
 
 def test_no_name_becomes_part_of_the_page():
     text = page()
-    plain = report.page(
-        [row(("background", "a"))], [query("i")], [panel("i")], {"cost": "regions"}, ("background", "a")
-    )
+    plain = whole([row(("background", "a"))], [query("i")], [panel("i")], {"cost": "regions"}, ("background", "a"))
     evil, usual = Tags(text), Tags(plain)
     assert evil.tags <= usual.tags | {"details", "summary", "pre"}
     assert "script" not in evil.tags
