@@ -13,6 +13,8 @@ import numpy as np
 from bal.annotation.annotators.base import ChecksSource
 from bal.config import extensions
 from bal.config.schema import Config
+from bal.experiment import memory
+from bal.experiment.memory import MOST, SCALED_BY
 from bal.metrics import summary
 from bal.pool.cost import COUNTED, price
 from bal.pool.labels import Pool
@@ -24,8 +26,6 @@ from bal.sources.base import Source, check_classes, check_ids
 from bal.types import BadInput, Key, Params
 
 FIT, SCORE, BUY, LEARN, LOOK, COVER = range(6)  # what a key of a round is for
-MOST = 256  # images of the pool that are learned from before anything is labelled
-SCALED_BY = 16  # images whose brightness sets the scale of the network's input
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ def set_up(config: Config) -> Setup:
     if isinstance(config.annotator, ChecksSource):
         config.annotator.check(source)
     summary.columns(source.classes)
+    memory.check(config, source)
     regions = lay_out(config.unit, source.pool, [source.shape(id) for id in source.pool], source.image)
     costs = price(regions, config.cost, config.effort)
     all_of_it = float(costs.sum(dtype=np.float64))
