@@ -170,10 +170,10 @@ def _value(key: str, setting: Setting, hint: Any) -> Any:
         return convert(setting.value, hint)
     except (TypeError, ValueError, OverflowError) as error:
         what = f"{setting.at(key)}: expected {describe(hint)}, got {brief(setting.value)}"
-        raise BadInput(what + _meant(setting.value, hint)) from error
+        raise BadInput(what + meant(setting.value, hint)) from error
 
 
-def _meant(value: Any, hint: Any) -> str:
+def meant(value: Any, hint: Any) -> str:
     """The end of a message about a word that is none of those there are: the one that it may have meant."""
     words = [word for arm in (hint, *get_args(hint)) if get_origin(arm) is Literal for word in get_args(arm)]
     low = {word.lower(): word for word in words if isinstance(word, str)}

@@ -33,6 +33,7 @@ SCALED_BY = 16  # images whose brightness sets the scale of the network's input
 Shape = jax.ShapeDtypeStruct
 KEY = jax.eval_shape(lambda: jax.random.key(0))
 REGION = 100  # bytes that a region takes in the tables of a pool
+SAMPLES = 10**6
 TRACED = 4  # members of a head that are traced; more are counted by what each of these adds
 NOTHING = (  # operations that XLA never writes down
     *("broadcast_in_dim", "iota", "reshape", "squeeze", "expand_dims", "convert_element_type", "stop_gradient", "copy"),
@@ -51,8 +52,10 @@ class Part(NamedTuple):
 def check(config: Config, source: Source) -> None:
     """Raises BadInput for a run that would hold more than there is: how much, most of it for what, what to lower.
 
-    Says nothing where an extension cannot be traced: that is found out, and said, where it is used.
+    Says nothing of the rest where an extension cannot be traced: that is found out, and said, where it is used.
     """
+    if config.head.samples > SAMPLES:
+        raise BadInput(f"the head has {config.head.samples} samples, which are taken one by one: {SAMPLES} at most")
     parts = estimate(config, source)
     needed, most = sum(part.bytes for part in parts), limit()
     if needed <= most:

@@ -349,8 +349,11 @@ def test_a_value_that_a_file_cannot_hold():
         ("--config", "--config: a file is missing"),
         ("--resume=3", "unexpected '3': a value goes after the name of its option, as in --seed 1"),
         ("3", "unexpected '3': a value goes after the name of its option, as in --seed 1"),
-        ("--seed 1.5", "--seed: invalid literal for int() with base 10: '1.5'"),
-        ("--head.rate x", "--head.rate: could not convert string to float: 'x'"),
+        ("--seed 1.5", "--seed: expected a whole number, got '1.5'"),
+        ("--head.rate x", "--head.rate: expected a number, got 'x'"),
+        ("--steer Auto", "--steer: expected a number or 'auto', got 'Auto'; did you mean 'auto'?"),
+        ("--look few", "--look: expected a whole number or none, got 'few'"),
+        (f"--rounds {'9' * 5000}", "--rounds: expected a whole number, got a number of thousands of digits"),
         ("--train.flip maybe", "unexpected 'maybe': a value goes"),
         (
             "--cost euros",
@@ -358,7 +361,7 @@ def test_a_value_that_a_file_cannot_hold():
         ),
         ("--loss.class_weights 1 b", "--loss.class-weights: Could not find valid parse for arguments: ['1', 'b']"),
         ("--loss.class_wights 1", "unknown option --loss.class-wights; did you mean '--loss.class-weights'?"),
-        ("--source.stroke 1", "--source.stroke: no type matching {None}|{FLOAT FLOAT} could be instantiated from"),
+        ("--source.stroke 1", "--source.stroke: expected a list: a number, a number or none, got '1'"),
         ("--steer 2", "--steer: expected 0 ≤ steer ≤ 1 or 'auto', got 2.0"),
         (
             "--steer auto --audit 0",

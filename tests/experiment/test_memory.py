@@ -23,6 +23,7 @@ from bal.posterior.losses import Loss
 from bal.posterior.nets import UNet
 from bal.posterior.recipe import Train
 from bal.scoring.acquisitions import EPIG
+from bal.selection.selectors import BatchBALD, KMeans
 from bal.selection.selectors.badge import Badge
 from bal.sources import WellLog
 from bal.types import BadInput, Batch
@@ -199,11 +200,21 @@ def test_what_is_too_large_is_refused_with_the_estimate_and_what_to_lower(more, 
         lambda: Train(patch=2**62),
         lambda: Train(later_steps=2**62),
         lambda: Train(pretrain_steps=2**62),
+        lambda: LastLayerSVI(rank=2**62),
+        lambda: LastLayerSVI(pixels_per_class=2**62),
+        lambda: KMeans(iterations=2**62),
+        lambda: BatchBALD(exact=2**62),
+        lambda: BatchBALD(shortlist=2**62),
     ],
 )
 def test_numbers_that_no_machine_could_use(make):
     with pytest.raises(ValueError, match=r"1 to |8 to |≤"):
         make()
+
+
+def test_samples_that_would_never_end():
+    with pytest.raises(BadInput, match=r"the head has 1000000000 samples"):
+        set_up(replace(TINY, head=MCDropout(samples=10**9)))
 
 
 def test_a_page_that_cannot_be_drawn(monkeypatch):
