@@ -40,6 +40,14 @@ _LOG = "Log the rows and pictures there too: tensorboard, mlflow, or a package.m
 _QUIET = "Print nothing but warnings and errors."
 
 
+UNFIT = re.compile(
+    r"--(?P<key>[\w.-]+): (?:no type matching .* instantiated from \[(?P<some>.*)\]"
+    r"|invalid literal for int\(\) .*?: (?P<whole>'.*')"
+    r"|could not convert string to float: (?P<number>'.*')"
+    r"|Exceeds the limit .*)"
+)  # what tyro says of a value
+
+
 @dataclass(frozen=True)
 class Options:
     """What a command line says about its run alone."""
@@ -132,11 +140,7 @@ def _read(words: Sequence[str], texts: dict[str, str], form: Any = None, **how: 
 
 def _reworded(message: str, form: Any) -> str:
     """What tyro says of a value that does not fit, in the words that are said of one in a file."""
-    found = re.match(
-        r"--(?P<key>[\w.-]+): (?:no type matching .* instantiated from \[(?P<some>.*)\]"
-        r"|invalid literal for int\(\) .*?: (?P<whole>'.*')|could not convert string to float: (?P<number>'.*')|Exceeds the limit .*)",
-        message,
-    )
+    found = UNFIT.match(message)
     if not found or form is None:
         return message
     *path, name = found["key"].replace("-", "_").split(".")

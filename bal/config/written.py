@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from bal.outside import read_bytes
+from bal.outside import breaks, read_bytes
 from bal.types import BadInput
 
 MOST = 2**20  # bytes of a file of settings
@@ -46,6 +46,12 @@ class Dumper(yaml.SafeDumper):
     """Writes what is read the same by either rules: a text is quoted that one of them would take for more."""
 
 
+def _text(dumper: Dumper, text: str) -> yaml.Node:
+    """Quoted so that nothing in it is folded, where it holds what breaks a line."""
+    return dumper.represent_scalar(f"{PLAIN}str", text, style='"' if breaks(text) else None)
+
+
+Dumper.add_representer(str, _text)
 for _name, _pattern, _first in RULES:
     Loader.add_implicit_resolver(PLAIN + _name, re.compile(rf"(?:{_pattern})\Z"), _first)
     if _name in ("int", "float"):

@@ -54,11 +54,11 @@ def check(config: Config, source: Source) -> None:
 
     Says nothing of the rest where an extension cannot be traced: that is found out, and said, where it is used.
     """
-    if config.head.samples > SAMPLES:
-        raise BadInput(f"the head has {config.head.samples} samples, which are taken one by one: {SAMPLES} at most")
     parts = estimate(config, source)
     needed, most = sum(part.bytes for part in parts), limit()
     if needed <= most:
+        if config.head.samples > SAMPLES:  # which take no memory, and time without end
+            raise BadInput(f"the head has {config.head.samples} samples, taken one by one: {SAMPLES} at most")
         return
     largest = sorted(parts, key=lambda part: -part.bytes)[:2]
     some = ", ".join(f"{_size(part.bytes)} of it for {part.what}" for part in largest if 4 * part.bytes > needed)
