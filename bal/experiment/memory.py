@@ -180,7 +180,7 @@ def _apart(head: Head) -> bool:
     return isinstance(head, Joins) and head.solo is not None
 
 
-def _of_head(head: Head, of: Callable[[Head], int], shared: bool = False) -> tuple[int, int]:
+def _of_head(head: Any, of: Callable[[Any], int], shared: bool = False) -> tuple[int, int]:
     """What `of` says of a head, and of one of its members; of a few members, and what more of them would add.
 
     `shared`: whether members are used one after the other.
@@ -209,8 +209,8 @@ def _params(head: Head, net: Net) -> Any:
 def _step(head: Head, net: Net, criterion: Criterion, rows: int, patch: int) -> int:
     """Bytes at the worst moment of a training step, the weights not counted."""
     rows *= head.members
-    images = Shape((rows, patch, patch, net.channels), jnp.float32), Shape((rows, patch, patch), jnp.int32)
-    batch = Batch(*images, Shape((rows, 2), jnp.int32))
+    shapes = {(rows, patch, patch, net.channels): jnp.float32, (rows, patch, patch): jnp.int32, (rows, 2): jnp.int32}
+    batch = Batch._make(Shape(shape, kind) for shape, kind in shapes.items())
 
     def loss(params: Any, batch: Batch, key: Any) -> Any:
         return head.loss(net, params, batch, key, criterion)

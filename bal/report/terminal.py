@@ -260,7 +260,7 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], lines: Seque
     )
     by_pixels = any(row["cost"] != row["regions"] for row in rows)
     for name in ("round", "regions", *(("cost",) if by_pixels else ()), *(line.title for line in lines), "T"):
-        table.add_column(_text(name), justify="right", no_wrap=True)
+        table.add_column(_text(*name.split("\n")), justify="right", no_wrap=True)
     for row in rows:
         cells = [str(row["round"]), str(row["regions"])]
         if by_pixels:

@@ -42,6 +42,13 @@ def whole(config: Config) -> int:
     return sum(parts(config).values())
 
 
+def of_compiler(function, *arguments) -> int:
+    """Bytes that XLA plans for what a program computes on the way."""
+    found = jax.jit(function).lower(*arguments).compile().memory_analysis()
+    assert found is not None
+    return found.temp_size_in_bytes
+
+
 # Of the right order
 
 
@@ -51,13 +58,9 @@ def test_a_training_step_is_what_the_compiler_plans_for(head, net):
     bound, loss, key = net.bind(1, 3), Loss(), jax.eval_shape(lambda: jax.random.key(0))
     rows = 4 * head.members
     params = jax.eval_shape(functools.partial(head.init, bound), key)
-    batch = Batch(
-        jax.ShapeDtypeStruct((rows, 64, 64, 1), jnp.float32),
-        jax.ShapeDtypeStruct((rows, 64, 64), jnp.int32),
-        jax.ShapeDtypeStruct((rows, 2), jnp.int32),
-    )
-    step = jax.jit(jax.value_and_grad(lambda p, b, k: head.loss(bound, p, b, k, loss)))
-    planned = step.lower(params, batch, key).compile().memory_analysis().temp_size_in_bytes
+    shapes = {(rows, 64, 64, 1): jnp.float32, (rows, 64, 64): jnp.int32, (rows, 2): jnp.int32}
+    batch = Batch._make(jax.ShapeDtypeStruct(shape, kind) for shape, kind in shapes.items())
+    planned = of_compiler(jax.value_and_grad(lambda p, b, k: head.loss(bound, p, b, k, loss)), params, batch, key)
     assert planned / 3 < memory._step(head, bound, loss, 4, 64) < 2 * planned
 
 
@@ -73,7 +76,7 @@ def test_a_sample_of_a_batch_is_what_the_compiler_plans_for(net):
         stacked["encoder"] = params["encoder"]
         return head.logits(bound, stacked, head.prepare(bound, stacked, image, size), 0)
 
-    planned = jax.jit(sample).lower(params, image, size).compile().memory_analysis().temp_size_in_bytes
+    planned = of_compiler(sample, params, image, size)
     assert planned / 3 < memory._forward(head, bound, 2, 96, 96) < 2 * planned
 
 

@@ -184,15 +184,17 @@ def test_a_name_that_looks_like_svg_stays_as_it_is():
 
 @pytest.mark.parametrize("width", [60, 100, 400])
 def test_the_table_shows_names_as_they_are(width):
-    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    file, all_of_it = io.StringIO(), io.StringIO()
+    console = Console(width=width, file=file, force_terminal=True, color_system="truecolor")
     console.print(terminal.summary_table([row()], width))
-    text = re.sub(r"\x1b\[[\d;]*m", "", console.file.getvalue())
+    text = re.sub(r"\x1b\[[\d;]*m", "", file.getvalue())
+    assert "\\n" not in text
     assert not OBEYED.search(text.replace("\r", ""))
     if width == 400:
-        wide = Console(width=10_000, file=io.StringIO())
+        wide = Console(width=10_000, file=all_of_it)
         wide.print(terminal.summary_table([row()], 10_000))
         for name in EVIL:
-            assert shown(name).strip() in wide.file.getvalue(), name
+            assert shown(name).strip() in all_of_it.getvalue(), name
 
 
 @pytest.mark.parametrize("name", [*EVIL, *NAMES])
@@ -254,7 +256,7 @@ class Odd(WellLog):
 
     def open(self):
         source = WellLog(self.height, self.width, self.pool, self.test).open()
-        source.classes = self.names
+        source.classes = self.names  # pyright: ignore[reportAttributeAccessIssue]
         source.test = (*source.test, *self.ids)
         return source
 
@@ -290,5 +292,6 @@ def test_a_run_of_odd_names(tmp_path, capsys):
     text = (out / "report.html").read_text(encoding="utf-8")
     assert not OBEYED.search(text)
     assert "<script" not in text
-    ElementTree.fromstring(re.search("<svg.*?</svg>", text, re.DOTALL)[0])
+    figures = re.findall("<svg.*?</svg>", text, re.DOTALL)
+    assert len([ElementTree.fromstring(figure) for figure in figures]) == text.count("<svg")
     assert not OBEYED.search(capsys.readouterr().out)

@@ -37,7 +37,7 @@ def arrays(**change) -> dict[str, np.ndarray]:
 
 
 def write(path: Path, **change) -> Path:
-    np.savez_compressed(path, **arrays(**change))
+    np.savez_compressed(path, allow_pickle=True, **arrays(**change))
     return path
 
 
