@@ -79,6 +79,7 @@ def estimate(config: Config, source: Source) -> list[Part]:
     net = config.net.bind(channels, classes)
     regions = sum(_regions(config.unit, shape) * images for shape, images in pool.items())
     columns = sum(_columns(name, net, config.head.samples) for name in config.selector.needs)
+    columns += 3 * classes  # score, price and what a purchase of foreground reads
     held = [
         Part(
             f"the {regions:,} regions of the pool",
