@@ -1,7 +1,7 @@
 """What a run will hold at once, estimated from its configuration and the sizes of its images, before it is allocated.
 
-What a program holds at its worst is found by tracing it and counting which arrays are alive after each operation; that
-is seven to nine tenths of what XLA plans for, which also pads and packs. Nothing is compiled, and no array is made.
+What a program holds at its worst is found by tracing it (`bal.experiment.traced`). Nothing is compiled, and no array is
+made.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from bal import devices
 from bal.config.schema import Config
+from bal.experiment.traced import bytes_of, peak
 from bal.metrics.tally import zeros
 from bal.pool.units.base import Unit
 from bal.posterior.heads.base import Head, Joins
@@ -35,9 +36,6 @@ KEY = jax.eval_shape(lambda: jax.random.key(0))
 REGION = 100  # bytes that a region takes in the tables of a pool
 SAMPLES = 10**6
 TRACED = 4  # members of a head that are traced; more are counted by what each of these adds
-NOTHING = (  # operations that XLA never writes down
-    *("broadcast_in_dim", "iota", "reshape", "squeeze", "expand_dims", "convert_element_type", "stop_gradient", "copy"),
-)
 FLOAT = 4  # bytes
 
 
@@ -198,7 +196,7 @@ def _of_head(head: Any, of: Callable[[Any], int], shared: bool = False) -> tuple
 
 
 def _weights(net: Net, head: Head) -> int:
-    return sum(map(_bytes, jax.tree.leaves(_params(head, net))))
+    return sum(map(bytes_of, jax.tree.leaves(_params(head, net))))
 
 
 @functools.lru_cache(maxsize=64)
@@ -229,45 +227,6 @@ def _forward(head: Head, net: Net, length: int, height: int, width: int) -> int:
         return net.readout(params, net.decode(params, code, lambda site, x: x), lambda site, x: x)
 
     return peak(jax.make_jaxpr(sample)(jax.eval_shape(net.init, KEY), image, size).jaxpr)
-
-
-def peak(program: Any) -> int:
-    """Bytes of the results of a traced program's operations that are alive at once, at most; its arguments excluded."""
-    last: dict[Any, int] = {}
-    for i, operation in enumerate(program.eqns):
-        last.update(dict.fromkeys(_variables(operation.invars), i))
-    last.update(dict.fromkeys(_variables(program.outvars), len(program.eqns)))
-    alive: dict[Any, int] = {}
-    now = most = 0
-    for i, operation in enumerate(program.eqns):
-        written = operation.primitive.name not in NOTHING
-        made = {variable: _bytes(variable.aval) * written for variable in _variables(operation.outvars)}
-        inside = max(map(peak, _programs(operation)), default=0)
-        most = max(most, now + max(sum(made.values()), inside))
-        alive |= made
-        now += sum(made.values())
-        for variable in {*_variables(operation.invars), *made}:
-            if last.get(variable, i) <= i:
-                now -= alive.pop(variable, 0)
-    return most
-
-
-def _variables(some: Sequence[Any]) -> Iterator[Any]:
-    return (variable for variable in some if not hasattr(variable, "val"))  # what has one is a constant
-
-
-def _programs(operation: Any) -> Iterator[Any]:
-    """The programs within an operation: of a loop, a branch, a function."""
-    for value in operation.params.values():
-        for item in value if isinstance(value, tuple | list) else (value,):
-            inner = getattr(item, "jaxpr", item)
-            if hasattr(inner, "eqns"):
-                yield inner
-
-
-def _bytes(array: Any) -> int:
-    size = getattr(getattr(array, "dtype", None), "itemsize", 0)
-    return math.prod(array.shape) * size if size else 0
 
 
 # What a pool takes
