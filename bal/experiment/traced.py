@@ -1,6 +1,6 @@
 """What a program holds at its worst, from its trace: which arrays are alive after each operation.
 
-That is seven to nine tenths of what XLA plans for, which also pads and packs. Nothing is compiled, and no array is made.
+That is seven to nine tenths of what XLA plans for, which also pads and packs. Nothing is compiled and no array is made.
 """
 
 from __future__ import annotations
