@@ -16,6 +16,7 @@ from bal.annotation.formats import FormatName
 from bal.annotation.inbox import Inbox, open_inbox
 from bal.annotation.take import Taken, take
 from bal.experiment.exit_status import exit_status, leave, listen
+from bal.outside import shown
 
 SHOWN = 5  # ids that are named of each kind
 MEANS = {
@@ -50,14 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _answer(settings: Settings) -> None:
     inbox = open_inbox(settings.run)
     if settings.export is not None:
-        print("\n".join(told(take(inbox, settings.export, settings.by, settings.format))))
+        print("\n".join(map(shown, told(take(inbox, settings.export, settings.by, settings.format)))))
     if settings.fit_effort:
         found = fit_effort.fit(inbox)
         path = settings.run / "effort.yaml"
         fit_effort.write(path, found)
         effort = found.effort
-        print(f"{found.answers} answers: {effort.open:g} s to open, {effort.edge:g} s a pixel of boundary → {path}")
-    print("\n".join(standing(inbox)))
+        print(
+            shown(f"{found.answers} answers: {effort.open:g} s to open, {effort.edge:g} s a pixel of boundary → {path}")
+        )
+    print("\n".join(map(shown, standing(inbox))))
 
 
 def told(taken: Taken) -> list[str]:

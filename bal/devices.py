@@ -11,6 +11,7 @@ import math
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -163,3 +164,30 @@ def pad_rows(x: np.ndarray, rows: int) -> np.ndarray:
 def fetch(x: Array) -> np.ndarray:
     """An array of the device, on the host."""
     return np.asarray(jax.device_get(x))
+
+
+@functools.cache
+def memory() -> int:
+    """Bytes that this process can hold at most: the machine's memory, or less where a limit of its own is lower."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        limits += [n for n in resource.getrlimit(resource.RLIMIT_AS)[:1] if n != resource.RLIM_INFINITY]
+    for path in _control_groups():
+        with suppress(OSError, ValueError):  # "max" where there is no limit
+            limits.append(int(path.read_text()))
+    return min(limit for limit in limits if limit > 0)
+
+
+def _control_groups() -> list[Path]:
+    """Files that may hold the memory limit of a control group that this process is in, of either version."""
+    root, found = Path("/sys/fs/cgroup"), []
+    with suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, kinds, place = line.split(":", 2)
+            top, name = (root, "memory.max") if not kinds else (root / "memory", "memory.limit_in_bytes")
+            if not kinds or "memory" in kinds.split(","):
+                group = top / place.lstrip("/")
+                found += [folder / name for folder in (group, *group.parents) if folder.is_relative_to(top)]
+    return found

@@ -14,6 +14,7 @@ from bal.annotation.formats import FormatName
 from bal.annotation.inbox import open_inbox
 from bal.annotation.take import give
 from bal.experiment.exit_status import exit_status, leave, listen
+from bal.outside import shown
 from bal.types import BadInput
 
 
@@ -45,8 +46,8 @@ def _give(settings: Settings) -> None:
     run = settings.run.resolve()
     out = settings.out or run.with_name(f"{run.name}-{settings.to}{part}")
     given = give(inbox, settings.to, out, share)
-    print(f"{len(given)} questions of {settings.run} → {out}")
-    print(f"answers come back with: python -m bal.answer {settings.run} EXPORT --by NAME")
+    print(shown(f"{len(given)} questions of {settings.run} → {out}"))
+    print(shown(f"answers come back with: python -m bal.answer {settings.run} EXPORT --by NAME"))
 
 
 if __name__ == "__main__":

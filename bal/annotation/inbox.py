@@ -18,6 +18,7 @@ import numpy as np
 from bal.annotation import views
 from bal.annotation.entries import Answer, Entry, Reply, checked
 from bal.annotation.journal import Lines
+from bal.outside import kind
 from bal.types import IGNORE, BadInput
 
 Outcome = Literal["taken", "known", "conflicting", "late"]
@@ -203,6 +204,9 @@ class Inbox:
 def open_inbox(run: Path) -> Inbox:
     """The questions and answers of a run. Raises BadInput where nobody was ever asked anything."""
     inbox = Inbox(run)
+    for name in ("questions.jsonl", "answers.jsonl"):
+        if (what := kind(run / name)) is not None:
+            raise BadInput(f"{run / name} is {what}; it is to be a file")
     if not inbox.exists():
         raise BadInput(
             f"{run} holds no questions to people; python -m bal.run --annotator people --out {run} asks them"

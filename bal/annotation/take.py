@@ -27,6 +27,7 @@ from bal.annotation.formats import FORMATS, FormatName
 from bal.annotation.formats._files import LARGEST, below, json_of, xml_of
 from bal.annotation.formats.base import Imported, Task
 from bal.annotation.inbox import Inbox, Outcome
+from bal.outside import kind
 from bal.types import IGNORE, BadInput
 
 MOST = 200_000  # files in an archive
@@ -115,6 +116,8 @@ def take(inbox: Inbox, export: Path, by: str | None = None, format: FormatName |
         by = name_of(by)
     if not export.exists():
         raise BadInput(f"{export} does not exist")
+    if (what := kind(export)) not in (None, "a folder"):
+        raise BadInput(f"{export} is {what}; give a file or a folder")
     with _unpacked(export) as place:
         name = format or recognise(place, export)
         found = FORMATS[name].read(place, asked, next(reversed(asked.values())).classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from bal.types import BadInput
 
+DECIMAL = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")  # no 1_000, no 010
 _WORDS = {
     bool: "true or false",
     int: "a whole number",
@@ -34,8 +36,8 @@ def convert(value: Any, hint: Any) -> Any:
         return _first(value, args)
     if origin is tuple:
         return _tuple(value, args)
-    if hint is float and isinstance(value, str) and value[-1:].isdigit():
-        return float(value)  # YAML 1.1 takes 1e-3 for text
+    if hint is float and isinstance(value, str) and DECIMAL.fullmatch(value):
+        return float(value)
     if hint is float and type(value) is int:
         return float(value)
     if hint is Path and isinstance(value, str):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import yaml
-
-from bal.config import extensions
+from bal.config import extensions, written
 from bal.config.convert import plain
 from bal.config.extensions import SLOTS
 from bal.config.schema import Config
@@ -30,7 +28,7 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 def dump_yaml(config: Config) -> str:
     """The text of a file that `--config` reads as this very configuration."""
-    return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
+    return written.dump(to_dict(config))
 
 
 def differences(a: Config, b: Config) -> list[str]:

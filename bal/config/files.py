@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from bal.config import extensions
 from bal.config.extensions import SLOTS
+from bal.config.written import pairs
+from bal.outside import brief
 from bal.types import BadInput
+
+NOTHING = (None, {})  # `head:` or `train: {}`, with every line below commented out
 
 
 class Setting(NamedTuple):
@@ -33,46 +35,17 @@ def read(path: Path) -> dict[str, Setting]:
     Raises:
         BadInput: the file cannot be read, is not valid YAML or not a mapping, or gives a key twice.
     """
-    try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
-        root = loader.get_single_node()
-        settings: dict[str, Setting] = {}
-        if isinstance(root, yaml.MappingNode):
-            _walk(loader, root, path, "", settings)
-        elif root is not None and loader.construct_object(root) is not None:
-            raise BadInput(f"{path}: expected a mapping such as 'seed: 1', got {_kind(root)}")
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: not a YAML file: it is not UTF-8 text") from error
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise BadInput(f"{path}{line}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        if isinstance(error, BadInput):
-            raise
-        raise BadInput(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    return settings
-
-
-def _walk(
-    loader: yaml.SafeLoader, node: yaml.MappingNode, path: Path, prefix: str, settings: dict[str, Setting]
-) -> None:
-    for key_node, value_node in node.value:
-        key = prefix + str(loader.construct_object(key_node, deep=True))
-        if key.removesuffix(".name") in SLOTS:
+    settings: dict[str, Setting] = {}
+    for keys, value, line in pairs(path):
+        key, where = ".".join(keys), f"{path}:{line}"
+        if key.endswith(".name") and key.removesuffix(".name") in SLOTS:
+            if not isinstance(value, str):
+                raise BadInput(f"{where}: {key}: expected a name, got {brief(value)}")
             key = key.removesuffix(".name")
-        where = f"{path}:{key_node.start_mark.line + 1}"
-        if isinstance(value_node, yaml.MappingNode):
-            _walk(loader, value_node, path, key + ".", settings)
-        elif key in settings:
+        if key in settings and settings[key].value not in NOTHING:
             raise BadInput(f"{where}: {key} is given twice, first in {settings[key].where}")
-        else:
-            settings[key] = Setting(loader.construct_object(value_node, deep=True), where)
-
-
-def _kind(node: yaml.Node) -> str:
-    return "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
+        settings[key] = Setting(value, where)
+    return settings
 
 
 def merge(layers: Sequence[Settings], default: Any) -> dict[str, Setting]:
@@ -85,14 +58,14 @@ def merge(layers: Sequence[Settings], default: Any) -> dict[str, Setting]:
     for layer in layers:
         for slot in SLOTS.keys() & layer.keys():
             setting = layer[slot]
-            if setting.value is None:  # `head:` with every line below it commented out
+            if setting.value in NOTHING:
                 continue
             if not isinstance(setting.value, str):
-                raise BadInput(f"{setting.at(slot)}: expected a name or a mapping, got {setting.value!r}")
+                raise BadInput(f"{setting.at(slot)}: expected a name or a mapping, got {brief(setting.value)}")
             before = merged[slot].value if slot in merged else extensions.name_of(slot, getattr(default, slot))
             if setting.value != before:
                 merged = {key: old for key, old in merged.items() if not key.startswith(f"{slot}.")}
-        merged.update({key: setting for key, setting in layer.items() if key not in SLOTS or setting.value is not None})
+        merged.update({k: setting for k, setting in layer.items() if k not in SLOTS or setting.value not in NOTHING})
     return merged
 
 

@@ -19,9 +19,10 @@ import tyro
 from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, OmitArgPrefixes, UseAppendAction, arg
 
 from bal.config import extensions
+from bal.config.convert import describe
 from bal.config.extensions import SLOTS
 from bal.config.files import Setting, Settings
-from bal.config.form import docs_of, leaves, shown, unknown
+from bal.config.form import docs_of, hints_of, leaves, meant, shown, unknown
 from bal.types import BadInput
 
 _PROGRAM = "python -m bal.run"
@@ -37,6 +38,14 @@ _OVERWRITE = "Delete the run in --out and start afresh."
 _CLOSE = "With --resume: wait no longer for the questions that are open now; they go back to the pool, unpaid."
 _LOG = "Log the rows and pictures there too: tensorboard, mlflow, or a package.module:Class of your own."
 _QUIET = "Print nothing but warnings and errors."
+
+
+UNFIT = re.compile(
+    r"--(?P<key>[\w.-]+): (?:no type matching .* instantiated from \[(?P<some>.*)\]"
+    r"|invalid literal for int\(\) .*?: (?P<whole>'.*')"
+    r"|could not convert string to float: (?P<number>'.*')"
+    r"|Exceeds the limit .*)"
+)  # what tyro says of a value
 
 
 @dataclass(frozen=True)
@@ -125,8 +134,22 @@ def _read(words: Sequence[str], texts: dict[str, str], form: Any = None, **how: 
             )
     except SystemExit as stop:
         if stop.code == 2:
-            raise BadInput(_one_line(errors.getvalue())) from stop
+            raise BadInput(_reworded(_one_line(errors.getvalue()), form)) from stop
         raise
+
+
+def _reworded(message: str, form: Any) -> str:
+    """What tyro says of a value that does not fit, in the words that are said of one in a file."""
+    found = UNFIT.match(message)
+    if not found or form is None:
+        return message
+    *path, name = found["key"].replace("-", "_").split(".")
+    for part in path:
+        form = getattr(form, part, None)
+    if form is None or name not in (hints := hints_of(type(form).__of__)):
+        return message
+    got = (found["some"] or found["whole"] or found["number"] or "a number of thousands of digits").rstrip(".")
+    return f"--{found['key']}: expected {describe(hints[name])}, got {got:.100}{meant(got.strip(chr(39)), hints[name])}"
 
 
 def _one_line(box: str) -> str:

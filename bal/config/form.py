@@ -9,19 +9,25 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import math
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cache
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
 from bal.config import extensions
 from bal.config.convert import convert, describe
 from bal.config.extensions import SLOTS
-from bal.config.files import Setting, Settings
+from bal.config.files import NOTHING, Setting, Settings
+from bal.config.written import LONGEST
+from bal.outside import brief
 from bal.types import BadInput
+
+LARGE = 2**63
 
 
 class Form:
@@ -52,7 +58,7 @@ def form(node: Any, settings: Settings, chosen: Mapping[str, Any], prefix: str =
         value = chosen[key] if key in chosen else _default(node, field)
         below = hint if value is tyro.MISSING else value
         if dataclasses.is_dataclass(below):
-            if key in settings and key not in SLOTS and settings[key].value is not None:
+            if key in settings and key not in SLOTS and settings[key].value not in NOTHING:
                 raise BadInput(f"{settings[key].at(key)}: expected a mapping of its fields")
             values[name] = form(below, settings, chosen, f"{key}.")
             kind, text = type(values[name]), docs_of(cls).get(name)
@@ -94,6 +100,8 @@ def build(filled: Any, settings: Settings, prefix: str = "") -> Any:
     for name, value in values.items():
         if value is tyro.MISSING:
             raise BadInput(f"{prefix}{name} is missing: give {describe(hints_of(type(filled).__of__)[name])}")
+        if prefix + name in settings:
+            _check_numbers(prefix + name, settings[prefix + name], value)
     try:
         return type(filled).__of__(**values)
     except (TypeError, ValueError) as error:
@@ -156,10 +164,30 @@ def _default(node: Any, field: dataclasses.Field) -> Any:
 
 
 def _value(key: str, setting: Setting, hint: Any) -> Any:
+    if setting.value == {}:
+        raise BadInput(f"{setting.at(key)}: expected a single value or a list, got a mapping")
     try:
         return convert(setting.value, hint)
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"{setting.at(key)}: expected {describe(hint)}, got {setting.value!r}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        what = f"{setting.at(key)}: expected {describe(hint)}, got {brief(setting.value)}"
+        raise BadInput(what + meant(setting.value, hint)) from error
+
+
+def meant(value: Any, hint: Any) -> str:
+    """The end of a message about a word that is none of those there are: the one that it may have meant."""
+    words = [word for arm in (hint, *get_args(hint)) if get_origin(arm) is Literal for word in get_args(arm)]
+    low = {word.lower(): word for word in words if isinstance(word, str)}
+    near = get_close_matches(value.lower(), low, n=1) if isinstance(value, str) and len(value) < 2 * LONGEST else []
+    return f"; did you mean '{low[near[0]]}'?" if near else ""
+
+
+def _check_numbers(key: str, setting: Setting, value: Any) -> None:
+    """Raises BadInput for what is no number, or so large a whole one that nothing can count it."""
+    for item in value if isinstance(value, tuple | list) else (value,):
+        if isinstance(item, float) and math.isnan(item):
+            raise BadInput(f"{setting.at(key)}: expected a number, got nan, which is none")
+        if isinstance(item, int) and abs(item) >= LARGE:
+            raise BadInput(f"{setting.at(key)}: {brief(item)} is too large; whole numbers stay below 2⁶³")
 
 
 def _located(message: str, prefix: str, settings: Settings) -> str:

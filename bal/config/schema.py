@@ -35,6 +35,7 @@ from bal.sources import WellLog
 from bal.sources.base import SourceSettings
 from bal.types import BadInput
 
+MOST = 100_000  # rounds
 StartBy = Literal["random", "contrast", "coverage"]
 
 
@@ -118,7 +119,7 @@ class Config:
             extensions.check(slot, f"Config.{slot}", type(getattr(self, slot)))
         ranges = {
             "seed": (0 <= self.seed < 2**32, "0 ≤ seed < 2³²"),
-            "rounds": (self.rounds >= 0, "0 ≤ rounds"),
+            "rounds": (0 <= self.rounds <= MOST, f"0 ≤ rounds ≤ {MOST}"),
             "budget": (0 < self.budget < float("inf"), "0 < budget < infinity"),
             "start": (0 < self.start <= self.budget, f"0 < start ≤ budget (which is {self.budget:g})"),
             "steer": (self.steer == "auto" or 0 <= self.steer <= 1, "0 ≤ steer ≤ 1 or 'auto'"),

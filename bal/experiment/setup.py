@@ -14,6 +14,8 @@ import numpy as np
 from bal.annotation.annotators.base import ChecksSource
 from bal.config import extensions
 from bal.config.schema import Config
+from bal.experiment import memory
+from bal.experiment.memory import MOST, SCALED_BY
 from bal.metrics import summary
 from bal.pool.cost import COUNTED, price
 from bal.pool.labels import Pool
@@ -21,13 +23,11 @@ from bal.pool.regions import Regions, lay_out
 from bal.posterior import door, training
 from bal.posterior.model import Model
 from bal.posterior.nets.base import Net
-from bal.sources.base import Source, pixels
+from bal.sources.base import Source, check_classes, check_ids, pixels
 from bal.sources.batches import first_shape
 from bal.types import BadInput, Key, Params
 
 FIT, SCORE, BUY, LEARN, LOOK, COVER = range(6)  # what a key of a round is for
-MOST = 256  # images of the pool that are learned from before anything is labelled
-SCALED_BY = 16  # images whose brightness sets the scale of the network's input
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,13 @@ class Setup:
 def set_up(config: Config) -> Setup:
     """Opens the source and lays out the pool. Raises BadInput for what cannot be used."""
     source = config.source.open()
+    check_classes(source.classes)
+    check_ids((*source.pool, *source.test))
     config.loss.check(len(source.classes))
     if isinstance(config.annotator, ChecksSource):
         config.annotator.check(source)
     summary.columns(source.classes)
+    memory.check(config, source)
     shapes = [source.shape(id) for id in source.pool]
     regions = lay_out(config.unit, source.pool, shapes, functools.partial(pixels, source))
     costs = price(regions, config.cost, config.effort)

@@ -14,6 +14,7 @@ from bal.types import BadInput
 
 Start = Literal["cold", "warm", "shrink"]
 Pretrain = Literal["none", "denoise", "mask"]
+MOST = 10**8  # steps, each of which has its learning rate in memory
 Average = Literal["none", "ema", "swa"]
 
 
@@ -79,19 +80,19 @@ class Train:
 
     def __post_init__(self) -> None:
         ranges = {
-            "steps": (self.steps >= 1, "1 or more"),
-            "batch": (self.batch >= 1, "1 or more"),
-            "patch": (self.patch >= 8, "8 or more"),
+            "steps": (1 <= self.steps <= MOST, f"1 to {MOST}"),
+            "batch": (1 <= self.batch <= 2**20, "1 to 1048576"),
+            "patch": (8 <= self.patch <= 2**14, "8 to 16384"),
             "rate": (0 < self.rate < np.inf, "a number above 0"),
             "decay": (0 <= self.decay < np.inf, "a number from 0"),
             "end": (0 <= self.end <= 1, "0 to 1"),
             "start": (self.start in get_args(Start), " or ".join(get_args(Start))),
-            "later_steps": (self.later_steps is None or self.later_steps >= 1, "1 or more, or none"),
+            "later_steps": (self.later_steps is None or 1 <= self.later_steps <= MOST, f"1 to {MOST}, or none"),
             "later_rate": (self.later_rate is None or 0 < self.later_rate < np.inf, "a number above 0, or none"),
             "keep": (0 <= self.keep <= 1, "0 to 1"),
             "perturb": (0 <= self.perturb <= 1, "0 to 1"),
             "pretrain": (self.pretrain in get_args(Pretrain), " or ".join(get_args(Pretrain))),
-            "pretrain_steps": (self.pretrain_steps >= 1, "1 or more"),
+            "pretrain_steps": (1 <= self.pretrain_steps <= MOST, f"1 to {MOST}"),
             "foreground": (0 <= self.foreground <= 1, "0 to 1"),
             "self_training": (0 <= self.self_training <= 1, "0 to 1"),
             "average": (self.average in get_args(Average), " or ".join(get_args(Average))),

@@ -11,6 +11,7 @@ import tyro
 
 from bal import devices
 from bal.experiment.exit_status import exit_status, leave, listen
+from bal.outside import shown
 from bal.report.publish import republish
 
 
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _publish(settings: Settings) -> None:
     devices.set_up_platform()
     for run in settings.runs:
-        print(republish(run))
+        print(shown(republish(run)))
 
 
 if __name__ == "__main__":

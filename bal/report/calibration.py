@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 
 from bal.metrics.bootstrap import INTERVAL
 from bal.metrics.detection import SCORES
 from bal.report.columns import Row, count, number, of_whom, show
 from bal.report.reliability import order
+from bal.report.style import escape
 from bal.report.tables import dot, header, table
 
 Intervals = Mapping[str, tuple[float, float]]

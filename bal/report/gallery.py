@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +20,7 @@ from bal.report.images import (
     score_range,
     windows,
 )
-from bal.report.style import class_index, policy_colour, policy_variable
+from bal.report.style import class_index, escape, policy_colour, policy_variable
 from bal.types import IGNORE
 
 SHOWN = 8  # images at most

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
-from html import escape
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,7 +21,7 @@ from bal.report.gallery import gallery, touched
 from bal.report.images import Panel
 from bal.report.people import Team, team_table
 from bal.report.reliability import order, reliability_diagram
-from bal.report.style import css_variables, inline_svg
+from bal.report.style import css_variables, escape, escape_lines, inline_svg
 
 NAMED = 4  # foreground classes up to which the first sentence names each
 _TITLE = ("source", "head", "acq")  # slots of the configuration whose names head the page
@@ -277,7 +276,7 @@ def _unit(config: Mapping) -> str:
 
 def _config(config: Mapping) -> str:
     text = yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True, width=110)
-    return f"<pre>{escape(text)}</pre>"
+    return f"<pre>{escape_lines(text)}</pre>"
 
 
 def _plain(value):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 from typing import NamedTuple
 
 from bal.annotation.agreement import Agreement, Person, agreement, people
 from bal.annotation.inbox import Inbox
 from bal.report.columns import ABSENT, show
+from bal.report.style import escape
 from bal.report.tables import header, table
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from html import escape
 
 from bal.report.columns import ABSENT, count, number
-from bal.report.style import class_index
+from bal.report.style import class_index, escape
 from bal.report.tables import dot, stack, table
 
 

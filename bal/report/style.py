@@ -18,6 +18,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
+from bal.outside import shown, shown_lines
+
 INK, MUTED, GRID = ("#22262b", "#e8ebef"), ("#5d6673", "#9aa4b2"), ("#dfe3e8", "#343a43")  # (light, dark)
 _CLASSES = (
     ("#767676", "#9aa0a6"),  # background
@@ -114,6 +116,16 @@ def css_variables(theme: int) -> str:
     return "".join(f"{name}:{pair[theme]};" for name, pair in _variables().items())
 
 
+def escape(text: object) -> str:
+    """A text as HTML, in an element or in a quoted attribute; what would turn the order of letters is shown escaped."""
+    return html.escape(shown(text))
+
+
+def escape_lines(text: object) -> str:
+    """The same for a text of several lines."""
+    return html.escape(shown_lines(text))
+
+
 def printable(text: str, limit: int = 18) -> str:
     """`text` for a figure: shortened, and with a box for what the figures' font cannot draw."""
     text = text if len(text) <= limit else text[: limit - 1] + "…"
@@ -149,11 +161,15 @@ def inline_svg(figure: Figure, name: str, label: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
-    text = text.replace("xlink:href=", "href=")
     ids: dict[str, str] = {}
-    text = _ID.sub(lambda m: m[1] + ids.setdefault(m[2], f"{name}-{len(ids)}"), text)
-    text = re.sub(r"#[0-9a-f]{6}\b", lambda m: f"var({_BY_COLOUR[m[0]]})" if m[0] in _BY_COLOUR else m[0], text)
-    text = re.sub(r"font-family: [^;\"]*;?", "", text)
+
+    def tag(found: re.Match[str]) -> str:  # and not the texts between them, which may hold anything
+        text = found[0].replace("xlink:href=", "href=")
+        text = _ID.sub(lambda m: m[1] + ids.setdefault(m[2], f"{name}-{len(ids)}"), text)
+        text = re.sub(r"#[0-9a-f]{6}\b", lambda m: f"var({_BY_COLOUR[m[0]]})" if m[0] in _BY_COLOUR else m[0], text)
+        return re.sub(r"font-family: [^;\"]*;?", "", text)
+
+    text = re.sub(r"<[^>]*>", tag, text)
     view = re.search(r'viewBox="[^"]*"', text)
-    opening = f'<svg {view[0] if view else ""} role="img" aria-label="{html.escape(label)}">'
+    opening = f'<svg {view[0] if view else ""} role="img" aria-label="{escape(label)}">'
     return re.sub(r"\s*\n\s*", "\n", opening + text[text.index(">", text.index("<svg")) + 1 :]).strip()

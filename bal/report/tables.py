@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 
 from bal.metrics import summary
 from bal.metrics.base import Cell
@@ -25,7 +24,7 @@ from bal.report.columns import (
     sure,
     told,
 )
-from bal.report.style import class_index, policy_variable
+from bal.report.style import class_index, escape, policy_variable
 
 POLICIES = ("start", "foreground", "steered", "random", "audit")
 LISTED = 200  # queries of the newest round that are listed one by one

@@ -24,6 +24,7 @@ from bal.experiment.hand_over import sentence as unseen
 from bal.metrics import summary
 from bal.metrics.base import Headline
 from bal.metrics.trust import sentence
+from bal.outside import shown
 from bal.pool.cost import COUNTED
 from bal.report.columns import of_whom, on_audit, told
 
@@ -97,24 +98,29 @@ class Display:
         self.progress.stop()
         if isinstance(error, Waiting) and error.row is not None and not self.quiet:
             self.say(round_parts(error.row, self.last, self.config))
-            self.console.print(f"report: {RunFolder(self.out).report}", soft_wrap=True)
+            self._print(f"report: {RunFolder(self.out).report}")
         if kind is None and not self.quiet:
             folder = RunFolder(self.out)
             rows = folder.rows()
             if rows:
                 self.console.print(summary_table(rows, self.console.width))
-                self.console.print(f"report: {folder.report}\ncurve:  {folder.curve.path}", soft_wrap=True)
+                self._print(f"report: {folder.report}", f"curve:  {folder.curve.path}")
 
     def say(self, parts: Sequence[str], style: str | None = None) -> None:
         """Prints a line; where the terminal is too narrow, it goes on below, indented, at the next part."""
-        lines = [parts[0]]
+        first, *others = map(shown, parts)
+        lines = [first]
         width = self.console.width
-        for part in parts[1:]:
+        for part in others:
             if len(lines[-1]) + 1 + len(part) < width or not self.console.is_terminal:
                 lines[-1] += " " + part
             else:
                 lines.append("  " + part.lstrip(" |"))
-        self.console.print("\n".join(lines), style=style, soft_wrap=True, markup=False)
+        self._print(*lines, style=style)
+
+    def _print(self, *lines: str, style: str | None = None) -> None:
+        """Lines as they are: no name in them is taken for markup, and none moves the cursor."""
+        self.console.print("\n".join(map(shown, lines)), style=style, soft_wrap=True, markup=False, emoji=False)
 
     def note(self, lines: Sequence[str]) -> None:
         """What a person should know although nothing has failed; also of a quiet run."""
@@ -229,23 +235,26 @@ def _layouts(lines: Sequence[Headline], names: Sequence[str]) -> Iterator[tuple[
     """
     first = {line.name: line for line in reversed(lines)}
     more = [line for line in lines if line != first[line.name]]
-    for shown in range(len(more), -1, -1):
-        yield [line for line in lines if line not in more[shown:]], True
-    for shown in range(len(names), 0, -1):
-        yield [line for line in lines if line not in more and line.name not in names[shown:]], False
+    for kept in range(len(more), -1, -1):
+        yield [line for line in lines if line not in more[kept:]], True
+    for kept in range(len(names), 0, -1):
+        yield [line for line in lines if line not in more and line.name not in names[kept:]], False
 
 
 def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], lines: Sequence[Headline], images: bool) -> Table:
     """`images`: the mean over images beside what is pooled over all pixels, unless intervals have to be there."""
-    shown = images and not on_audit(rows[-1])
+    means = images and not on_audit(rows[-1])
     left_out = len(set(names) - {line.name for line in lines})
     more = f"; {left_out} more classes in curve.csv" if left_out else ""
     captions = dict.fromkeys(line.caption for line in lines if line.caption)
+    title = of_whom("IoU over all test pixels" + (" (mean over images)" if means else "") + more, rows[-1])
+    everywhere = f"IoU {rows[-1]['iou_all_background']:.3f} on it, 0 on the rest."
     table = Table(
-        title=of_whom("IoU over all test pixels" + (" (mean over images)" if shown else "") + more, rows[-1])
-        + (", 95 % intervals" if on_audit(rows[-1]) else ""),
-        caption=f"Predicting {names[0]} everywhere: IoU {rows[-1]['iou_all_background']:.3f} on it, 0 on the rest.\n"
-        + "; ".join((*captions, "T: temperature, mean over classes.")),
+        title=_text(title + (", 95 % intervals" if on_audit(rows[-1]) else "")),
+        caption=_text(
+            f"Predicting {names[0]} everywhere: {everywhere}",
+            "; ".join((*captions, "T: temperature, mean over classes.")),
+        ),
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
@@ -254,13 +263,18 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], lines: Seque
     )
     by_pixels = any(row["cost"] != row["regions"] for row in rows)
     for name in ("round", "regions", *(("cost",) if by_pixels else ()), *(line.title for line in lines), "T"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(_text(*name.split("\n")), justify="right", no_wrap=True)
     for row in rows:
         cells = [str(row["round"]), str(row["regions"])]
         if by_pixels:
             cells.append(f"{row['cost']:g}")
-        table.add_row(*cells, *(_cell(row, line, shown) for line in lines), _shown(row["temperature"], 2))
+        table.add_row(*cells, *(_cell(row, line, means) for line in lines), _shown(row["temperature"], 2))
     return table
+
+
+def _text(*lines: str) -> Text:
+    """What rich shows as it is, not as markup."""
+    return Text("\n".join(map(shown, lines)))
 
 
 def _cell(row: Mapping[str, Any], line: Headline, images: bool) -> str:

@@ -12,8 +12,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from bal.devices import memory
 from bal.sources._masks import check_mask
-from bal.sources._pages import SUFFIXES, Damaged, Found, Page, check_kind, check_size, find_pages
+from bal.sources._pages import (
+    SUFFIXES,
+    Damaged,
+    Found,
+    Page,
+    check_fits,
+    check_kind,
+    check_samples,
+    check_size,
+    find_pages,
+)
 from bal.sources._tables import PLACES, composed, nearest
 from bal.types import BadInput
 
@@ -94,9 +105,11 @@ def check_headers(image: Page, mask: Page | None, megapixels: float) -> None:
     """Raises BadInput for an image, or its mask, that can be read and cannot be used."""
     check_kind(image)
     check_size(image, megapixels)
+    check_fits(image, memory())
     if mask is None:
         return
     check_mask(mask)
+    check_samples(mask)
     check_size(mask, megapixels)
     if mask.size != image.size:
         raise BadInput(

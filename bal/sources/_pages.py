@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +21,8 @@ MAGIC = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"} | dict.fromkeys(
     (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "tiff"
 )
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, struct.error)
+TOLD = 2**24  # bytes of one text or EXIF of a PNG
+SAMPLES = 8  # channels of a TIFF
 DEEPEST = 16  # bits of a channel of an image
 
 
@@ -84,6 +88,22 @@ def check_size(page: Page, megapixels: float) -> None:
         )
 
 
+def check_fits(page: Page, most: int) -> None:
+    """Raises BadInput for a page of which the pixels alone, as float32 beside what is decoded, exceed `most` bytes."""
+    needed = page.size[0] * page.size[1] * page.channels * 8
+    if needed > most:
+        raise BadInput(
+            f"folder: {page.path} has {page.size[0]}x{page.size[1]} pixels (height x width), which take about"
+            f" {needed / 2**30:,.1f} GiB of the {most / 2**30:,.1f} GiB there are: cut it into parts"
+        )
+
+
+def check_samples(page: Page) -> None:
+    """Raises BadInput for more channels than any picture has, each of which takes as much memory again."""
+    if page.tiff is not None and page.tiff.samples > SAMPLES:
+        raise BadInput(f"folder: {page.path} has {page.tiff.samples} channels; up to {SAMPLES} are read")
+
+
 def check_kind(page: Page) -> None:
     """Raises BadInput if the pixels of an image have no range, or are no colours."""
     tiff = page.tiff
@@ -94,35 +114,45 @@ def check_kind(page: Page) -> None:
 
 
 def _png(path: Path) -> Found:
-    width, height, bits, kind, pictures, told = 0, 0, 8, 0, 1, False
+    header, pictures, told = None, 1, b""
     with path.open("rb") as file:
         file.seek(8)
         while True:
             length, name = struct.unpack(">I4s", _exactly(file.read(8), 8))
+            start = file.tell()
             if name == b"IHDR":
-                width, height, bits, kind = struct.unpack(">IIBB", _exactly(file.read(10), 10))
-                length -= 10
+                if header is not None:
+                    raise Truncated("it has two headers")
+                header = struct.unpack(">IIBB", _exactly(file.read(10), 10))
             elif name == b"acTL":
                 (pictures,) = struct.unpack(">I", _exactly(file.read(4), 4))
-                length -= 4
-            elif name in (b"tEXt", b"zTXt", b"iTXt"):
-                told |= _exactly(file.read(min(length, 8)), min(length, 8)) in (b"Raw prof", b"XML:com.")
-                length -= min(length, 8)
-            told |= name == b"eXIf"
+            elif name == b"eXIf" or (
+                name in (b"tEXt", b"zTXt", b"iTXt") and file.read(min(length, 8)) in (b"Raw prof", b"XML:com.")
+            ):
+                file.seek(start)
+                told += struct.pack(">I4s", length, name) + _exactly(file.read(min(length + 4, TOLD)), length + 4)
             if name == b"IEND":
                 break
-            file.seek(length + 4, 1)
-    if not width or not height:
+            file.seek(start + length + 4)
+    if header is None or not header[0] or not header[1]:
         raise Truncated("it has no size")
-    turned = 1
-    if told:  # EXIF may stand in a chunk of its own, before or after the pixels, or in texts
-        with PngImageFile(path) as picture:
-            if "exif" not in picture.info:
-                picture.load()
-            turned = _orientation(picture)
+    width, height, bits, kind = header
+    turned = _told(told) if told else 1
     colours = 1 if kind in (0, 4) else 3
     page = Page(path, 0, "png", _upright((height, width), turned), colours, bits, turned)
     return Found([page], pictures - 1)
+
+
+def _told(chunks: bytes) -> int:
+    """How a PNG is turned by what it says of itself, before or after its pixels, none of which are decoded."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    first = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
+    last = chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
+    with PngImageFile(io.BytesIO(b"\x89PNG\r\n\x1a\n" + first + chunks + last)) as picture:
+        return _orientation(picture)
 
 
 def _jpeg(path: Path) -> Found:

@@ -139,6 +139,7 @@ def _opened(page: Page) -> Iterator[Image.Image | None]:
     """A page as Pillow has it, stored as it is; None where tifffile must read it."""
     if page.format != "tiff":
         with (PngImageFile if page.format == "png" else JpegImageFile)(page.path) as picture:
+            _check_promise(page, picture)
             yield picture
         return
     assert page.tiff is not None
@@ -159,7 +160,14 @@ def _opened(page: Page) -> Iterator[Image.Image | None]:
             yield None
             return
         with picture:
+            _check_promise(page, picture)
             yield picture
+
+
+def _check_promise(page: Page, picture: Image.Image) -> None:
+    """Raises ValueError, before any pixel is decoded, for a picture of another size than was found in its header."""
+    if picture.size[::-1] != (page.size[::-1] if page.orientation >= 5 else page.size):
+        raise ValueError(f"it is {picture.size[1]}x{picture.size[0]} in one part and not in another")
 
 
 def _agreeing(page: Page) -> Pixels:
@@ -204,7 +212,7 @@ def _colours(page: Page) -> Pixels:
 def _deep(page: Page) -> Pixels:
     """A page of a TIFF that Pillow would not read whole."""
     assert page.tiff is not None
-    values, top = read_with_tifffile(page.path, page.number), 2**page.tiff.bits - 1
+    values, top = read_with_tifffile(page.path, page.number, page.tiff), 2**page.tiff.bits - 1
     if values.dtype == np.bool_:
         values = values.astype(np.uint8)
     if values.ndim > 3 or values.dtype.kind != "u":
@@ -229,7 +237,8 @@ def _stored(page: Page) -> np.ndarray:
 def _as_stored(page: Page) -> np.ndarray:
     with _opened(page) as file:
         if file is None:
-            return read_with_tifffile(page.path, page.number)
+            assert page.tiff is not None
+            return read_with_tifffile(page.path, page.number, page.tiff)
         values = np.asarray(file)
         if file.mode in ("LA", "RGBA") and (values[..., -1] == 255).all():
             values = values[..., 0] if file.mode == "LA" else values[..., :-1]

@@ -10,8 +10,10 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from bal.outside import read_bytes, shown
 from bal.types import BadInput
 
+MOST = 2**28  # bytes of a table
 DELIMITERS = ",;\t|"
 PLACES = ("images", "jpegimages")  # folders of images, in lower case
 
@@ -26,20 +28,20 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
     """
     text = decode(path, f"a CSV with the columns {','.join(columns)}")
     first = text.partition("\n")[0]
-    best: dict[str, int] = {}
-    for delimiter in sorted(DELIMITERS, key=first.count, reverse=True):
-        names = [name.strip().lower() for name in next(csv.reader([first.strip()], delimiter=delimiter), [])]
-        if set(columns) <= set(names):
-            best = {name: names.index(name) for name in columns}
-            break
-    else:
-        usual = max(DELIMITERS, key=first.count)
-        names = [name.strip() for name in next(csv.reader([first.strip()], delimiter=usual), [])]
-        raise BadInput(f"folder: {path} has the columns {', '.join(names) or 'none'}; it needs {' and '.join(columns)}")
     try:
+        for delimiter in sorted(DELIMITERS, key=first.count, reverse=True):
+            names = [name.strip().lower() for name in next(csv.reader([first.strip()], delimiter=delimiter), [])]
+            if set(columns) <= set(names):
+                break
+        else:
+            usual = max(DELIMITERS, key=first.count)
+            names = [name.strip() for name in next(csv.reader([first.strip()], delimiter=usual), [])]
+            has = ", ".join(names) or "none"
+            raise BadInput(f"folder: {path} has the columns {has:.100}; it needs {' and '.join(columns)}")
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))[1:]
     except csv.Error as error:
         raise BadInput(f"folder: {path} cannot be read as CSV ({error}); save it as UTF-8 text") from None
+    best = {name: names.index(name) for name in columns}
     found = []
     for row in rows:
         values = tuple(row[k].strip() if k < len(row) else "" for k in best.values())
@@ -51,7 +53,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[str, ...]]:
 def decode(path: Path, what: str) -> str:
     """The text of a file: UTF-8, or UTF-16 with its mark. Raises BadInput."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, MOST, "folder: ")
         return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"folder: {path} cannot be read as CSV or text ({error}); save {what} as UTF-8") from None
@@ -68,7 +70,7 @@ def composed(name: str) -> str:
 
 def one_line(text: str) -> str:
     """A text that may hold names of files, such as anything can print."""
-    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+    return shown(" ".join(text.split()))
 
 
 class Names:

@@ -19,6 +19,7 @@ TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # whole numbers of 
 WHITE_IS_ZERO, CMYK = 0, 5
 LOSSY = (6, 7, 34892, 34933, 34934)  # JPEG, thrice, and what else is meant for photographs
 UNPACKED = (1, 2, 4, 8, 12, 16, 32)  # bits of a single channel that Pillow reads whole
+LONGEST = 2**26  # bytes of what one tag holds
 Tags = dict[int, tuple[int, ...]]
 
 
@@ -98,8 +99,8 @@ def needs_tifffile(page: Directory) -> bool:
     return (page.samples > 1 and page.bits > 8) or (page.samples == 1 and page.bits not in UNPACKED)
 
 
-def read_with_tifffile(path: Path, number: int) -> np.ndarray:
-    """[H, W] or [H, W, samples] as stored.
+def read_with_tifffile(path: Path, number: int, page: Directory) -> np.ndarray:
+    """[H, W] or [H, W, samples] as stored, of the page of a number in its file.
 
     Raises:
         BadInput: tifffile, or what it needs for this compression, is not installed.
@@ -111,11 +112,14 @@ def read_with_tifffile(path: Path, number: int) -> np.ndarray:
         raise BadInput(
             f"folder: {path} is a kind of TIFF that needs tifffile; install it with: pip install 'bal[tiff]'"
         ) from None
+    expected = page.width * page.height * page.samples
     logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it has to say of damage is said here
     try:
         with tifffile.TiffFile(path) as file:
-            page: Any = file.pages[number]
-            pixels = page.asarray()
+            found: Any = file.pages[number]
+            if found.size != expected:  # it reads a damaged header in its own way
+                raise ValueError(f"it has {found.size} values, and {expected} by its header")
+            pixels = found.asarray()
     except ValueError as error:
         if "imagecodecs" not in str(error):
             raise
@@ -195,7 +199,7 @@ def _number(file: BinaryIO, order: str, letter: str) -> int:
 
 
 def _read(file: BinaryIO, length: int) -> bytes:
-    data = file.read(length) if length < 2**30 else b""
+    data = file.read(length) if length < LONGEST else b""
     if len(data) < length:
         raise Truncated("it ends in the middle")
     return data

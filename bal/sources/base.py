@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from bal.outside import breaks, brief
 from bal.types import BadInput
+
+LONGEST = 100  # letters of a class name
 
 
 class Source(Protocol):
@@ -77,6 +81,37 @@ class PartlyLabelled(Protocol):
 def unlabelled(source: Source) -> tuple[str, ...]:
     """Ids of the pool that have no mask: none, unless the source says so."""
     return source.unlabelled if isinstance(source, PartlyLabelled) else ()
+
+
+def check_classes(classes: Sequence[str], about: str = "") -> None:
+    """Raises BadInput for a class name that no column and no legend could have.
+
+    Args:
+        classes: names, background first.
+        about: how the message begins.
+    """
+    for name in classes:
+        if not isinstance(name, str) or not name.strip() or name != name.strip() or len(name) > LONGEST:
+            raise BadInput(
+                f"{about}a class is called {brief(name)}; a name is a text of 1 to {LONGEST} letters, and neither"
+                " begins nor ends with a blank"
+            )
+        if breaks(name):
+            raise BadInput(f"{about}the class name {brief(name)} holds a control character; take it out")
+
+
+def check_ids(ids: Sequence[str]) -> None:
+    """Raises BadInput for an id of an image that is no name of its own, or that would lead elsewhere as a path.
+
+    Control characters may be in the name of a file, and so in an id; they are written and shown escaped.
+    """
+    for id in ids:
+        if not isinstance(id, str) or not id:
+            raise BadInput(f"an image is called {brief(id)}; an id is a text of at least one letter")
+        if id.startswith("/") or ".." in id.split("/"):
+            raise BadInput(f"an image is called {brief(id)}; an id is no absolute path and has no '..' in it")
+    if twice := [id for id, times in Counter(ids).items() if times > 1]:
+        raise BadInput(f"two images are called {brief(twice[0])}; ids are different, also between pool and test set")
 
 
 class SourceSettings(Protocol):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bal.outside import check_file
 from bal.sources import _masks
 from bal.sources._exports import find_export, importer
 from bal.sources._listing import Listing, check_headers, list_folder
@@ -18,7 +19,8 @@ from bal.sources._once import each
 from bal.sources._pages import Damaged, Page
 from bal.sources._pictures import check_whole, read_image
 from bal.sources._split import Split, drawn, given, groups_of
-from bal.sources._tables import Names, nearest, one_line
+from bal.sources._tables import MOST, Names, nearest, one_line
+from bal.sources.base import check_classes
 from bal.types import IGNORE, BadInput
 
 LABELS, SPLIT, GROUPS = "labelmap.txt", "split.csv", "groups.csv"  # what is read if it lies in the folder
@@ -65,6 +67,7 @@ class Folder:
             raise BadInput(f"folder: seed is {self.seed}; it must not be negative")
         if not self.megapixels > 0:
             raise BadInput(f"folder: megapixels is {self.megapixels}; it must be more than 0")
+        check_classes(self.classes, "folder: ")
         if self.classes and (len(self.classes) < 2 or len(set(self.classes)) < len(self.classes)):
             raise BadInput(f"folder: classes are {self.classes}; give two or more different names, background first")
         if len(self.classes) > IGNORE:
@@ -222,7 +225,8 @@ def _told(settings: Folder, split: Split, images: int) -> str:
 def _table(given: Path | None, usual: Path, columns: str) -> Path | None:
     """A table that was named, or that lies in the folder. Raises BadInput if the one that was named is not there."""
     path = given or usual
-    if path.is_file():
+    if path.exists():
+        check_file(path, MOST, "folder: ")
         return path
     if given is not None:
         raise BadInput(f"folder: {path} does not exist; it is a CSV with the columns {columns}")
@@ -232,7 +236,7 @@ def _table(given: Path | None, usual: Path, columns: str) -> Path | None:
 def _reader(settings: Folder) -> tuple[Reader, tuple[str, ...]]:
     """What reads the masks, and the names of the classes as far as they are known without a look at them."""
     path = settings.path / LABELS
-    if not path.is_file():
+    if not path.exists():
         return Reader(settings.mask.white), settings.classes
     labels = _masks.read_labels(path)
     _check_labelled(settings.classes, labels.colours, path)

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from bal.devices import memory
 from bal.sources._cache import Cache
 from bal.types import BadInput
 from bal.well_logs.curves import Window, cut, generate, starts
@@ -21,6 +22,7 @@ from bal.well_logs.warp import draw_warp
 from bal.well_logs.wells import Reading, read_wells, split
 
 CACHE = 64 << 20  # bytes
+RENDERED = 37  # bytes a pixel while a page is drawn; twice as many with all that can befall it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +115,11 @@ class WellLog:
                 raise BadInput(f"well_log: {name} is {getattr(self, name)}; it must be {least} to 1000000 images")
         if not 1 <= self.pace <= 64:
             raise BadInput(f"well_log: pace is {self.pace}; it must be 1 to 64 pixels per depth sample")
+        if (needed := RENDERED * self.height * self.width) > memory():
+            raise BadInput(
+                f"well_log: to draw {self.height} x {self.width} pixels takes about {needed / 2**30:.1f} GiB, and there"
+                f" are {memory() / 2**30:.1f}: lower height or width"
+            )
         return WellLogSource(self, resolve(self.preset, self))
 
 

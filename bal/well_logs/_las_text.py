@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from bal.devices import memory
+from bal.outside import read_bytes
 from bal.types import BadInput
 
 MARKS = (
@@ -18,6 +20,8 @@ MARKS = (
 WORDS = {"V": "VERSION", "W": "WELL", "C": "CURVE", "P": "PARAMETER", "O": "OTHER", "A": "ASCII"}
 LAS_3 = {"LOG_DEFINITION": "C", "LOG_DATA": "A", "LOG_PARAMETER": "P"}
 LIDAR = b"LASF"
+MOST = 2**31  # bytes of a file
+SPREAD = 8  # times its size is what a file takes in memory, about
 
 
 class Section(NamedTuple):
@@ -72,7 +76,7 @@ def _letter(title: str, *, strictly: bool) -> str | None:
 
 def _decode(path: Path) -> str:
     try:
-        raw = path.read_bytes()
+        raw = read_bytes(path, min(MOST, memory() // SPREAD), "curves: ")
     except OSError as error:
         raise BadInput(f"curves: {path} cannot be read ({error.strerror})") from None
     if raw.startswith(LIDAR):

@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from bal.types import BadInput
+from bal.well_logs._npz import NUMBERS, TEXT, WHOLE, read_arrays
 from bal.well_logs.curves import Well
 from bal.well_logs.las import read_las
 from bal.well_logs.missing import Missing, fill_gaps, refuse_outliers
 from bal.well_logs.mnemonics import pick
 
-NPZ = ("data", "columns", "well", "start", "stop")
+NPZ = {"data": NUMBERS, "columns": TEXT, "well": TEXT, "start": WHOLE, "stop": WHOLE}
 
 
 class Reading(NamedTuple):
@@ -88,22 +89,13 @@ def split(
 
 
 def _read_npz(path: Path, reading: Reading) -> list[Well]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [k for k in NPZ if k not in file.files]
-            if missing:
-                raise BadInput(
-                    f"curves: {path} is not an .npz of wells: it has no array {missing[0]!r}; it needs {', '.join(NPZ)}"
-                )
-            data, names, well, start, stop = (file[k] for k in NPZ)
-    except BadInput:
-        raise
-    except Exception as error:
-        raise BadInput(f"curves: {path} cannot be read as .npz ({error}); write it again with numpy.savez") from None
+    data, names, well, start, stop = read_arrays(path, NPZ)
     if data.ndim != 2 or names.shape != data.shape[1:] or not well.shape == start.shape == stop.shape:
         raise BadInput(
             f"curves: the arrays of {path} do not fit each other: data [rows, k], columns [k], well, start and stop [w]"
         )
+    if not ((start >= 0) & (start <= stop) & (stop <= len(data))).all():
+        raise BadInput(f"curves: start and stop in {path} are no rows of data, which has {len(data)}")
     names = [str(n) for n in names]
     picked = [pick(path, names, c, reading.aliases) for c in reading.columns]
     value = reading.missing.blank(data[:, picked].T)  # [2, rows]

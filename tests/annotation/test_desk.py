@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import http.client
 import io
 import json
 import random
+import re
 import shutil
 import socket
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -453,3 +456,17 @@ def test_what_the_door_refuses(asked, capsys, tmp_path):
     taken = socket.create_server(("127.0.0.1", 0))
     with taken, pytest.raises(BadInput, match="in use; leave it out"):
         server.serve(asked, "ada", taken.getsockname()[1])
+
+
+def test_names_are_shown_and_never_obeyed(inbox):
+    """A file of an odd name, classes of odd names, a run in a folder of an odd name."""
+    odd = dataclasses.replace(
+        next(iter(inbox.entries().values())), image="\x1b[2J\u202egnp<b>", classes=("a", "\u202e<i>", "c")
+    )
+    desk = server.Desk(inbox.folder, "ada")
+    assert desk.question(odd)["image"] == "\\x1b[2J\\u202egnp<b>"
+    assert desk.question(odd)["classes"] == ["a", "\\u202e<i>", "c"]
+    desk.inbox = Inbox(inbox.folder.rename(inbox.folder.with_name("a run; $(x)")))
+    assert desk.progress()["resume"].endswith("/a run; $(x)'")
+    for script in Path(server.__file__).parent.glob("*.js"):
+        assert not re.search("innerHTML|outerHTML|insertAdjacentHTML|document.write", script.read_text()), script

@@ -17,7 +17,7 @@ from spoiling import archive, exported, masks, opened, refused, tidy
 
 from bal import answer, query
 from bal.annotation.formats import FORMATS, FormatName
-from bal.annotation.inbox import Inbox
+from bal.annotation.inbox import Inbox, open_inbox
 from bal.annotation.take import take
 from bal.types import BadInput
 
@@ -325,3 +325,18 @@ def test_mutated_exports_are_refused_in_a_line_or_read(inbox, tmp_path, name):
         path.write_bytes(whole[path])
     assert outcomes["refused"] > 20, outcomes
     assert all(tidy(line) for line in said)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.json", "a.csv", "a"])
+def test_what_is_no_file_is_no_export(inbox, tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    refused(inbox, tmp_path / name, f"{name} is a FIFO; give a file or a folder")
+    (tmp_path / f"0{name}").symlink_to("/dev/zero")
+    refused(inbox, tmp_path / f"0{name}", f"{name} is a device; give a file or a folder")
+
+
+@pytest.mark.parametrize("name", ["questions.jsonl", "answers.jsonl"])
+def test_a_run_s_own_files_are_files(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(BadInput, match=f"{name} is a FIFO"):
+        open_inbox(tmp_path)

@@ -348,8 +348,11 @@ def test_a_value_that_a_file_cannot_hold():
         ("--config", "--config: a file is missing"),
         ("--resume=3", "unexpected '3': a value goes after the name of its option, as in --seed 1"),
         ("3", "unexpected '3': a value goes after the name of its option, as in --seed 1"),
-        ("--seed 1.5", "--seed: invalid literal for int() with base 10: '1.5'"),
-        ("--head.rate x", "--head.rate: could not convert string to float: 'x'"),
+        ("--seed 1.5", "--seed: expected a whole number, got '1.5'"),
+        ("--head.rate x", "--head.rate: expected a number, got 'x'"),
+        ("--steer Auto", "--steer: expected a number or 'auto', got 'Auto'; did you mean 'auto'?"),
+        ("--look few", "--look: expected a whole number or none, got 'few'"),
+        (f"--rounds {'9' * 5000}", "--rounds: expected a whole number, got a number of thousands of digits"),
         ("--train.flip maybe", "unexpected 'maybe': a value goes"),
         (
             "--cost euros",
@@ -357,17 +360,18 @@ def test_a_value_that_a_file_cannot_hold():
         ),
         ("--loss.class_weights 1 b", "--loss.class-weights: Could not find valid parse for arguments: ['1', 'b']"),
         ("--loss.class_wights 1", "unknown option --loss.class-wights; did you mean '--loss.class-weights'?"),
-        ("--source.stroke 1", "--source.stroke: no type matching {None}|{FLOAT FLOAT} could be instantiated from"),
+        ("--source.stroke 1", "--source.stroke: expected a list: a number, a number or none, got '1'"),
         ("--steer 2", "--steer: expected 0 ≤ steer ≤ 1 or 'auto', got 2.0"),
         (
             "--steer auto --audit 0",
             "--steer: 'auto' judges the score on the audited regions, and audit is 0: give --audit",
         ),
         ("--audit 1", "--audit: expected 0 ≤ audit < 1, got 1.0"),
-        ("--rounds=-1", "--rounds: expected 0 ≤ rounds, got -1"),
+        ("--rounds=-1", "--rounds: expected 0 ≤ rounds ≤ 100000, got -1"),
         ("--seed -1", "--seed: expected 0 ≤ seed < 2³², got -1"),
         ("--start 500", "--start: expected 0 < start ≤ budget (which is 144), got 500.0"),
-        ("--budget nan", "--budget: expected 0 < budget < infinity, got nan"),
+        ("--budget nan", "--budget: expected a number, got nan, which is none"),
+        ("--budget inf", "--budget: expected 0 < budget < infinity, got inf"),
         ("--head.rate 3", "--head.rate: MC dropout needs"),
         ("--head.rate 3 --head.samples 1", "head: MC dropout needs"),
         ("--resume --overwrite", "--resume goes on with a run and --overwrite deletes it: give one of the two"),
@@ -389,10 +393,10 @@ def test_what_the_command_line_refuses(argv, message, tmp_path, monkeypatch):
         ("head: {members: 3}", "a.yaml:1: unknown key 'head.members'; it belongs to head 'deep_ensemble'"),
         ("acq: blad", "a.yaml:1: unknown acquisition 'blad'; did you mean 'bald'? choices: random, "),
         ("head: 3", "a.yaml:1: head: expected a name or a mapping, got 3"),
-        ("head: {name: [a]}", "a.yaml:1: head: expected a name or a mapping, got ['a']"),
+        ("head: {name: [a]}", "a.yaml:1: head.name: expected a name, got ['a']"),
         ("train: 3", "a.yaml:1: train: expected a mapping of its fields"),
         ("seed: {a: 1}", "a.yaml:1: seed: expected a single value or a list, got a mapping"),
-        ("seed: yes", "a.yaml:1: seed: expected a whole number, got True"),
+        ("seed: yes", "a.yaml:1: seed: expected a whole number, got 'yes'"),
         ("seed: 1.0", "a.yaml:1: seed: expected a whole number, got 1.0"),
         ("seed: '1'", "a.yaml:1: seed: expected a whole number, got '1'"),
         ("seed:", "a.yaml:1: seed: expected a whole number, got None"),
@@ -413,7 +417,7 @@ def test_what_the_command_line_refuses(argv, message, tmp_path, monkeypatch):
         ("seed: !!python/name:os.system x", "a.yaml:1: not valid YAML: "),
         ("head: &x {a: *x}", "a.yaml: not valid YAML: "),
         ("seed: \x01", "a.yaml: not valid YAML: "),
-        ("seed: 2024-13-45", "a.yaml: not valid YAML: "),
+        ("seed: 2024-13-45", "a.yaml:1: seed: expected a whole number, got '2024-13-45'"),
     ],
 )
 def test_what_a_file_refuses(yaml, text, message):
@@ -429,7 +433,7 @@ def test_a_refusal_is_the_same_where_boxes_cannot_be_drawn(monkeypatch):
 def test_files_that_cannot_be_read(yaml):
     Path("b.yaml").write_bytes(b"\xff\xfe\x00")
     assert refusal("--config", "b.yaml") == "b.yaml: not a YAML file: it is not UTF-8 text"
-    assert refusal("--config", ".") == ".: cannot be read: Is a directory"
+    assert refusal("--config", ".") == ". is a folder; give a file"
     with pytest.raises(BadInput, match=r"^no\.yaml: cannot be read"):
         load("no.yaml")
 

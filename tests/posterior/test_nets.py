@@ -242,5 +242,5 @@ def test_convolving_what_was_never_upsampled():
 
 @pytest.mark.parametrize("wrong", [{"width": 0}, {"depth": -1}])
 def test_impossible_networks_are_refused(wrong):
-    with pytest.raises(ValueError, match="width ≥ 1 and depth ≥ 0"):
+    with pytest.raises(ValueError, match="1 ≤ width ≤ 65536 and 0 ≤ depth ≤ 12"):
         UNet(**wrong)

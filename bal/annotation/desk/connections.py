@@ -11,6 +11,8 @@ from http.server import ThreadingHTTPServer
 from threading import BoundedSemaphore
 from typing import Any
 
+from bal.outside import shown
+
 MOST = 64  # connections at a time; a browser keeps six a page
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 LINGER, LEFT = 2.0, 32 * 2**20  # seconds and bytes of what nobody reads, so that who sends it hears why
@@ -78,7 +80,7 @@ class Connections(ThreadingHTTPServer):
 
 def complain(error: BaseException) -> None:
     """A line in the terminal for an error that nobody has foreseen."""
-    print(f"bal: a request has failed: {type(error).__name__}: {error!s:.200}".replace("\n", " "), file=sys.stderr)
+    print(f"bal: a request has failed: {type(error).__name__}: {shown(str(error)[:200])}", file=sys.stderr)
 
 
 def hang_up(connection: socket.socket, linger: float = LINGER) -> None:

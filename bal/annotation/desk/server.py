@@ -12,6 +12,7 @@ import binascii
 import hmac
 import io
 import secrets
+import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -30,6 +31,7 @@ from bal.annotation.desk.requests import PATIENCE, Refused, body_of, has_body, l
 from bal.annotation.entries import Entry, Reply, name_of
 from bal.annotation.inbox import Inbox
 from bal.annotation.palette import on_the_desk
+from bal.outside import shown
 from bal.types import BadInput
 
 HOSTS = ("127.0.0.1", "localhost")
@@ -47,8 +49,14 @@ class Desk:
         newest, said = self.inbox.newest(), self.inbox.by_question()
         mine = sum(self.by in said.get(entry.id, {}) for entry in newest)
         open_ = self.inbox.open(self.by)
-        what = {"run": self.inbox.folder.name, "by": self.by, "asked": len(newest), "open": len(open_), "mine": mine}
-        return what | {"resume": f"python -m bal.run --resume --out {self.inbox.folder}"}
+        what = {
+            "run": shown(self.inbox.folder.name),
+            "by": self.by,
+            "asked": len(newest),
+            "open": len(open_),
+            "mine": mine,
+        }
+        return what | {"resume": f"python -m bal.run --resume --out {shlex.quote(str(self.inbox.folder))}"}
 
     def next(self) -> dict[str, Any]:
         """The first open question that nobody else holds; none where all are answered or held."""
@@ -62,11 +70,11 @@ class Desk:
         reply = self.inbox.by_question().get(entry.id, {}).get(self.by)
         found: dict[str, Any] = {
             "id": entry.id,
-            "image": entry.image,
+            "image": shown(entry.image),
             "place": list(entry.box[:2]),
             "view": list(entry.view[2:]),
             "inside": list(entry.inside),
-            "classes": list(entry.classes),
+            "classes": list(map(shown, entry.classes)),
             "colours": on_the_desk(len(entry.classes)),
             "prefill": self.inbox.exists() and not entry.blind and views.has_prefill(self.inbox.folder, entry),
             "asked": None if entry.mask is None else as_text(entry.asked().astype(np.uint8)),

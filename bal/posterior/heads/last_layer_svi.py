@@ -69,6 +69,9 @@ class LastLayerSVI:
         counts = {name: getattr(self, name) for name in ("samples", "rank", "pixels_per_class", "steps")}
         scales = {name: getattr(self, name) for name in ("pixels_per_observation", "prior_scale", "rate")}
         wrong = [f"{k}={v}" for k, v in counts.items() if v < 1] + [f"{k}={v}" for k, v in scales.items() if not v > 0]
+        for name, most in (("rank", 2**10), ("pixels_per_class", 2**24), ("steps", 10**8)):
+            if getattr(self, name) > most:
+                raise ValueError(f"last-layer SVI needs {name} ≤ {most}, got {getattr(self, name)}")
         if wrong:
             raise BadInput(f"last-layer SVI needs positive {', '.join({**counts, **scales})}; got {', '.join(wrong)}")
 

@@ -22,6 +22,7 @@ from bal.posterior.nets._norms import Kind, Norm, valid_pixels
 from bal.posterior.nets.base import Drop, Scales
 from bal.types import Array, BadInput, Key, Params
 
+DEEPEST = 12  # levels below the finest: 8192 pixels a side, with the stem
 PARTS = ("encoder", "decoder", "readout")
 
 
@@ -174,8 +175,10 @@ class UNet:
     """Normalisation: none (scale and shift only), group (over valid pixels), layer or rms (per pixel)."""
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.depth < 0:
-            raise BadInput(f"a U-Net needs width ≥ 1 and depth ≥ 0, got {self.width} and {self.depth}")
+        if not 1 <= self.width <= 2**16 or not 0 <= self.depth <= DEEPEST:
+            raise BadInput(
+                f"a U-Net needs 1 ≤ width ≤ {2**16} and 0 ≤ depth ≤ {DEEPEST}, got {self.width} and {self.depth}"
+            )
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from bal.selection.selectors._basket import Basket, best_first, reading, shortli
 from bal.selection.selectors.base import NOTHING, Offer, Query
 from bal.types import Array, BadInput, Key
 
+LONGEST, MOST = 10**5, 10**7  # regions and configurations that are held at once
 NOISE = 1e-5  # nats; float32 entropies differ by as much for no reason
 
 
@@ -48,9 +49,10 @@ class BatchBALD:
     needs = ("joint",)
 
     def __post_init__(self) -> None:
-        if min(self.shortlist, self.exact) < 1 or self.most < 0:
+        if not (1 <= self.shortlist <= LONGEST and 1 <= self.exact <= MOST and self.most >= 0):
             raise BadInput(
-                f"batch_bald needs shortlist ≥ 1, exact ≥ 1, most ≥ 0; got {self.shortlist}, {self.exact}, {self.most}"
+                f"batch_bald needs 1 ≤ shortlist ≤ {LONGEST}, 1 ≤ exact ≤ {MOST} and most ≥ 0; got {self.shortlist}, "
+                f"{self.exact} and {self.most}"
             )
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:

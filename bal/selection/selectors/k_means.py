@@ -41,8 +41,10 @@ class KMeans:
     needs = ("embedding",)
 
     def __post_init__(self) -> None:
-        if self.prefilter < 1 or self.iterations < 0:
-            raise BadInput(f"k_means needs prefilter ≥ 1, iterations ≥ 0; got {self.prefilter}, {self.iterations}")
+        if self.prefilter < 1 or not 0 <= self.iterations <= 10**6:
+            raise BadInput(
+                f"k_means needs prefilter ≥ 1, 0 ≤ iterations ≤ 1000000; got {self.prefilter}, {self.iterations}"
+            )
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
         basket = Basket(scores, offer)
