@@ -32,6 +32,7 @@ from bal.experiment.audited import tally_audit
 from bal.experiment.events import Event, Record, Waiting, Watch
 from bal.experiment.fitting import train_on
 from bal.experiment.folder import RunFolder
+from bal.experiment.inputs import Inputs
 from bal.experiment.query import PoolScores
 from bal.experiment.recorder import Recorder, Unrecorded, begin
 from bal.experiment.setup import BUY, Setup, set_up
@@ -46,6 +47,8 @@ from bal.report.publish import publish
 from bal.scoring.held_out import calibrate
 from bal.selection.budget import Purchase, Shares, compose, nothing
 from bal.selection.selectors.base import Offer
+from bal.sources.base import Notes, check_masks
+from bal.sources.reading import told
 from bal.types import BadInput
 
 
@@ -56,6 +59,7 @@ def run_loop(
     resume: bool = False,
     overwrite: bool = False,
     close: bool = False,
+    accept_changes: bool = False,
     watch: Watch | None = None,
     warm_start: Model | None = None,
 ) -> Iterator[Record]:
@@ -68,6 +72,7 @@ def run_loop(
             begin it if there is none. Its records so far are not given again.
         overwrite: delete the run in `out` first.
         close: wait no longer for the questions that are open when the run is resumed: they go back to the pool, unpaid.
+        accept_changes: when the run is resumed, go on although files of images or masks have changed, on record.
         watch: called often, with what is going on.
         warm_start: the first record's model of a run that differs in nothing that training sees, so that the start set
             is not fitted again. It is calibrated, judged and asked by this configuration.
@@ -81,24 +86,33 @@ def run_loop(
         BadInput: the configuration, the data, the folder or the model cannot be used.
     """
     folder = None if out is None else RunFolder(Path(out))
-    amended = False
+    amended, watch = False, watch or (lambda event: None)
     if folder:
         config, amended = check_stored(folder, config, resume, overwrite)
-    setup = set_up(config)
+    with told(partial(_tell, watch, 0, "read")):
+        setup = set_up(config)
+        check_masks(setup.source)
+        said = config.source.notes() if isinstance(config.source, Notes) else ()
     query.check(setup)
     if warm_start and (warm_start.head, warm_start.net) != (config.head, setup.net):
         raise BadInput("the model to begin with has another head or network than this configuration")
     if folder:
         folder.begin(dump_yaml(config), resume, overwrite, amended)
-    return _rounds(setup, folder, watch or (lambda event: None), warm_start, close)
+    for line in said:
+        watch(Event(0, "note", note=line))
+    return _rounds(setup, folder, watch, warm_start, close, accept_changes)
 
 
 def _rounds(
-    setup: Setup, folder: RunFolder | None, watch: Watch, warm_start: Model | None, close: bool
+    setup: Setup, folder: RunFolder | None, watch: Watch, warm_start: Model | None, close: bool, accept: bool
 ) -> Iterator[Record]:
     """The method, one round after the other."""
+    inputs = Inputs(setup.source)
     with Recorder(setup, folder) if folder else Unrecorded(setup) as recorder:
         state, info = recorder.restore(lambda line: watch(Event(0, "note", note=line)))
+        with told(partial(_tell, watch, 0, "read")):
+            for line in inputs.remember(folder, accept) if folder else ():
+                watch(Event(0, "note", note=line))
         if state.done and not is_last(setup, state.purchase - 2):
             state, info = reopen(setup, state, info, watch)
             recorder.asked(state, info)
@@ -106,6 +120,7 @@ def _rounds(
         shown = recorder.snapshot
         closing = state.purchase if close and state.asked is not None else None
         while not state.done:
+            inputs.check()
             first = list(info.queries) if state.purchase == 1 else []  # the start set, which has no model of its own
             if state.asked is None:
                 state, info = propose(setup, state, info, watch, warm_start)

@@ -20,7 +20,6 @@ def _run(argv: Sequence[str] | None) -> None:
     from bal.loop import run_loop
     from bal.report.logs import Logs
     from bal.report.terminal import Display
-    from bal.sources.base import Notes
 
     command = parse(argv)
     logs = Logs(command.log, command.out)
@@ -36,14 +35,13 @@ def _run(argv: Sequence[str] | None) -> None:
             display.watch(event)
             logs.watch(event)
 
-        if isinstance(command.config.source, Notes):
-            display.note(command.config.source.notes())
         for record in run_loop(
             command.config,
             command.out,
             resume=command.resume,
             overwrite=command.overwrite,
             close=command.close,
+            accept_changes=command.accept_changes,
             watch=watch,
         ):
             display.record(record)

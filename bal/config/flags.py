@@ -37,6 +37,7 @@ _RESUME = "Go on with the run in --out where it stopped, with the configuration 
 _OVERWRITE = "Delete the run in --out and start afresh."
 _CLOSE = "With --resume: wait no longer for the questions that are open now; they go back to the pool, unpaid."
 _LOG = "Log the rows and pictures there too: tensorboard, mlflow, or a package.module:Class of your own."
+_ACCEPT = "With --resume: go on although files of images or masks have changed; data.jsonl keeps a record of it."
 _QUIET = "Print nothing but warnings and errors."
 
 
@@ -57,6 +58,7 @@ class Options:
     resume: Annotated[FlagCreatePairsOff[bool], arg(help=_RESUME, help_behavior_hint="")] = False
     overwrite: Annotated[FlagCreatePairsOff[bool], arg(help=_OVERWRITE, help_behavior_hint="")] = False
     close: Annotated[FlagCreatePairsOff[bool], arg(help=_CLOSE, help_behavior_hint="")] = False
+    accept_changes: Annotated[FlagCreatePairsOff[bool], arg(help=_ACCEPT, help_behavior_hint="")] = False
     log: Annotated[tuple[str, ...], arg(metavar="NAME ...", help=_LOG, help_behavior_hint="")] = ()
     quiet: Annotated[FlagCreatePairsOff[bool], arg(help=_QUIET, help_behavior_hint="")] = False
 

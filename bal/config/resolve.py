@@ -23,6 +23,7 @@ class Command(NamedTuple):
     close: bool
     quiet: bool
     log: tuple[str, ...] = ()
+    accept_changes: bool = False
 
 
 def parse(argv: Sequence[str] | None = None, default: Config | None = None) -> Command:
@@ -40,6 +41,8 @@ def parse(argv: Sequence[str] | None = None, default: Config | None = None) -> C
         raise BadInput("--resume goes on with a run and --overwrite deletes it: give one of the two")
     if options.close and not options.resume:
         raise BadInput("--close lets open questions of a run go: give --resume with it")
+    if options.accept_changes and not options.resume:
+        raise BadInput("--accept-changes goes on with data that have changed: give --resume with it")
     default = Config() if default is None else default
     out = options.out
     stored = []
@@ -55,6 +58,7 @@ def parse(argv: Sequence[str] | None = None, default: Config | None = None) -> C
         options.close,
         options.quiet,
         options.log,
+        options.accept_changes,
     )
 
 

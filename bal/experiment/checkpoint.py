@@ -22,7 +22,7 @@ from bal.annotation.journal import write_whole
 from bal.experiment.journals import pack, stand, unpack
 from bal.types import BadInput
 
-FORMAT = 3  # of a checkpoint; 1 had none written in it
+FORMAT = 4  # of a checkpoint; 1 had none written in it
 FILES = "files.json"  # in a checkpoint, the hashes of all other files of it
 ROOM = 2**17  # bytes that a checkpoint takes besides its arrays
 LEFT = "Metadata file does not exist"  # what orbax warns of where a kill has left half of an old checkpoint, see `all`

@@ -13,7 +13,7 @@ class Event(NamedTuple):
     """What is going on."""
 
     round: int
-    stage: str  # pretrain, fit, evaluate or score; or a note
+    stage: str  # read, pretrain, fit, evaluate or score; or a note
     done: int = 0
     total: int = 0
     loss: float | None = None

@@ -23,7 +23,7 @@ SAYS = ("acq:", "rounds:")  # how some lines of it begin
 
 
 class RunFolder:
-    """One run on disk: config.yaml, curve.csv, queries.jsonl, fits/, checkpoints/, report.html and reliability.png.
+    """One run on disk: config.yaml, data.jsonl, curve.csv, queries.jsonl, fits/, checkpoints/ and the report's files.
 
     Where it is logged elsewhere too (`--log`), logs/. Where people answer, questions.jsonl and answers.jsonl too
     (`bal.annotation.inbox`), which nothing here deletes.
@@ -41,6 +41,7 @@ class RunFolder:
         self.fits = path / "fits"  # how the loss went, see `bal.experiment.fits`
         self.config = path / MARK
         self.people = tuple(path / name for name in PEOPLE)
+        self.inputs = Lines(path / "data.jsonl")  # what the files of the source hold, see `bal.experiment.inputs`
         self.lock = Lock(path)  # held by the process that runs it
         self.new = False  # whether this process began the run
         self._made = False
@@ -102,7 +103,8 @@ class RunFolder:
         for folder in (self.checkpoints, self.logs, self.fits):
             if folder.exists():
                 shutil.rmtree(folder)
-        for file in (*self._parts(), self.report, self.diagrams, self.curve.path, self.ledger.path, self.config):
+        own = (self.report, self.diagrams, self.inputs.path, self.curve.path, self.ledger.path, self.config)
+        for file in (*self._parts(), *own):
             file.unlink(missing_ok=True)
 
     def discard(self) -> None:
@@ -115,19 +117,23 @@ class RunFolder:
             self.path.rmdir()
 
     def stands(self) -> dict[str, Stand]:
-        """Of curve.csv, of queries.jsonl, and of what people were asked and answered, by name."""
+        """Of curve.csv, of queries.jsonl, of data.jsonl, and of what people were asked and answered, by name."""
         own = {journal.path.name: journals.stand(journal.path) for journal in (self.curve, self.ledger)}
-        return own | {file.name: journals.stand(file, Lines(file).size) for file in self.people}
+        return own | {file.name: journals.stand(file, Lines(file).size) for file in self._grown()}
 
     def check(self, stands: Mapping[str, Stand]) -> None:
         """Raises BadInput for a journal that is not as the run left it, but for an entry that a kill has cut off."""
-        for file in self.people:
+        for file in self._grown():
             journals.check(file, stands[file.name], None)
         self.journals.check([stands[journal.path.name] for journal in (self.curve, self.ledger)])
 
+    def _grown(self) -> tuple[Path, ...]:
+        """Files of whole lines, to which lines may be added between two checkpoints."""
+        return (self.inputs.path, *self.people)
+
     def _parts(self) -> list[Path]:
         """Files that only a killed process leaves: it was about to rename or to delete them."""
-        names = (MARK, self.diagrams.name, self.report.name, self.checkpoints.name)
+        names = (MARK, self.inputs.path.name, self.diagrams.name, self.report.name, self.checkpoints.name)
         found = [part for name in names for part in self.path.glob(f".{name}.????????")]
         return found + list(self.checkpoints.glob(f".{LAST}.????????"))
 

@@ -25,7 +25,7 @@ from bal.scoring.acquisitions.base import Learns
 from bal.scoring.held_out import predict_regions
 from bal.scoring.objective import Objective
 from bal.scoring.score import score_regions, survey
-from bal.sources.base import pixels, unlabelled
+from bal.sources.base import pixels, truth, unlabelled
 from bal.types import BadInput, RegionPrediction
 
 LOOKED_AT = 32  # images of the pool from which a route learns how often each class is predicted
@@ -169,7 +169,7 @@ def _truth(setup: Setup) -> np.ndarray:
     share = np.zeros((regions.image.size, classes), np.float32)
     for n, id in enumerate(regions.ids):
         first, last = regions.start[n : n + 2]
-        mask = setup.source.mask(id)
+        mask = truth(setup.source, id)
         cut = regions.cut(n, setup.source.image)
         count = np.stack([np.bincount(cut[mask == c], minlength=last - first) for c in range(classes)], -1)
         share[first:last] = count / regions.pixels[first:last, None]

@@ -23,6 +23,7 @@ from bal.report.images import Box, Panel
 from bal.report.people import team_of
 from bal.report.reliability import reliability_png
 from bal.scoring.score import inspect
+from bal.sources.base import truth
 from bal.types import BadInput
 
 PANELS = 4  # images drawn in the report
@@ -125,6 +126,6 @@ def _boxes(setup: Setup, id: str, asked: Sequence[Mapping[str, Any]]) -> list[Bo
 def _truth(setup: Setup, id: str) -> np.ndarray | None:
     """The source's mask; None for an image that only the annotator can label."""
     try:
-        return setup.source.mask(id)
+        return truth(setup.source, id)
     except BadInput:
         return None

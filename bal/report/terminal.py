@@ -30,13 +30,14 @@ from bal.report.columns import of_whom, on_audit, told
 
 PLAIN = 160  # columns where there is no terminal
 SHARE = {
+    "read": (0.0, 0.0),
     "pretrain": (0.0, 0.0),
     "fit": (0.0, 0.85),
     "evaluate": (0.85, 0.05),
     "score": (0.9, 0.1),
 }  # where a stage lies in a round
-NAMES = {"pretrain": "pre-training", "fit": "training", "evaluate": "evaluating", "score": "scoring"}
-UNITS = {"pretrain": "step", "fit": "step", "evaluate": "image", "score": "image"}
+NAMES = {"read": "reading", "pretrain": "pre-training", "fit": "training", "evaluate": "evaluating", "score": "scoring"}
+UNITS = {"read": "file", "pretrain": "step", "fit": "step", "evaluate": "image", "score": "image"}
 
 
 class TimeLeft(ProgressColumn):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from bal.sources._pages import Damaged, Page
+from bal.sources.reading import THREADS, counted
 
 T = TypeVar("T")
-THREADS = 8  # each holds a page
 SETTLED = 10**9  # nanoseconds after which another change of a file would show in the time of its last one
 _KNOWN: dict[Hashable, Any] = {}  # a few numbers for each page that was ever looked at
 
@@ -41,5 +40,6 @@ def each(about: Hashable, look: Callable[[Page], T], pages: Iterable[Page]) -> l
             _KNOWN[key] = found
         return found
 
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS)) as threads:
-        return list(threads.map(one, pages))
+    pages = list(pages)
+    with ThreadPoolExecutor(THREADS) as threads:
+        return list(counted(threads.map(one, pages), len(pages)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from bal.outside import breaks, brief
-from bal.types import BadInput
+from bal.sources.reading import counted
+from bal.types import IGNORE, BadInput
 
 LONGEST = 100  # letters of a class name
 
@@ -68,6 +70,45 @@ def pixels(source: Source, id: str) -> np.ndarray:
     return x
 
 
+def truth(source: Source, id: str) -> np.ndarray:
+    """A mask of a source, as it is read wherever a network learns from it or is judged by it: int32 [H, W].
+
+    Raises:
+        BadInput: it has not the size of its image, or holds what is no class; names the image.
+    """
+    mask = source.mask(id)
+    if mask.shape != source.shape(id) or mask.dtype.kind not in "iu":
+        height, width = source.shape(id)
+        raise BadInput(
+            f"image '{id}': its mask is {mask.dtype} of shape {mask.shape}; it must hold whole numbers and be of shape"
+            f" ({height}, {width})"
+        )
+    wrong = (mask < 0) | ((mask >= len(source.classes)) & (mask != IGNORE))
+    if wrong.any():
+        raise BadInput(
+            f"image '{id}': its mask holds class {mask[wrong][0]}, and there are {len(source.classes)} "
+            f"({', '.join(source.classes)}: 0 to {len(source.classes) - 1}; {IGNORE} means unlabelled)"
+        )
+    return mask.astype(np.int32, copy=False)
+
+
+@runtime_checkable
+class KnowsMasks(Protocol):
+    """An ability of a source: it has looked at every mask when it was opened, or draws them itself."""
+
+    masks_known: bool
+
+
+def check_masks(source: Source) -> None:
+    """Raises BadInput if a mask of a source cannot be used; reads all of them, unless the source knows them."""
+    if isinstance(source, KnowsMasks) and source.masks_known:
+        return
+    without = set(unlabelled(source))
+    ids = [id for id in (*source.pool, *source.test) if id not in without]
+    for id in counted(ids, len(ids)):
+        truth(source, id)
+
+
 @runtime_checkable
 class PartlyLabelled(Protocol):
     """An ability of a source: a pool where not every image has a mask, because people are to be asked."""
@@ -81,6 +122,16 @@ class PartlyLabelled(Protocol):
 def unlabelled(source: Source) -> tuple[str, ...]:
     """Ids of the pool that have no mask: none, unless the source says so."""
     return source.unlabelled if isinstance(source, PartlyLabelled) else ()
+
+
+@runtime_checkable
+class HasFiles(Protocol):
+    """An ability of a source: what it gives is read from files, which a run then remembers to the byte."""
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """All of them, tables that say what is used included."""
+        ...
 
 
 def check_classes(classes: Sequence[str], about: str = "") -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from bal import devices
-from bal.sources.base import Source, pixels
+from bal.sources.base import Source, pixels, truth
 from bal.types import IGNORE, Array
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ def _read(source: Source, ids: Sequence[str], group: Group, labels: bool, only: 
         size[b] = x.shape[:2]
         image[b, : x.shape[0], : x.shape[1]] = x
         if label is not None:
-            label[b, : x.shape[0], : x.shape[1]] = source.mask(ids[row])
+            label[b, : x.shape[0], : x.shape[1]] = truth(source, ids[row])
     return Loaded(group.rows, *devices.spread((image, size, label)))
 
 

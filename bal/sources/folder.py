@@ -85,6 +85,8 @@ class Folder:
 class FolderSource:
     """What `Folder.open` gives: a `bal.sources.base.Source`. Every call reads the file."""
 
+    masks_known = True
+
     def __init__(self, settings: Folder):
         listing = list_folder(settings.path, settings.mask.suffix)
         self._notes = listing.notes
@@ -110,6 +112,8 @@ class FolderSource:
         masks = {page: surveys[id] for id, page in self._masks.items()}
         self._name_classes(settings, masks)
         self._divide(settings, names, rng, split)
+        tables = (settings.split or settings.path / SPLIT, settings.groups or settings.path / GROUPS)
+        self._tables = tuple(path for path in (*tables, settings.path / LABELS) if path.exists())
         self.unlabelled = tuple(id for id in self.pool if id not in self._masks)  # for an annotator; an oracle cannot
         if listing.aside:
             id, error = next(iter(sorted(listing.aside.items())))
@@ -118,6 +122,12 @@ class FolderSource:
                 f"{str(error).removeprefix('folder: ')}"
             )
         self.said = tuple(map(one_line, self._notes))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Images, masks, and the tables that say what they are used for."""
+        pages = (*self._images.values(), *self._masks.values())
+        return (*dict.fromkeys(page.path for page in pages), *self._tables)
 
     def shape(self, id: str) -> tuple[int, int]:
         """Height and width, from the file's header."""

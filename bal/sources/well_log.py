@@ -19,7 +19,7 @@ from bal.well_logs.mnemonics import parse_aliases
 from bal.well_logs.render import draw, lay_out
 from bal.well_logs.style import Style, resolve
 from bal.well_logs.warp import draw_warp
-from bal.well_logs.wells import Reading, read_wells, split
+from bal.well_logs.wells import Reading, files_of, read_wells, split
 
 CACHE = 64 << 20  # bytes
 RENDERED = 37  # bytes a pixel while a page is drawn; twice as many with all that can befall it
@@ -128,6 +128,7 @@ class WellLogSource:
 
     classes = ("background", "curve_1", "curve_2")
     channels = 1
+    masks_known = True
 
     def __init__(self, settings: WellLog, look: Style):
         self.pool = tuple(f"pool-{i:05d}" for i in range(settings.pool))
@@ -143,6 +144,11 @@ class WellLogSource:
             usable = [w for w in wells if starts(w, self._samples()).size]
             share = settings.test / (settings.pool + settings.test)
             self._wells = split(usable, len(wells), self._samples(), share, settings.seed, settings.curves)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those of real curves; the rest is drawn."""
+        return () if self._settings.curves is None else files_of(self._settings.curves)
 
     def shape(self, id: str) -> tuple[int, int]:
         """Height and width."""

@@ -47,7 +47,7 @@ def read_wells(path: Path, reading: Reading) -> list[Well]:
     if not path.exists():
         raise BadInput(f"curves: {path} does not exist; give a .las file, a folder of them, or an .npz of wells")
     if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() == ".las")
+        files = files_of(path)
         if not files:
             raise BadInput(f"curves: {path} holds no .las file; give a folder of .las files or an .npz of wells")
         return [_read_las(p, reading) for p in files]
@@ -56,6 +56,11 @@ def read_wells(path: Path, reading: Reading) -> list[Well]:
     if path.suffix.lower() == ".npz":
         return _read_npz(path, reading)
     raise BadInput(f"curves: {path} is neither .las nor .npz; give a .las file, a folder of them, or an .npz")
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The files that `read_wells` reads, in order."""
+    return tuple(sorted(p for p in path.iterdir() if p.suffix.lower() == ".las")) if path.is_dir() else (path,)
 
 
 def split(

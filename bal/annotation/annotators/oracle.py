@@ -10,7 +10,7 @@ import numpy as np
 
 from bal.annotation.annotators.base import Question, Request
 from bal.pool.tracing import pieces_of
-from bal.sources.base import Source, unlabelled
+from bal.sources.base import Source, truth, unlabelled
 from bal.types import BadInput, Region
 
 
@@ -42,7 +42,7 @@ class Oracle:
         answers = []
         for region in regions:
             top, left, height, width = region.box
-            answers.append(source.mask(region.image)[top : top + height, left : left + width].astype(np.int32))
+            answers.append(truth(source, region.image)[top : top + height, left : left + width])
         return answers
 
     def correct(self, request: Request) -> list[np.ndarray] | None:

@@ -1,0 +1,298 @@
+"""Images and masks that change under a run: named, refused, or accepted on record; never used unnoticed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from runs import assert_same_run, pictures, quick_publish, run, tiny
+
+from bal import BadInput, loop, run_loop
+from bal.config.resolve import parse
+from bal.experiment.folder import RunFolder
+from bal.sources import Folder, WellLog
+from bal.sources.base import check_masks, truth
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(loop, "publish", quick_publish)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A folder of pictures, a run of them that was left after its first round, and one that was not."""
+    root = tmp_path_factory.mktemp("inputs")
+    pictures(root / "data")
+    (root / "data" / "split.csv").write_text("file,split\n" + "".join(f"p{n}.png,pool\n" for n in range(4)))
+    with open(root / "data" / "split.csv", "a") as file:
+        file.write("p4.png,test\np5.png,test\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "publish", quick_publish)
+        patch.chdir(root)
+        run(config(), Path("whole"))
+        rounds = run_loop(config(), Path("run"))
+        next(rounds)
+        rounds.close()
+    return root
+
+
+@pytest.fixture
+def folder(begun, tmp_path, monkeypatch):
+    """A copy of all that, in which the test stands."""
+    shutil.copytree(begun, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+def config(**changes):
+    return tiny(source=Folder(path=Path("data")), **changes)
+
+
+def repaint(path: Path, value: int = 1) -> None:
+    """Another value in a corner of a picture."""
+    pixels = np.array(Image.open(path))
+    pixels[:8, -8:] = value
+    Image.fromarray(pixels).save(path)
+
+
+def lengthen(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"x")
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+SPOILT = {
+    "a mask": lambda data: repaint(data / "masks" / "p1.png"),
+    "an image": lambda data: repaint(data / "images" / "p1.png", 200),
+    "a test mask": lambda data: repaint(data / "masks" / "p4.png"),
+    "a table": lambda data: (data / "split.csv").write_text((data / "split.csv").read_text() + "\n"),
+    "a new table": lambda data: (data / "groups.csv").write_text(
+        "file,group\n" + "".join(f"p{n}.png,{n}\n" for n in range(6))
+    ),
+    "a byte after the end": lambda data: lengthen(data / "images" / "p2.png"),
+}
+NAMED = {
+    "a mask": "masks/p1.png",
+    "an image": "images/p1.png",
+    "a test mask": "masks/p4.png",
+    "a table": "split.csv",
+    "a new table": "groups.csv",
+    "a byte after the end": "images/p2.png",
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_what_has_changed_is_refused_by_name(what, folder):
+    SPOILT[what](folder / "data")
+    before = content(folder / "run")
+    with pytest.raises(BadInput, match=f"{NAMED[what]} has changed since run was begun.*--accept-changes") as error:
+        run(config(annotator=config().annotator), Path("run"), resume=True)
+    assert "\n" not in str(error.value)
+    assert content(folder / "run") == before
+
+
+def test_a_mask_that_has_gone_is_refused_by_name(folder):
+    (folder / "data" / "masks" / "p1.png").unlink()
+    with pytest.raises(BadInput, match="p1"):
+        run(config(), Path("run"), resume=True)
+
+
+def test_a_time_alone_changes_nothing(folder):
+    for path in (folder / "data").rglob("*.png"):
+        os.utime(path, (10**9, 10**9))
+    run(config(), Path("run"), resume=True)
+    assert (folder / "run" / "queries.jsonl").read_bytes() == (folder / "whole" / "queries.jsonl").read_bytes()
+
+
+def test_a_change_that_keeps_size_and_time_is_found(folder):
+    path = folder / "data" / "split.csv"
+    state = path.stat()
+    path.write_text(path.read_text().replace("p0.png,pool", "p0.png,poll"))
+    path.write_text(path.read_text().replace("p0.png,poll", "p0.PNG,pool"))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert path.stat().st_size == state.st_size
+    with pytest.raises(BadInput, match=r"split\.csv"):
+        run(config(), Path("run"), resume=True)
+
+
+def test_put_back_it_goes_on_as_if_nothing_had_been(folder):
+    mask = folder / "data" / "masks" / "p1.png"
+    kept = mask.read_bytes()
+    repaint(mask)
+    with pytest.raises(BadInput, match="put it back"):
+        run(config(), Path("run"), resume=True)
+    mask.write_bytes(kept)
+    run(config(), Path("run"), resume=True)
+    assert (folder / "run" / "data.jsonl").read_bytes() == (folder / "whole" / "data.jsonl").read_bytes()
+    (folder / "run" / "data.jsonl").unlink()
+    (folder / "whole" / "data.jsonl").unlink()
+    assert_same_run(folder / "run", folder / "whole")
+
+
+def test_changes_that_are_accepted_are_on_record(folder):
+    repaint(folder / "data" / "masks" / "p1.png")
+    repaint(folder / "data" / "images" / "p2.png", 200)
+    before, told = (folder / "run" / "data.jsonl").read_text().splitlines(), []
+    records = run(config(), Path("run"), resume=True, accept_changes=True, watch=told.append)
+    assert records[-1].row["round"] == config().rounds
+    lines = (folder / "run" / "data.jsonl").read_text().splitlines()
+    assert lines[: len(before)] == before
+    new = [json.loads(line) for line in lines[len(before) :]]
+    assert [line["file"] for line in new] == ["data/images/p2.png", "data/masks/p1.png"]
+    assert all(line["round"] == 1 and len(line["sha256"]) == 64 for line in new)
+    assert [event.note for event in told if "2 files have changed" in event.note], "somebody is told"
+    again = []
+    assert run(config(), Path("run"), resume=True, watch=again.append) == []
+    assert not [event.note for event in again if "changed" in event.note], "once"
+
+
+def test_what_is_accepted_without_a_change_is_nothing(folder):
+    run(config(), Path("run"), resume=True, accept_changes=True)
+    assert (folder / "run" / "data.jsonl").read_bytes() == (folder / "whole" / "data.jsonl").read_bytes()
+
+
+def test_other_images_are_another_experiment(folder):
+    for name in ("images", "masks"):
+        shutil.copy(folder / "data" / name / "p1.png", folder / "data" / name / "p9.png")
+    with open(folder / "data" / "split.csv", "a") as file:
+        file.write("p9.png,pool\n")
+    with pytest.raises(BadInput, match="not those that run was begun with"):
+        run(config(), Path("run"), resume=True, accept_changes=True)
+
+
+def test_a_change_under_a_run_that_goes_on(folder):
+    rounds = run_loop(config(), Path("new"))
+    next(rounds)
+    repaint(folder / "data" / "masks" / "p1.png")
+    with pytest.raises(BadInput, match=r"p1\.png has changed while the run was going on.*--accept-changes"):
+        next(rounds)
+    assert len(RunFolder(Path("new")).rows()) == 1
+    with pytest.raises(BadInput, match=r"p1\.png has changed since"):
+        run(config(), Path("new"), resume=True)
+    assert len(run(config(), Path("new"), resume=True, accept_changes=True)) == config().rounds
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    {
+        "gone": (lambda text: None, "has lost"),
+        "shorter": (lambda text: text[: text.index("\n") + 1], "has lost"),
+        "edited": (lambda text: text.replace('"bytes": ', '"bytes": 1'), "changed since"),
+        "CRLF": (lambda text: text.replace("\n", "\r\n"), "CRLF"),
+        "no line of ours": (lambda text: "[]\n" + text, "changed since"),
+    }.values(),
+    ids=["gone", "shorter", "edited", "CRLF", "no line of ours"],
+)
+def test_the_record_itself(folder, spoil, message):
+    path = folder / "run" / "data.jsonl"
+    text = spoil(path.read_text())
+    path.unlink() if text is None else path.write_bytes(text.encode())
+    before = content(folder / "run")
+    with pytest.raises(BadInput, match=message):
+        run(config(), Path("run"), resume=True)
+    assert content(folder / "run") == before
+
+
+def test_overwritten_it_begins_anew(folder):
+    repaint(folder / "data" / "masks" / "p1.png")
+    run(config(), Path("run"), overwrite=True)
+    lines = [json.loads(line) for line in (folder / "run" / "data.jsonl").read_text().splitlines()]
+    assert len({line["file"] for line in lines}) == len(lines) == 13
+    assert not any("round" in line for line in lines)
+
+
+def test_files_of_real_curves(tmp_path):
+    path = tmp_path / "one.npz"
+    n = 4000
+    depth = np.arange(n)
+    data = np.stack([depth, np.sin(depth / 50), np.cos(depth / 70)], 1).astype(np.float32)
+    wells = {"well": np.array(["a", "b"]), "start": np.array([0, n // 2]), "stop": np.array([n // 2, n])}
+    np.savez(path, data=data, columns=np.array(["DEPT", "RHOB", "NPHI"]), **wells)
+    of = tiny(source=replace(tiny().source, curves=path))
+    assert of.source.open().files == (path,)
+    rounds = run_loop(of, tmp_path / "run")
+    next(rounds)
+    rounds.close()
+    np.savez(path, data=data + 1, columns=np.array(["DEPT", "RHOB", "NPHI"]), **wells)
+    with pytest.raises(BadInput, match=r"one\.npz has changed"):
+        run(of, tmp_path / "run", resume=True)
+
+
+def test_nothing_is_written_of_what_is_drawn(tmp_path):
+    run(tiny(rounds=1), tmp_path / "run")
+    assert not (tmp_path / "run" / "data.jsonl").exists()
+
+
+def test_files_are_counted_while_they_are_read(folder):
+    told = []
+    rounds = run_loop(config(), watch=told.append)
+    read = [(event.done, event.total) for event in told if event.stage == "read"]
+    assert (6, 6) in read, "images, then masks"
+    rounds.close()
+    told.clear()
+    rounds = run_loop(config(), Path("counted"), watch=told.append)
+    next(rounds)
+    assert (13, 13) in [(event.done, event.total) for event in told if event.stage == "read"], "hashed"
+    rounds.close()
+
+
+def test_the_flag_goes_with_resume():
+    with pytest.raises(BadInput, match="give --resume with it"):
+        parse(["--accept-changes"])
+    assert parse(["--accept-changes", "--resume"]).accept_changes
+
+
+class Own:
+    """A source of somebody's own, whose masks may be wrong."""
+
+    classes, channels, pool, test = ("paper", "ink"), 1, ("a", "b"), ("c",)
+
+    def __init__(self, spoilt: np.ndarray | None = None):
+        self.spoilt = spoilt
+
+    def shape(self, id):
+        return 16, 16
+
+    def image(self, id):
+        return np.zeros((16, 16, 1), np.float32)
+
+    def mask(self, id):
+        return np.zeros((16, 16), np.int32) if id != "b" or self.spoilt is None else self.spoilt
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.full((16, 16), 2), r"'b': its mask holds class 2, and there are 2 \(paper, ink: 0 to 1; 255"),
+        (np.full((16, 16), -1), "class -1"),
+        (np.full((16, 16), 254, np.uint8), "class 254"),
+        (np.zeros((16, 8), np.int32), r"'b': its mask is int32 of shape \(16, 8\).*\(16, 16\)"),
+        (np.zeros((16, 16, 1), np.int32), r"\(16, 16, 1\)"),
+        (np.zeros((16, 16), np.float32), "float32"),
+    ],
+)
+def test_masks_of_ones_own_source(mask, message):
+    with pytest.raises(BadInput, match=message) as error:
+        check_masks(Own(mask))
+    assert "\n" not in str(error.value)
+
+
+def test_masks_that_can_be_used():
+    check_masks(Own())
+    check_masks(Own(np.full((16, 16), 255, np.uint8)))
+    assert truth(Own(np.full((16, 16), 255, np.uint8)), "b").dtype == np.int32
+
+
+def test_drawn_masks_are_not_drawn_to_be_checked(monkeypatch):
+    source = WellLog(height=48, width=48, pool=2, test=1).open()
+    monkeypatch.setattr(type(source), "mask", lambda self, id: pytest.fail("drawn"))
+    check_masks(source)
