@@ -129,7 +129,7 @@ def score_pool(
     model = Model(head, bound, params, calibrator, state)
     shape = first_shape(source, ids, math.lcm(stride(model), unit.multiple))
     if shape is not None and (asked.needs or names):
-        door.check_logits(model, shape)
+        door.check_samples(model, shape)
     regions = lay_out(unit, ids, [source.shape(id) for id in ids], functools.partial(pixels, source))
     key = jax.random.key(0) if key is None else key
     learnt = asked.learn(key, model, source, tuple(ids), ()) if isinstance(asked, Learns) else None

@@ -14,6 +14,7 @@ from bal.annotation.journal import Lines, write_whole
 from bal.experiment import journals
 from bal.experiment.journals import Journal, Journals, Stand
 from bal.experiment.lock import Lock
+from bal.outside import kind
 from bal.types import BadInput
 
 MARK = "config.yaml"
@@ -138,7 +139,14 @@ class RunFolder:
         return found + list(self.checkpoints.glob(f".{LAST}.????????"))
 
     def holds_run(self) -> bool:
-        """Whether there is a config.yaml, and it is one of ours."""
+        """Whether there is a config.yaml, and it is one of ours.
+
+        Raises:
+            BadInput: what should be a file of it is a FIFO, a device or a folder.
+        """
+        for path in (self.config, self.curve.path, self.ledger.path, self.inputs.path, *self.people):
+            if found := kind(path):
+                raise BadInput(f"{path} is {found}, and no file of a run: take it away, or choose another --out")
         if not self.config.is_file():
             return False
         lines = self.config.read_text(encoding="utf-8", errors="replace").splitlines()

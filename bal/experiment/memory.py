@@ -101,9 +101,7 @@ def estimate(config: Config, source: Source) -> list[Part]:
             )
         )
         stages = [_training(config, net, pool, regions), _scoring(config, net, pool, test)]
-    except BadInput:
-        raise
-    except Exception:  # of an extension that cannot be traced, or not with such shapes
+    except Exception:  # of an extension that cannot be traced, or not with such shapes: see `bal.posterior.door`
         stages = []
     first = sum(math.prod(source.shape(id)) for id in source.pool[:SCALED_BY]) * channels * 2 * FLOAT
     stages.append([Part(f"the first {min(SCALED_BY, len(source.pool))} images", first, "cut the images into parts")])

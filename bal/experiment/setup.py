@@ -23,6 +23,7 @@ from bal.pool.regions import Regions, lay_out
 from bal.posterior import door, training
 from bal.posterior.model import Model
 from bal.posterior.nets.base import Net
+from bal.posterior.pretraining import Reconstruction
 from bal.sources.base import Source, check_classes, check_ids, pixels
 from bal.sources.batches import first_shape
 from bal.types import BadInput, Key, Params
@@ -119,4 +120,6 @@ def set_up(config: Config) -> Setup:
     if shape is not None:
         door.check_samples(setup.model(params), shape)
     training.check_loss(config.head, net, config.train, config.loss)
+    if config.train.pretrain != "none":
+        training.check_loss(config.head, setup.bind(source.channels), config.train, Reconstruction(), repairs=True)
     return setup

@@ -45,22 +45,26 @@ def check_logits(model: Model, shape: tuple[int, int, int]) -> None:
 
 def check_samples(model: Model, shape: tuple[int, int, int]) -> None:
     """As `check_logits`, and that samples can differ at all: a head must find in the network what it makes random."""
-    check_logits(model, shape)
-    if model.head.samples > 1 and not _depends(jax.make_jaxpr(_sample)(model, *_images(model, shape)).jaxpr):
-        head, net = type(model.head).__name__, _name(model.net)
-        raise BadInput(
-            f"{head} on {net}: its {model.head.samples} samples are all the same, for it finds nothing in the network "
-            "that it could make random; take --head deep_ensemble, or call `drop(site, x)` in the network"
+    abstract = _guarded("params", jax.eval_shape, lambda model: model, model)
+    leaves, tree = jax.tree.flatten(abstract)
+    if _check(tree, tuple(leaves), shape) or model.head.samples == 1:
+        return
+    if isinstance(model.head, FunctionHead):
+        why = "it does nothing with its third argument, the number of the sample; use it, or give samples=1"
+    else:
+        why = (
+            "it finds nothing in the network that it could make random; take --head deep_ensemble, or call "
+            "`drop(site, x)` in the network"
         )
+    raise BadInput(f"{_what(model)}: its {model.head.samples} samples are all the same, for {why}")
 
 
 @functools.lru_cache(maxsize=64)
-def _check(tree: Any, leaves: tuple[Any, ...], shape: tuple[int, int, int]) -> None:
+def _check(tree: Any, leaves: tuple[Any, ...], shape: tuple[int, int, int]) -> bool:
+    """Whether samples can differ; raises BadInput as `check_logits` does."""
     model: Model = jax.tree.unflatten(tree, leaves)
-    head = model.head
-    function = isinstance(head, FunctionHead)
-    what = f"the function {_name(head.fn)}" if function else f"{type(head).__name__} on {_name(model.net)}"
-    out = traced(what, _sample, model, *_images(model, shape))
+    what = _what(model)
+    program, out = _guarded(what, jax.make_jaxpr(_sample, return_shape=True), model, *_images(model, shape))
     wanted, images = (*shape, model.net.classes), (*shape, model.net.channels)
     if not isinstance(out, jax.ShapeDtypeStruct):
         raise BadInput(f"{what} gives {type(out).__name__}, expected one array of logits {wanted}")
@@ -69,6 +73,13 @@ def _check(tree: Any, leaves: tuple[Any, ...], shape: tuple[int, int, int]) -> N
         raise BadInput(f"{given}: {_hint(out.shape, wanted)}")
     if not jnp.issubdtype(out.dtype, jnp.floating):
         raise BadInput(f"{what} gives {out.dtype}, expected logits, which are floating numbers; classes are not enough")
+    return _depends(program.jaxpr)
+
+
+def _what(model: Model) -> str:
+    if isinstance(model.head, FunctionHead):
+        return f"the function {_name(model.head.fn)}"
+    return f"{type(model.head).__name__} on {_name(model.net)}"
 
 
 def _hint(got: tuple[int, ...], wanted: tuple[int, ...]) -> str:

@@ -23,7 +23,7 @@ from bal.posterior.descent import Progress, descend, descents
 from bal.posterior.heads.base import Head
 from bal.posterior.nets.base import Net
 from bal.posterior.recipe import Pretrain, Train
-from bal.types import Array, Batch, Key, Params
+from bal.types import Array, BadInput, Batch, Key, Params
 
 NOISE = 0.5  # largest standard deviation, in those of the images
 BLOCK, MASKED = 4, 0.5  # side of the squares that are blotted out, and the share of them
@@ -34,7 +34,12 @@ class Reconstruction:
     """Mean squared error over the pixels that there are; a `bal.posterior.losses.Criterion` of images."""
 
     def __call__(self, logits: Array, label: Array) -> Array:
-        """[B, H, W, Cin] twice → scalar; NaN in the second is padding."""
+        """[B, H, W, Cin] twice → scalar; NaN in the second is padding. Raises BadInput for other logits."""
+        if logits.shape != label.shape:
+            raise BadInput(
+                f"train.pretrain: the network gives {logits.shape[-1]} channels for images of {label.shape[-1]}, "
+                "however many it is bound to: give --train.pretrain none"
+            )
         real = jnp.isfinite(label)
         error = jnp.where(real, logits - jnp.where(real, label, 0.0), 0.0)
         return (error**2).sum() / jnp.maximum(real.sum(), 1)

@@ -73,11 +73,15 @@ def check(head: Head, net: Net, train: Train) -> Params:
     return like
 
 
-def check_loss(head: Head, net: Net, train: Train, criterion: Criterion) -> None:
-    """Raises BadInput unless the loss of one batch is one number, found out in abstract."""
+def check_loss(head: Head, net: Net, train: Train, criterion: Criterion, repairs: bool = False) -> None:
+    """Raises BadInput unless the loss of one batch is one number, found out in abstract.
+
+    `repairs`: the network is to repair images, so that these stand in the place of labels.
+    """
     one = head.solo if isinstance(head, Joins) and head.solo is not None else head  # one member is soon traced
     name, key = type(head).__name__, jax.random.key(0)
     params, batch = jax.eval_shape(functools.partial(one.init, net), key), _blank(net, train, one.members)
+    batch = batch._replace(label=batch.image) if repairs else batch
     loss = traced(f"{name}.loss", lambda p, b, k: one.loss(net, p, b, k, criterion), params, batch, key)
     if not isinstance(loss, jax.ShapeDtypeStruct) or loss.shape != ():
         raise BadInput(f"{name}.loss gives {loss}, expected one number: the sum over members")

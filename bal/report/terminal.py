@@ -198,7 +198,8 @@ def notes(record: Record, config: Config) -> list[str]:
             "more; the rest was spread at random"
         )
     if record.unspent >= 2 * dearest:
-        found.append(f"{record.unspent:g} {counted} were left over, for the pool had nothing more to buy")
+        where = "the pool" if config.look is None else "what was looked at (--look)"
+        found.append(f"{record.unspent:g} {counted} were left over, for {where} had nothing more to buy")
     return found
 
 

@@ -205,7 +205,15 @@ def test_a_truth_value_needs_no_value(argv, flip):
 
 
 def test_options_of_the_run_alone():
-    assert parse(["--resume", "--out", "runs/a", "--quiet"])[1:] == (Path("runs/a"), True, False, False, True, ())
+    assert parse(["--resume", "--out", "runs/a", "--quiet"])[1:] == (
+        Path("runs/a"),
+        True,
+        False,
+        False,
+        True,
+        (),
+        False,
+    )
     assert parse(["--overwrite"]).overwrite
 
 

@@ -6,7 +6,9 @@ import math
 import os
 
 import pytest
+from runs import tiny
 
+from bal import run_loop
 from bal.annotation.journal import write_whole
 from bal.experiment.folder import RunFolder
 from bal.experiment.journals import Journal
@@ -117,3 +119,12 @@ def test_rows_and_queries_come_back(tmp_path):
     folder.record({}, lines[:1])
     folder.record({}, lines[1:])
     assert folder.queries() == lines
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "curve.csv", "queries.jsonl", "data.jsonl", "answers.jsonl"])
+def test_what_is_no_file(name, tmp_path):
+    """Opened, a FIFO would wait for ever for somebody to write to it."""
+    os.mkfifo(tmp_path / name)
+    for ask in (RunFolder(tmp_path).holds_run, lambda: run_loop(tiny(), tmp_path, resume=True)):
+        with pytest.raises(BadInput, match=f"{name} is a FIFO"):
+            ask()

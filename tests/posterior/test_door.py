@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,6 +163,22 @@ def test_a_network_of_half_the_size():
 def test_our_own_heads_pass(name):
     sampled(HEADS_SMALL[name], TINY)
     training.check_loss(HEADS_SMALL[name], TINY, TRAIN, LOSS)
+
+
+def test_a_function_that_ignores_the_number_of_the_sample():
+    assert "the function <lambda>: its 2 samples are all the same" in refused(lambda p, x, s: x @ p).replace(
+        "test_a_function_that_ignores_the_number_of_the_sample.<locals>.", ""
+    )
+    source = Pictures([(20, 30)], test=1)
+    bal.score_pool(bal.FunctionHead(lambda p, x, s: x @ p), None, W, source, acquisition="entropy")
+
+
+def test_a_network_in_one_piece_cannot_be_pretrained():
+    """It gives the logits of classes, which have been compared with the channels of an image without an error."""
+    net = bal.WholeNet(lambda key, x: jnp.ones((1, 3)), lambda params, x: x @ params)
+    config = tiny(net=net, head=DeepEnsemble(2), train=dataclasses.replace(TRAIN, pretrain="denoise", start="cold"))
+    with pytest.raises(bal.BadInput, match=r"gives 3 channels for images of 1.*--train\.pretrain none"):
+        bal.run_loop(config)
 
 
 def test_what_was_checked_is_not_traced_again():
