@@ -32,7 +32,7 @@ from bal.types import IGNORE, Array, BadInput
 class Loss:
     """A weighted sum of terms, `Σ_k a_k term_k(logits, label)`; satisfies `bal.posterior.losses.Criterion`."""
 
-    terms: str = "cross_entropy + dice"
+    terms: str = "cross_entropy + 0.3*dice"
     """Sum of terms, e.g. "cross_entropy + 0.5*dice". Terms: cross_entropy, bce, dice, generalised_dice,
     tversky, focal, lovasz."""
     class_weights: tuple[float, ...] = ()
