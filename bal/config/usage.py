@@ -82,11 +82,8 @@ def ask(form: type, program: str, **how: Any) -> Any:
     """
     told, errors = _Help(), io.StringIO()
     try:
-        with (
-            redirect_stdout(told),
-            redirect_stderr(errors),
-            catch_warnings(action="ignore"),
-        ):  # about the types of somebody's extension
+        # The warnings are about the types of somebody's extension.
+        with redirect_stdout(told), redirect_stderr(errors), catch_warnings(action="ignore"):
             return tyro.cli(form, prog=program, **how)
     except SystemExit as stop:
         if stop.code == 2:
@@ -102,7 +99,9 @@ def folded(text: str, width: int) -> str:
         plain = re.sub(r"\x1b\[[\d;]*m", "", line)
         indent = " " * len("usage: ") if plain.startswith("usage: ") else ""
         fits = len(plain) <= width or plain.startswith((" ", "│", "╭", "╰"))
-        lines += [line.rstrip()] if fits else textwrap.wrap(line, width, subsequent_indent=indent)
+        lines += (
+            [line.rstrip()] if fits else textwrap.wrap(plain, width, subsequent_indent=indent, break_on_hyphens=False)
+        )
     return "\n".join([*lines, ""])
 
 
