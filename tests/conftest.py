@@ -11,10 +11,10 @@ from pathlib import Path
 # and cutting a small program into parts takes an eighth longer than leaving it whole. Two workers on two cores leave
 # none for the threads of BLAS, which would wait for each other. Every process that a test starts inherits all this.
 # From jaxlib 0.11 on there may be no other emitters: 0.12 ends a process that asks for them.
-flags = ["--xla_cpu_parallel_codegen_split_count=1"]
-if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
-    flags.append("--xla_cpu_use_fusion_emitters=false")
-os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
+os.environ["XLA_FLAGS"] = (
+    f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_parallel_codegen_split_count=1"
+    + " --xla_cpu_use_fusion_emitters=false" * (version("jaxlib").startswith("0.10."))
+)
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import jax

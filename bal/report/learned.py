@@ -36,12 +36,8 @@ def sentence(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> str:
         return ""
     what = "nothing" if len(found) == len(classes) - 1 else f"nothing of {' or '.join(found)}"
     whose = "the IoU of every foreground class" if what == "nothing" else "whose IoU"
-    stayed = f"{whose} stayed below {NEAR_ZERO} in {_rounds(len(rows))}"
+    stayed = f"{whose} stayed below {NEAR_ZERO} in every round so far"
     return f"the model has learned {what}{': ' if what == 'nothing' else ', '}{stayed}. {_TRY}."
-
-
-def _rounds(count: int) -> str:
-    return "the only round so far" if count == 1 else f"all {count} rounds"
 
 
 def _most(row: Mapping[str, Any], column: str) -> float:

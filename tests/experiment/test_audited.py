@@ -24,8 +24,9 @@ from bal.pool.contrast import TOP, UNIFORM, contrast, mixed, rich
 from bal.pool.labels import AUDIT
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
+from bal.report.lines import round_parts
 from bal.report.page import page
-from bal.report.terminal import round_parts, summary_table
+from bal.report.terminal import summary_table
 from bal.sources import WellLog
 
 BLIND = tiny(source=WellLog(height=48, width=48, pool=6, test=0), start=16, budget=48, audit=0.5, rounds=1)
