@@ -28,7 +28,7 @@ def folded(parts: Sequence[str], width: int) -> list[str]:
 
 
 def _at_words(line: str, width: int) -> list[str]:
-    if len(line) < width:
+    if len(line) < width or " " not in line.strip():
         return [line]
     how = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": "  "}
     return textwrap.wrap(line, max(width - 1, 20), **how)

@@ -51,7 +51,7 @@ def draw(classes, made) -> str:
         for stage, (count, confidence, frequency) in stages.items():
             stages[stage] = (count, confidence, frequency, frequency - 0.05, frequency + 0.05)
     panels = [log_picture(np.random.default_rng(0), id=f"{'a-long-folder-of-scans/' * 4}log-{i}") for i in range(2)]
-    fits = {r: [Look(10 * i, 2.0 ** -(i + r), {c: 0.1 * i for c in LOG}) for i in range(1, 6)] for r in range(3)}
+    fits = {r: [Look(10 * i, 2.0 ** -(i + r), dict.fromkeys(LOG, 0.1 * i)) for i in range(1, 6)] for r in range(3)}
     return whole(made, ledger(), panels, CONFIG, classes, bins, fits=fits)
 
 
