@@ -166,7 +166,7 @@ def test_no_name_becomes_part_of_the_page():
     evil, usual = Tags(text), Tags(plain)
     assert evil.tags <= usual.tags | {"details", "summary", "pre", "pattern"}
     assert "script" not in evil.tags
-    assert evil.attributes <= usual.attributes | {"colspan"}
+    assert evil.attributes <= usual.attributes | {"colspan", "patternunits"}
     assert not OBEYED.search(text)
     for name in EVIL:
         assert shown(name) in evil.text, name
