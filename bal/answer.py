@@ -12,9 +12,10 @@ import tyro
 
 from bal.annotation import fit_effort
 from bal.annotation.agreement import agreement
-from bal.annotation.formats import FormatName
+from bal.annotation.formats import FORMATS, FormatName
 from bal.annotation.inbox import Inbox, open_inbox
 from bal.annotation.take import Taken, take
+from bal.config.usage import option, read
 from bal.experiment.exit_status import exit_status, leave, listen
 from bal.outside import shown
 
@@ -33,19 +34,19 @@ class Settings:
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
-    export: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="EXPORT")] = None
+    export: Annotated[Path | None, tyro.conf.Positional, option("EXPORT")] = None
     """A file, a folder or a .zip; without one, what is open is said."""
-    by: str | None = None
+    by: Annotated[str | None, option("NAME")] = None
     """Who answered; whom the file names unless given."""
-    format: FormatName | None = None
-    """What the export is; by what it looks like unless given."""
-    fit_effort: tyro.conf.FlagCreatePairsOff[bool] = False
+    format: Annotated[FormatName | None, option("FORMAT", f"{', '.join(FORMATS)}; by its look unless given.")] = None
+    """What the export is."""
+    fit_effort: Annotated[tyro.conf.FlagCreatePairsOff[bool], option()] = False
     """Fit an annotator's constants to the seconds of all answers, and write RUN/effort.yaml for --config."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Does what a command line says; returns the exit status."""
-    return exit_status(lambda: _answer(tyro.cli(Settings, args=argv, prog="python -m bal.answer")))
+    return exit_status(lambda: _answer(read(Settings, argv, "python -m bal.answer")))
 
 
 def _answer(settings: Settings) -> None:

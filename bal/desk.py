@@ -13,6 +13,7 @@ import tyro
 
 from bal.annotation.desk.server import serve
 from bal.annotation.inbox import open_inbox
+from bal.config.usage import option, read
 from bal.experiment.exit_status import exit_status, leave
 
 
@@ -22,17 +23,17 @@ class Settings:
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
-    by: str | None = None
+    by: Annotated[str | None, option("NAME")] = None
     """Who answers; the name of this account unless given."""
-    port: int = 0
+    port: Annotated[int, option("PORT")] = 0
     """Where the page is served, on this machine only; any free port unless given."""
-    no_open: tyro.conf.FlagCreatePairsOff[bool] = False
+    no_open: Annotated[tyro.conf.FlagCreatePairsOff[bool], option()] = False
     """Print the address and open no browser."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serves until it is interrupted; returns the exit status."""
-    return exit_status(lambda: _serve(tyro.cli(Settings, args=argv, prog="python -m bal.desk")))
+    return exit_status(lambda: _serve(read(Settings, argv, "python -m bal.desk")))
 
 
 def _serve(settings: Settings) -> None:

@@ -10,9 +10,10 @@ from typing import Annotated
 
 import tyro
 
-from bal.annotation.formats import FormatName
+from bal.annotation.formats import FORMATS, FormatName
 from bal.annotation.inbox import open_inbox
 from bal.annotation.take import give
+from bal.config.usage import option, read
 from bal.experiment.exit_status import exit_status, leave, listen
 from bal.outside import shown
 from bal.types import BadInput
@@ -24,17 +25,19 @@ class Settings:
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
-    to: FormatName = "png"
-    """For which program; png goes with any that paints."""
+    to: Annotated[
+        FormatName, tyro.conf.arg(metavar="FORMAT", help=f"{', '.join(FORMATS)}; png for any that paints.")
+    ] = "png"
+    """For which program."""
     share: Annotated[str, tyro.conf.arg(metavar="I/N")] = "1/1"
     """Part I of N, for N people who share the work."""
-    out: Path | None = None
+    out: Annotated[Path | None, option("DIR")] = None
     """A new folder; beside the run unless given."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the package that a command line asks for; returns the exit status."""
-    return exit_status(lambda: _give(tyro.cli(Settings, args=argv, prog="python -m bal.query")))
+    return exit_status(lambda: _give(read(Settings, argv, "python -m bal.query")))
 
 
 def _give(settings: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,26 @@ def test_the_first_two_commands_of_the_readme_install_and_work():
     run, test = blocks("README.md", "bash")[:2]
     assert run.strip() == "python -m pip install -e . && python -m bal.run --acq bald"
     assert test.strip() == "python -m pip install -e '.[test]' && python -m pytest"
+
+
+def test_the_extras_that_the_documents_name_are_there():
+    extras = project()["optional-dependencies"]
+    assert {"cuda", "cuda12", "tpu"} <= set(extras)
+    for document in ("README.md", "CONTRIBUTING.md", "docs/people.md"):
+        for some in re.findall(r"(?:bal|\.)\[([\w,-]+)\]'", (ROOT / document).read_text()):
+            assert set(some.split(",")) <= set(extras), some
+
+
+def test_the_classifiers_name_the_pythons_that_are_run():
+    said = {name.rsplit(" :: ", 1)[-1] for name in project()["classifiers"] if " :: Python :: " in name}
+    run = re.search(r"^PYTHONS = (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert run
+    assert set(run[1].split()) == said
+    assert f">={min(said, key=lambda name: int(name.split('.')[1]))}" == project()["requires-python"]
+
+
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def test_what_the_readme_names_is_there():

@@ -6,16 +6,12 @@ names of extensions, and then `fill` knows every option.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
-from contextlib import redirect_stderr
 from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
-from warnings import catch_warnings
 
-import tyro
 from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, OmitArgPrefixes, UseAppendAction, arg
 
 from bal.config import extensions
@@ -23,6 +19,7 @@ from bal.config.convert import describe
 from bal.config.extensions import SLOTS
 from bal.config.files import Setting, Settings
 from bal.config.form import docs_of, hints_of, leaves, meant, shown, unknown
+from bal.config.usage import ask
 from bal.types import BadInput
 
 _PROGRAM = "python -m bal.run"
@@ -122,22 +119,18 @@ def _read(words: Sequence[str], texts: dict[str, str], form: Any = None, **how: 
         rows.append(("form", Annotated[type(form), arg(name="", help="")]))
         values.append(form)
     default = make_dataclass("Line", rows)(*values)
-    errors = io.StringIO()
     try:
-        with redirect_stderr(errors), catch_warnings(action="ignore"):  # about the types of somebody's extension
-            return tyro.cli(
-                type(default),
-                default=default,
-                args=words,
-                prog=_PROGRAM,
-                config=(AvoidSubcommands,),
-                return_unknown_args=True,
-                **how,
-            )
-    except SystemExit as stop:
-        if stop.code == 2:
-            raise BadInput(_reworded(_one_line(errors.getvalue()), form)) from stop
-        raise
+        return ask(
+            type(default),
+            _PROGRAM,
+            default=default,
+            args=words,
+            config=(AvoidSubcommands,),
+            return_unknown_args=True,
+            **how,
+        )
+    except BadInput as error:
+        raise BadInput(_reworded(str(error), form)) from error.__cause__
 
 
 def _reworded(message: str, form: Any) -> str:
@@ -152,11 +145,3 @@ def _reworded(message: str, form: Any) -> str:
         return message
     got = (found["some"] or found["whole"] or found["number"] or "a number of thousands of digits").rstrip(".")
     return f"--{found['key']}: expected {describe(hints[name])}, got {got:.100}{meant(got.strip(chr(39)), hints[name])}"
-
-
-def _one_line(box: str) -> str:
-    """What tyro says in a box, without the box, its title, its colours and the help it repeats."""
-    text = re.sub(r"\x1b\[[\d;]*m|\[/?bold\]", "", box)
-    message = " ".join(line.strip(" │") for line in text.splitlines() if re.match(r"(│|  ).*\w", line))
-    message = re.split(" Argument helptext:| For full helptext,| Got errors:", message)[0]
-    return message.removeprefix("Error parsing ").replace(f"Missing from {_PROGRAM}:", "missing:")

@@ -132,12 +132,12 @@ def sentence(row: Mapping[str, Any]) -> str:
     if math.isnan(row["trust_auroc_low"]) or math.isnan(row["trust_capture_low"]):
         few = "1 audited region with an error is" if n == 1 else f"{n} audited regions with an error are"
         return f"{earned}: {few} too little to tell whether it finds them{promise}"
-    auroc_ = f"AUROC {row['trust_auroc']:.2f} ({row['trust_auroc_low']:.2f}–{row['trust_auroc_high']:.2f})"
+    auroc_ = f"AUROC {row['trust_auroc']:.2f} ({row['trust_auroc_low']:.2f} … {row['trust_auroc_high']:.2f})"
     found, low, high = (100 * row[f"trust_capture{end}"] for end in ("", "_low", "_high"))
     few = "" if n > 2 else "only "
     return (
         f"{earned}: on {few}{n} audited region{'s' * (n != 1)} with an error it ranks errors with {auroc_}, finds "
-        f"{found:.0f} % ({low:.0f}–{high:.0f}) of them in the top {100 * TOP:.0f} % of pixels{promise}"
+        f"{found:.0f} % ({low:.0f} … {high:.0f}) of them in the top {100 * TOP:.0f} % of pixels{promise}"
     )
 
 

@@ -10,25 +10,31 @@ from typing import Annotated
 import tyro
 
 from bal import devices
+from bal.config.usage import option, read
 from bal.experiment.exit_status import exit_status, leave, listen
 from bal.outside import shown
 from bal.report.publish import republish
+from bal.types import BadInput
+
+PROGRAM = "python -m bal.report"
 
 
 @dataclass(frozen=True)
 class Settings:
     """Writes report.html and reliability.png of runs again, from what is in their folders; changes nothing else."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN …")]
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, option("RUN …")]
     """Folders of runs."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the pages that a command line names; returns the exit status."""
-    return exit_status(lambda: _publish(tyro.cli(Settings, args=argv, prog="python -m bal.report")))
+    return exit_status(lambda: _publish(read(Settings, argv, PROGRAM)))
 
 
 def _publish(settings: Settings) -> None:
+    if not settings.runs:
+        raise BadInput(f"missing: RUN; see {PROGRAM} --help")
     devices.set_up_platform()
     for run in settings.runs:
         print(shown(republish(run)))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from bal.metrics.bootstrap import INTERVAL
 from bal.metrics.detection import SCORES
-from bal.report.columns import Row, count, number, of_whom, show
+from bal.report.columns import Row, between, count, number, of_whom, show
 from bal.report.reliability import order
 from bal.report.style import escape
-from bal.report.tables import dot, header, table
+from bal.report.tables import dot, header, table, within
 
 Intervals = Mapping[str, tuple[float, float]]
 NAMES = {"entropy": "predictive entropy", "bald": "mutual information", "acquisition": "the run's acquisition"}
@@ -81,18 +80,9 @@ _ERRORS = (
 
 def _within(row: Row, column: str, around: Intervals) -> str:
     """A value of the newest round with the interval of its column."""
-    low, high = around.get(column, (math.nan, math.nan))
-    return _bracketed(number(row, column), low, high, 4)
+    return within(number(row, column), *around.get(column, (math.nan, math.nan)), 4)
 
 
 def _own(row: Row, column: str, digits: int) -> str:
     """A value with the interval that its row has."""
-    low, high = (number(row, column + end) for end in INTERVAL)
-    return _bracketed(number(row, column), low, high, digits)
-
-
-def _bracketed(value: float, low: float, high: float, digits: int) -> str:
-    """The value, and its interval in small beneath."""
-    return show(value, digits) + (
-        "" if math.isnan(low) else f'<span class="between">{show(low, digits)} … {show(high, digits)}</span>'
-    )
+    return within(number(row, column), *between(row, column), digits)

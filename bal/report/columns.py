@@ -104,7 +104,12 @@ def told(row: Row, column: str, digits: int = 2) -> str:
     if not on_audit(row):
         return show(number(row, column), digits)
     low, high = between(row, column)
-    return f"{show(number(row, column), digits)} ({low:.2f}–{high:.2f})" if sure(row, column) else FEW
+    return f"{show(number(row, column), digits)} ({ends(low, high, 2)})" if sure(row, column) else FEW
+
+
+def ends(low: float, high: float, digits: int) -> str:
+    """An interval as it is written everywhere: "low … high"; empty where there is none."""
+    return "" if math.isnan(low) or math.isnan(high) else f"{show(low, digits)} … {show(high, digits)}"
 
 
 def of_whom(text: str, row: Row) -> str:
@@ -116,8 +121,8 @@ def of_whom(text: str, row: Row) -> str:
 
 
 def show(value: float, digits: int = 3) -> str:
-    """Fixed digits, a dash for NaN."""
-    return f"{value:.{digits}f}" if math.isfinite(value) else ABSENT
+    """Fixed digits, a dash for NaN; what is rounded to 0 has no sign."""
+    return f"{round(value, digits) + 0.0:.{digits}f}" if math.isfinite(value) else ABSENT
 
 
 def count(value: float) -> str:

@@ -5,29 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from bal.experiment.fits import fall
 from bal.experiment.state import Look
 from bal.report.plots import PER_LETTER, direct_labels
-from bal.report.style import GRID, INK, MUTED, class_colour, drawing, printable
+from bal.report.style import GRID, INK, MUTED, SMALLEST, WIDTH, class_colour, drawing, printable
 
 
-def loss_curves(fits: Mapping[int, Sequence[Look]], classes: Sequence[str]) -> Figure:
+def loss_curves(fits: Mapping[int, Sequence[Look]]) -> Figure:
     """The loss against the steps, on a logarithmic scale: the newest fit dark, those before it lighter.
 
     Args:
         fits: the looks of every round, oldest first.
-        classes: names; the IoU of the newest fit on the audit is drawn for all but the first, where it was measured.
     """
     newest = max(fits)
-    measured = [look for look in fits[newest] if look.iou]
     with drawing():
-        longest = max(len(printable(name)) for name in classes) + 5
-        wide = 7.6 if measured else 5.6
-        figure = Figure(figsize=(wide, 3.0))
-        axes = figure.add_axes((0.5 / wide, 0.155, (3.2 if measured else 4.3) / wide, 0.72))
+        figure = Figure(figsize=(WIDTH, 3.0))
+        axes = figure.add_axes((0.6 / WIDTH, 0.165, (WIDTH - 1.4) / WIDTH, 0.71))
         for n, (round, looks) in enumerate(fits.items()):
             last = round == newest
             colour = INK[0] if last else MUTED[0]
@@ -36,29 +33,48 @@ def loss_curves(fits: Mapping[int, Sequence[Look]], classes: Sequence[str]) -> F
                 [k.step for k in looks], [k.loss for k in looks], color=colour, lw=2.0 if last else 1.0, alpha=alpha
             )
         axes.set_yscale("log")
-        axes.set_xlabel("step")
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axes.grid(axis="y", color=GRID[0], lw=0.8)
-        axes.text(0, 1.05, "training loss", transform=axes.transAxes, color=MUTED[0], fontsize=9)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))  # 0.1, where 10⁻¹ would be TeX
+        axes.yaxis.set_minor_locator(NullLocator())
+        _steps(axes, "training loss", 4)
         end = fits[newest][-1]
         if math.isfinite(end.loss) and end.loss > 0:
-            place = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "fontsize": 9}
+            place = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "fontsize": SMALLEST}
             axes.annotate(f"round {newest}", (end.step, end.loss), color=INK[0], annotation_clip=False, **place)
-        if measured:
-            side = figure.add_axes((4.35 / wide, 0.155, (wide - 4.4 - PER_LETTER * longest) / wide, 0.72))
-            ends = []
-            for k, name in list(enumerate(classes))[1:]:
-                y = [look.iou.get(name, math.nan) for look in measured]
-                side.plot([look.step for look in measured], y, "o-", color=class_colour(k), lw=1.8, ms=4)
-                if math.isfinite(y[-1]):
-                    ends.append((y[-1], f"{printable(name)} {y[-1]:.2f}", class_colour(k)))
-            side.set(ylim=(0, 1))
-            side.set_xlabel("step")
-            side.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-            side.grid(axis="y", color=GRID[0], lw=0.8)
-            side.text(0, 1.05, "IoU on the audit", transform=side.transAxes, color=MUTED[0], fontsize=9)
-            direct_labels(side, ends, 1.0, gap=0.07)
         return figure
+
+
+def audit_curves(fits: Mapping[int, Sequence[Look]], classes: Sequence[str]) -> Figure | None:
+    """The IoU of the newest fit on the audit against the steps; None where it was not measured.
+
+    Args:
+        fits: the looks of every round, oldest first.
+        classes: names; all but the first are drawn.
+    """
+    measured = [look for look in fits[max(fits)] if look.iou]
+    if not measured:
+        return None
+    with drawing():
+        longest = max(len(printable(name)) for name in classes) + 5
+        figure = Figure(figsize=(WIDTH, 3.0))
+        axes = figure.add_axes((0.45 / WIDTH, 0.165, 1 - (0.55 + PER_LETTER * longest) / WIDTH, 0.71))
+        ends = []
+        for k, name in list(enumerate(classes))[1:]:
+            y = [look.iou.get(name, math.nan) for look in measured]
+            axes.plot([look.step for look in measured], y, "o-", color=class_colour(k), lw=1.8, ms=4)
+            if math.isfinite(y[-1]):
+                ends.append((y[-1], f"{printable(name)} {y[-1]:.2f}", class_colour(k)))
+        axes.set(ylim=(0, 1))
+        _steps(axes, "IoU on the audit", 3)
+        direct_labels(axes, ends, 1.0, gap=0.08)
+        return figure
+
+
+def _steps(axes: Axes, title: str, ticks: int) -> None:
+    axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(ticks, integer=True))
+    axes.grid(axis="y", color=GRID[0], lw=0.8)
+    axes.text(0, 1.05, title, transform=axes.transAxes, color=MUTED[0], fontsize=SMALLEST)
 
 
 def verdict(fits: Mapping[int, Sequence[Look]]) -> str:

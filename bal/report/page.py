@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,18 +10,18 @@ from types import MappingProxyType
 import yaml
 
 from bal.annotation.journal import write_whole
-from bal.experiment.hand_over import sentence as unseen
 from bal.experiment.state import Look
 from bal.pool.cost import COUNTED
 from bal.report import calibration, convergence, plots, spending, tables
-from bal.report.columns import Row, count, number, of_whom, on_audit, told
+from bal.report.columns import Row, count, number, of_whom
 from bal.report.gallery import gallery, touched
 from bal.report.images import Panel
+from bal.report.lead import lead
 from bal.report.people import Team, team_table
 from bal.report.reliability import order, reliability_diagram
 from bal.report.style import css_variables, escape, escape_lines, inline_svg
+from bal.report.tiles import tiles
 
-NAMED = 4  # foreground classes up to which the first sentence names each
 _TITLE = ("source", "head", "acq")  # slots of the configuration whose names head the page
 _HIDDEN = ("password", "secret", "token", "api_key")
 NONE: Mapping[int, Sequence[Look]] = MappingProxyType({})
@@ -80,26 +78,17 @@ def page(
 ) -> str:
     """The HTML of `write`: a pure function of its arguments."""
     styles = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-    light = f"{css_variables(0)}--ground:#f6f7f9;--card:#fff;"
-    dark = f"{css_variables(1)}--ground:#14171b;--card:#1c2026;"
+    light = f"{css_variables(0)}--ground:#f6f7f9;--card:#fff;--shade:#14191f4d;"
+    dark = f"{css_variables(1)}--ground:#14171b;--card:#1c2026;--shade:#e8ebef47;"
     title = " · ".join(["Labelling report", *(name for slot in _TITLE if (name := _name(config.get(slot))))])
     round_ = count(number(rows[-1], "round"))
     on = partial(of_whom, row=rows[-1])
     sections = [
-        f'<h1>{escape(title)} · round {round_}</h1><p class="lead">{_lead(rows, classes)}</p>'
-        + (
-            f'<p class="lead">{escape(blind[0].upper() + blind[1:])}.</p>'
-            if (blind := unseen(rows[-1], classes))
-            else ""
-        )
-        + (f'<p class="lead">{waiting} regions of the next purchase wait for answers.</p>' if waiting else ""),
-        tables.tiles(rows, classes),
+        f"<h1>{escape(title)} · round {round_}</h1>{lead(rows, classes, waiting)}",
+        tiles(rows, classes),
+        '<p class="note narrow">A table that is shaded at its edge goes on there: push it sideways.</p>',
         _section("What the labels bought", on(_CURVES) + _unit(config), _curves(rows, classes)),
         _section("Every class, every round", on(_CLASSES), tables.class_tables(rows, classes)),
-        _section("The newest purchases", _newest(rows, queries, panels, classes, waiting), gallery(panels, classes))
-        + tables.query_list(queries),
-        _section("Where the money went", _MONEY, _card(tables.purchases(queries))),
-        *(_section(*what, _card(found)) for what, found in _spending(queries, classes) if found),
         _section("How far has the score earned trust?", _GATE, _cards(tables.trust_table(rows, classes), found))
         if (found := calibration.errors_found(rows)) or "trust_share" in rows[-1]
         else "",
@@ -109,6 +98,10 @@ def page(
             _cards(tables.round_table(rows), calibration.class_calibration(rows[-1], classes, around or {})),
         )
         + _reliability(bins or {}, classes),
+        _section("The newest purchases", _newest(rows, queries, panels, classes, waiting), gallery(panels, classes))
+        + tables.query_list(queries),
+        _section("Where the money went", _MONEY, _card(tables.purchases(queries))),
+        *(_section(*what, _card(found)) for what, found in _spending(queries, classes) if found),
         _converged(fits, classes),
         _section("Time spent", _TIME, _card(tables.times(rows))),
         _section("Who has answered", _TEAM, _card(team_table(team))) if team else "",
@@ -159,8 +152,8 @@ _BILL = (
 )
 _GATE = (
     "What the audited regions say, drawn at random and never trained on: whether the score ranks errors above the "
-    "rest, whether it finds them, and whether the confidence behind it is believable. Brackets are 95 % intervals over "
-    "regions. With --steer auto the share that is earned is the share of the next purchase that follows the score."
+    "rest, whether it finds them, and whether the confidence behind it is believable. Intervals are over regions. "
+    "With --steer auto the share that is earned is the share of the next purchase that follows the score."
 )
 _TRUST = (
     "A score is worth following only if the probabilities behind it are honest. Bars reach what was observed, "
@@ -169,44 +162,6 @@ _TRUST = (
 )
 _TEAM = "People, their time, and how far they agree where two of them labelled the same region."
 _TIME = "Seconds of computing in each round."
-
-
-def summary(rows: Sequence[Row], classes: Sequence[str]) -> str:
-    """One sentence on where the run stands, as plain text."""
-    first, last = rows[0], rows[-1]
-    n = number(last, "round")
-    spent = f"({count(number(last, 'regions'))} regions, {count(number(last, 'pixels'))} pixels)"
-    when = f"After {count(n)} purchase{'s' * (n != 1)} {spent}" if n > 0 else f"With the start set alone {spent}"
-    if on_audit(last):
-        audited = f"on {count(number(last, 'regions_audit'))} audited regions"
-        each = ", ".join(f"{c} {told(last, f'iou_{c}')}" for c in classes[1:][:NAMED])
-        return f"{when}: IoU {audited}, there being no test set: {each}."
-    values = [(number(first, f"iou_{c}"), number(last, f"iou_{c}"), c) for c in classes[1:]]
-    known = [v for v in values if math.isfinite(v[1])]
-    if len(known) > NAMED:
-        ranked = sorted(known, key=lambda v: v[1])
-        known = [ranked[0], ranked[-1]]
-        lead = f"IoU of {len(ranked)} foreground classes, worst and best: "
-    else:
-        lead = ""
-    parts = []
-    for i, (start, now, name) in enumerate(known):
-        change = f"{start:.2f} → {now:.2f}" if len(rows) > 1 and math.isfinite(start) else f"{now:.2f}"
-        parts.append(f"{name} {'' if i or lead else 'IoU '}{change}")
-    text = f"{when}: {lead}{', '.join(parts) or 'no foreground IoU was measured'}"
-    ground, baseline = number(last, f"iou_{classes[0]}"), number(last, "iou_all_background")
-    if math.isfinite(ground):
-        text += f"; {classes[0]} {ground:.3f}"
-        if math.isfinite(baseline):
-            verdict = ", which is better" if baseline > ground else ""
-            text += f", predicting {classes[0]} everywhere scores {baseline:.3f}{verdict}"
-    return text + "."
-
-
-def _lead(rows: Sequence[Row], classes: Sequence[str]) -> str:
-    """The summary as HTML in which no line breaks between a name and its numbers."""
-    change = r"[^\s,;:]+( IoU)? \d\.\d+( → \d\.\d+)?"
-    return re.sub(change, r'<span class="together">\g<0></span>', escape(summary(rows, classes)))
 
 
 def _section(title: str, note: str, body: str) -> str:
@@ -244,15 +199,21 @@ def _cards(*bodies: str) -> str:
 def _curves(rows: Sequence[Row], classes: Sequence[str]) -> str:
     left = inline_svg(plots.acquisition_curve(rows, classes), "curve", "IoU of every class against labelling cost")
     right = inline_svg(plots.background_curve(rows, classes), "ground", "IoU of the background against labelling cost")
-    return f'<div class="grid curves"><figure class="card">{left}</figure><figure class="card">{right}</figure></div>'
+    return _figures([left, right])
 
 
 def _converged(fits: Mapping[int, Sequence[Look]], classes: Sequence[str]) -> str:
     if not fits:
         return ""
-    drawn = inline_svg(convergence.loss_curves(fits, classes), "loss", "Training loss against steps, a curve a fit")
+    drawn = [inline_svg(convergence.loss_curves(fits), "loss", "Training loss against steps, a curve a fit")]
+    if (audited := convergence.audit_curves(fits, classes)) is not None:
+        drawn.append(inline_svg(audited, "audit", "IoU on the audit against steps, a curve a class"))
     note = f"{convergence.verdict(fits)} {_FALLING}"
-    return _section("Had training converged?", note, f'<figure class="card">{drawn}</figure>')
+    return _section("Had training converged?", note, _figures(drawn))
+
+
+def _figures(drawn: Sequence[str]) -> str:
+    return '<div class="grid curves">' + "".join(f'<figure class="card">{one}</figure>' for one in drawn) + "</div>"
 
 
 def _reliability(bins: Mapping, classes: Sequence[str]) -> str:

@@ -19,13 +19,15 @@ from bal.report.style import (
     INK,
     MARKERS,
     MUTED,
+    SMALLEST,
+    WIDTH,
     class_colour,
     drawing,
     policy_colour,
     printable,
 )
 
-PER_LETTER = 0.086  # inches that a letter of a direct label takes
+PER_LETTER = 0.088  # inches that a letter of a direct label takes
 CROWDED = 5  # above this many foreground classes, a curve per class is all that one figure can carry
 
 
@@ -37,23 +39,22 @@ def acquisition_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
         classes: names; class 0 is the background and is left to `background_curve`.
     """
     with drawing():
-        figure = Figure(figsize=(5.6, 3.6))
+        figure = Figure(figsize=(WIDTH, 3.5))
         x, label = horizontal(rows)
         shown = list(enumerate(classes))[1:]
         crowded = len(shown) > CROWDED
-        highest, ends = 0.0, []
+        highest, bars, ends = 0.0, False, []
         longest = max((len(printable(name)) for _, name in shown), default=0) + 5
-        axes = figure.add_axes((0.085, 0.135, 0.895 - PER_LETTER * longest / 5.6, 0.77))
+        axes = figure.add_axes((0.45 / WIDTH, 0.145, 1 - (0.55 + PER_LETTER * longest) / WIDTH, 0.71))
         for k, name in shown:
             pooled = [number(row, f"iou_{name}") if sure(row, f"iou_{name}") else math.nan for row in rows]
             image = [math.nan if on_audit(row) else number(row, f"iou_image_{name}") for row in rows]
-            if on_audit(rows[-1]) and not crowded:
-                ends_at = [between(row, f"iou_{name}") for row in rows]
-                for at, value, (low, high) in zip(x, pooled, ends_at, strict=True):
-                    if math.isfinite(value):
+            if not crowded:
+                spans = [between(row, f"iou_{name}") for row in rows]
+                for at, value, (low, high) in zip(x, pooled, spans, strict=True):
+                    if math.isfinite(value) and math.isfinite(high):
                         axes.plot([at, at], [low, high], color=class_colour(k), lw=1.1, alpha=0.75)
-                        highest = max(highest, high)
-            elif not crowded:
+                        highest, bars = max(highest, high), True
                 mark = "o" if len(rows) == 1 else ""
                 axes.plot(
                     x, image, color=class_colour(k), lw=1.1, ls=(0, (3, 2.5)), alpha=0.75, marker=mark, mfc="none"
@@ -68,21 +69,20 @@ def acquisition_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
                 ends.append((finite[-1], printable(name), class_colour(k)))
         top = min(1.02, max(0.2, math.ceil(highest * 10 + 0.3) / 10))
         _frame(axes, x, label, (0.0, top))
-        direct_labels(axes, ends, top, gap=0.052 * top)
-        solid, dashed = ("filled", "open") if len(rows) == 1 else ("solid", "dashed")
-        both = f"IoU · {solid}: pooled over all test pixels · {dashed}: mean over images"
-        text = "IoU, pooled over all test pixels" if crowded else both
-        if on_audit(rows[-1]):
-            text = "IoU on the audited regions" + ("" if crowded else " · bars: 95 % intervals over regions")
-        axes.text(0, 1.035, text, transform=axes.transAxes, color=MUTED[0], fontsize=9)
+        direct_labels(axes, ends, top, gap=0.06 * top)
+        means = "" if crowded or on_audit(rows[-1]) else f"{'open' if len(rows) == 1 else 'dashed'}: mean over images"
+        whose = "IoU on the audited regions" if on_audit(rows[-1]) else "IoU, pooled over all test pixels"
+        more = " · ".join(part for part in (means, "bars: 95 % intervals" if bars else "") if part)
+        text = "\n".join(part for part in (whose, more) if part)
+        axes.text(0, 1.035, text, transform=axes.transAxes, color=MUTED[0], fontsize=SMALLEST)
         return figure
 
 
 def background_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
     """IoU of the background against cost, on its own scale, beside that of predicting background everywhere."""
     with drawing():
-        figure = Figure(figsize=(4.1, 3.6))
-        axes = figure.add_axes((0.135, 0.135, 0.845 - PER_LETTER * 20 / 4.1, 0.77))
+        figure = Figure(figsize=(WIDTH, 3.5))
+        axes = figure.add_axes((0.55 / WIDTH, 0.145, 1 - (0.6 + PER_LETTER * 20) / WIDTH, 0.71))
         x, label = horizontal(rows)
         lines = (
             (f"iou_{classes[0]}", "pooled", class_colour(0), "o-", 2.2),
@@ -102,8 +102,10 @@ def background_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
         pad = max(0.005, 0.15 * (high - low))
         _frame(axes, x, label, (low - pad, min(high + pad, 1.0 + pad / 2)))
-        direct_labels(axes, ends, high + pad, gap=0.06 * (high - low + 2 * pad))
-        axes.text(0, 1.035, "IoU of the background, zoomed in", transform=axes.transAxes, color=MUTED[0], fontsize=9)
+        direct_labels(axes, ends, high + pad, gap=0.066 * (high - low + 2 * pad))
+        axes.text(
+            0, 1.035, "IoU of the background, zoomed in", transform=axes.transAxes, color=MUTED[0], fontsize=SMALLEST
+        )
         return figure
 
 
@@ -182,4 +184,4 @@ def direct_labels(axes: Axes, ends: list[tuple[float, str, str]], top: float, ga
     places = [mean - over + i * gap for i, mean in enumerate(pooled)]
     transform = axes.get_yaxis_transform()
     for place, (_, text, colour) in zip(places, ends, strict=True):
-        axes.text(1.012, place, text, transform=transform, color=colour, va="center", fontsize=9, weight="bold")
+        axes.text(1.012, place, text, transform=transform, color=colour, va="center", fontsize=SMALLEST, weight="bold")

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from bal.report.style import INK, MUTED, class_colour, drawing, printable
+from bal.report.style import INK, MUTED, SMALLEST, WIDTH, class_colour, drawing, printable
 
 # (count, confidence, frequency) and perhaps (low, high) of the frequency's interval, one value a bin each.
 Bins = Sequence[Any]
@@ -37,7 +37,7 @@ def reliability_diagram(bins: Mapping[str, Bins], name: str, colour: str | None 
     Reference: Guo et al., On calibration of modern neural networks, ICML 2017.
     """
     with drawing():
-        figure = Figure(figsize=(5.2, 3.55))
+        figure = Figure(figsize=(WIDTH, 3.4))
         if not _pair(figure, bins, colour, 0.0, 1.0):
             figure.text(0.1, 0.5, f"no bins for {printable(name)}", color=MUTED[0])
         return figure
@@ -86,7 +86,7 @@ def _pair(
     most = max([10.0, *(float(np.nanmax(np.asarray(bins[s][0], float))) for s in stages)])
     across = (0.42 if len(stages) == 2 else 0.88) - shift / 2
     for column, stage in enumerate(stages):
-        left = 0.085 + shift + (0.475 - shift / 2) * column
+        left = 0.09 + shift + (0.475 - shift / 2) * column
         top = figure.add_axes((left, bottom + 0.34 * height, across, 0.505 * height))
         low = figure.add_axes((left, bottom + 0.125 * height, across, 0.165 * height))
         _draw(top, bins[stage], colour or INK[0])
@@ -101,11 +101,12 @@ def _pair(
             for axes in (top, low):
                 axes.yaxis.set_major_formatter(NullFormatter())
         else:
-            figure.text(left, bottom + 0.867 * height, "observed frequency", color=MUTED[0], fontsize=8)
-            figure.text(left, bottom + 0.3 * height, "pixels", color=MUTED[0], fontsize=8)
+            figure.text(left, bottom + 0.867 * height, "observed frequency", color=MUTED[0], fontsize=SMALLEST)
+            figure.text(left, bottom + 0.3 * height, "pixels", color=MUTED[0], fontsize=SMALLEST)
         heading = bottom + 0.935 * height
         error = f"ECE {expected_error(bins[stage]):.4f}"
-        figure.text(left, heading, TITLES[stage], fontsize=9.5, color=INK[0])
+        title = TITLES[stage] if across * figure.get_figwidth() > 2.1 else TITLES[stage].split()[0]
+        figure.text(left, heading, title, fontsize=9.5, color=INK[0])
         figure.text(left + across, heading, error, fontsize=9.5, color=INK[0], ha="right", weight="bold")
     return bool(stages)
 
@@ -118,7 +119,9 @@ def _draw(axes: Axes, bins: Bins, colour: str) -> None:
     middle = (np.arange(len(count)) + 0.5)[held] * width
     axes.bar(middle, frequency[held], width, color=colour, alpha=0.45, ec=colour, lw=0.6)
     gap = (confidence - frequency)[held]
-    axes.bar(middle, gap, width, frequency[held], color=GAP, alpha=0.22, ec=GAP, lw=0.6, hatch="////")
+    axes.bar(middle, gap, width, frequency[held], color=GAP, alpha=0.22, lw=0)
+    # Its lines are a bar of their own: one bar has one opacity, and lines as faint as what they lie on are unseen.
+    axes.bar(middle, gap, width, frequency[held], fc="none", ec=GAP, lw=0.6, hatch="////")
     if interval:
         low, high = (v[held] for v in interval)
         axes.vlines(middle, low, high, color=INK[0], lw=1.1, zorder=3)
@@ -133,7 +136,7 @@ def _counts(axes: Axes, count: np.ndarray, most: float) -> None:
     edges = np.linspace(0, 1, len(count) + 1)
     axes.stairs(np.maximum(np.nan_to_num(count), 0.5), edges, baseline=0.5, fill=True, color=MUTED[0])
     axes.set(yscale="log", xlim=(0, 1), ylim=(0.5, most * 3))
-    decades = [10.0**d for d in range(0, 12, 2 if most > 1e4 else 1) if 10.0**d <= most]
+    decades = [10.0**d for d in range(0, 12, 2 if most > 1e3 else 1) if 10.0**d <= most]
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_yticks(decades, [_decade(d) for d in decades])
 

@@ -41,6 +41,8 @@ _POLICIES = {
     "audit": ("#8a7400", "#ddcc77"),
 }
 MARKERS = "os^DvPX<>"
+WIDTH = 4.3  # inches of every chart on the page: 342 px of a telephone's 390 show a point as 1.1 px
+SMALLEST = 9.2  # points of any text in them, so that none is smaller than 10 px there
 _SETTINGS: Any = {
     "font.family": ["DejaVu Sans"],
     "font.size": 9.5,
@@ -48,7 +50,7 @@ _SETTINGS: Any = {
     "text.parse_math": False,  # a class may be called "$x"
     "text.color": INK[0],
     "axes.labelcolor": MUTED[0],
-    "axes.labelsize": 9.0,
+    "axes.labelsize": SMALLEST,
     "axes.edgecolor": MUTED[0],
     "axes.facecolor": "none",
     "axes.grid": False,
@@ -59,11 +61,12 @@ _SETTINGS: Any = {
     "axes.formatter.useoffset": False,
     "xtick.color": MUTED[0],
     "ytick.color": MUTED[0],
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
+    "xtick.labelsize": SMALLEST,
+    "ytick.labelsize": SMALLEST,
     "figure.facecolor": "white",
     "figure.dpi": 100,
     "savefig.bbox": None,
+    "hatch.linewidth": 0.9,
     "svg.fonttype": "none",
     "svg.hashsalt": "bal",
 }

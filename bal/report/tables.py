@@ -1,4 +1,4 @@
-"""The numbers of a run as HTML: key figures, one table a class, calibration, purchases, time, definitions."""
+"""The numbers of a run as HTML: one table a class, calibration, purchases, time, definitions."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from bal.report.columns import (
     Row,
     between,
     count,
+    ends,
     meaning,
     number,
     of_whom,
     on_audit,
     show,
     sure,
-    told,
 )
 from bal.report.style import class_index, escape, policy_variable
 
@@ -62,48 +62,18 @@ def dot(k: int) -> str:
     return f'<span class="dot" style="background:var(--class-{class_index(k)})"></span>'
 
 
+def within(value: float, low: float, high: float, digits: int) -> str:
+    """A value, and small beneath it its interval, as everywhere on the page; the value alone where it has none."""
+    small = ends(low, high, digits)
+    return show(value, digits) + (f'<span class="between">{small}</span>' if small else "")
+
+
 def before_after(row: Row, column: str, digits: int = 4) -> str:
     """ "before → after" calibration; the value alone where there is no `_raw` column."""
     after, before = number(row, column), number(row, column + "_raw")
     if math.isnan(before):
         return show(after, digits)
     return f"{show(before, digits)} → {show(after, digits)}"
-
-
-def tiles(rows: Sequence[Row], classes: Sequence[str]) -> str:
-    """The key figures of the newest round beside those of the first."""
-    first, last = rows[0], rows[-1]
-    out = []
-    for k, name in list(enumerate(classes))[1:]:
-        now, start = number(last, f"iou_{name}"), number(first, f"iou_{name}")
-        change = "" if len(rows) == 1 else f"{show(start)} at the start · "
-        note = f"{change}{show(number(last, f'iou_image_{name}'))} mean over images"
-        value = show(now) if sure(last, f"iou_{name}") else FEW
-        if on_audit(last):
-            low, high = between(last, f"iou_{name}")
-            note = f"{show(low, 2)} … {show(high, 2)} " if value != FEW else ""
-            note += f"on {count(number(last, 'regions_audit'))} audited regions"
-        out.append(_tile(f"{dot(k)}IoU of {escape(name)}", value, note))
-    baseline = number(last, "iou_all_background")
-    name = escape(classes[0])
-    note = "" if math.isnan(baseline) else f"{baseline:.3f} if everything is called {name}"
-    out.append(_tile(f"{dot(0)}IoU of {name}", show(number(last, f"iou_{classes[0]}")), note))
-    after, before = number(last, "ece_foreground"), number(last, "ece_foreground_raw")
-    note = "of the foreground" + ("" if math.isnan(before) else f"; {before:.4f} before calibration")
-    out.append(_tile("Calibration error (ECE)", show(after, 4), note))
-    share = number(last, "steered_share")
-    note = (
-        "" if math.isnan(share) or number(last, "round") == 0 else f"{100 * share:.0f} % of the newest purchase steered"
-    )
-    out.append(_tile("Labelling cost so far", count(number(last, "cost")), note))
-    return f'<div class="grid tiles">{"".join(out)}</div>'
-
-
-def _tile(name: str, value: str, note: str) -> str:
-    return (
-        f'<div class="card tile"><div class="name">{name}</div><div class="value">{value}</div>'
-        f'<div class="note">{note}</div></div>'
-    )
 
 
 def class_tables(rows: Sequence[Row], classes: Sequence[str]) -> str:
@@ -127,7 +97,7 @@ def class_tables(rows: Sequence[Row], classes: Sequence[str]) -> str:
             f'<th colspan="{len(some)}"><span>{escape(of_whom(group, rows[-1]))}</span></th>'
             for group, some in groups.items()
         )
-        head = f'<tr class="group"><th colspan="2"></th>{"".join(heads)}</tr>'
+        head = f'<tr class="group"><th></th><th></th>{"".join(heads)}</tr>'
         head += header("round", "cost", *(cell.title for cell in cells))
         baseline = number(rows[-1], "iou_all_background")
         note = f'<p class="note">IoU {baseline:.3f} if everything is called {escape(name)}.</p>'
@@ -137,16 +107,19 @@ def class_tables(rows: Sequence[Row], classes: Sequence[str]) -> str:
 
 
 def _measured(row: Row, cell: Cell) -> str:
-    """One number of a class; from an audit with its interval, if it has one, or not at all."""
-    if on_audit(row) and f"{cell.column}{INTERVAL[0]}" in row:
-        return told(row, cell.column)
+    """One number of a class, with its interval if it has one; from an audit that cannot tell it, not at all."""
+    told = on_audit(row) and f"{cell.column}{INTERVAL[0]}" in row
+    if told and not sure(row, cell.column):
+        return FEW
     if (
         on_audit(row)
         and cell.column in (f"f1_{cell.name}", f"iou_image_{cell.name}")
         and not sure(row, f"iou_{cell.name}")
     ):
         return ABSENT  # which would say what the IoU must not
-    return before_after(row, cell.column, cell.digits)
+    if f"{cell.column}_raw" in row:
+        return before_after(row, cell.column, cell.digits)
+    return within(number(row, cell.column), *between(row, cell.column), 2 if told else cell.digits)
 
 
 def round_table(rows: Sequence[Row]) -> str:
@@ -177,7 +150,7 @@ def trust_table(rows: Sequence[Row], classes: Sequence[str]) -> str:
         (
             count(number(row, "round")),
             count(number(row, "trust_regions")),
-            *(_between(row, column) for column, _ in shown),
+            *(within(number(row, column), *between(row, column), 2) for column, _ in shown),
             show(number(row, "risk_audit"), 4),
             show(number(row, "risk_lure"), 4),
             _percent(number(row, "trust_share")),
@@ -185,13 +158,8 @@ def trust_table(rows: Sequence[Row], classes: Sequence[str]) -> str:
         for row in rows
     ]
     titles = ("round", "regions with errors", *(title for _, title in shown), "risk, audit", "risk, LURE", "earned")
-    return f'<p class="note">{escape(sentence(rows[-1]))}.</p>{table(header(*titles), body)}'
-
-
-def _between(row: Row, column: str) -> str:
-    """ "value (low … high)"."""
-    low, high = (number(row, column + end) for end in ("_low", "_high"))
-    return show(number(row, column), 2) + ("" if math.isnan(low) else f" ({show(low, 2)} … {show(high, 2)})")
+    said = sentence(rows[-1])
+    return f'<p class="note">{escape(said[0].upper() + said[1:])}.</p>{table(header(*titles), body)}'
 
 
 def _percent(share: float) -> str:

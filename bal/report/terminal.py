@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +26,8 @@ from bal.metrics.trust import sentence
 from bal.outside import shown
 from bal.pool.cost import COUNTED
 from bal.report.columns import of_whom, on_audit, told
+from bal.report.learned import sentence as unlearned
+from bal.report.lines import classes_of, digits, folded, notes, reads_truth, round_parts
 
 PLAIN = 160  # columns where there is no terminal
 SHARE = {
@@ -100,24 +101,21 @@ class Display:
         if isinstance(error, Waiting) and error.row is not None and not self.quiet:
             self.say(round_parts(error.row, self.last, self.config))
             self._print(f"report: {RunFolder(self.out).report}")
-        if kind is None and not self.quiet:
-            folder = RunFolder(self.out)
-            rows = folder.rows()
-            if rows:
+        folder = RunFolder(self.out)
+        if kind is None and (rows := folder.rows()):
+            if not self.quiet:
                 self.console.print(summary_table(rows, self.console.width))
+            if said := unlearned(rows, classes_of(rows[-1])):
+                self.note([said])
+            if not self.quiet:
                 self._print(f"report: {folder.report}", f"curve:  {folder.curve.path}")
 
     def say(self, parts: Sequence[str], style: str | None = None) -> None:
-        """Prints a line; where the terminal is too narrow, it goes on below, indented, at the next part."""
-        first, *others = map(shown, parts)
-        lines = [first]
-        width = self.console.width
-        for part in others:
-            if len(lines[-1]) + 1 + len(part) < width or not self.console.is_terminal:
-                lines[-1] += " " + part
-            else:
-                lines.append("  " + part.lstrip(" |"))
-        self._print(*lines, style=style)
+        """Prints a line; where the terminal is too narrow, it goes on below, indented."""
+        lines = list(map(shown, parts))
+        self._print(
+            *(folded(lines, self.console.width) if self.console.is_terminal else [" ".join(lines)]), style=style
+        )
 
     def _print(self, *lines: str, style: str | None = None) -> None:
         """Lines as they are: no name in them is taken for markup, and none moves the cursor."""
@@ -177,50 +175,6 @@ class Display:
         return None if self.pace is None else now + self.pace * (self.config.rounds + SHARE["score"][0] - completed)
 
 
-def reads_truth(config: Config) -> bool:
-    """Whether a run is no method but an upper baseline, which looks at labels that nobody has given yet."""
-    return "truth" in config.selector.needs
-
-
-def notes(record: Record, config: Config) -> list[str]:
-    """What a person would want to know about a purchase that is not as it was asked for."""
-    if not record.queries:
-        return []
-    spent = dict.fromkeys(("steered", "foreground", "random", "audit"), 0.0)
-    for query in record.queries:
-        spent[query["policy"]] += query["cost"]
-    found, dearest, counted = [], max(query["cost"] for query in record.queries), COUNTED[config.cost]
-    steer = record.row["trust_share"] if config.steer == "auto" else config.steer
-    asked = steer * (spent["steered"] + spent["random"]) if config.acq.needs and not spent["foreground"] else 0.0
-    if spent["steered"] < asked - dearest:
-        found.append(
-            f"only {spent['steered']:g} of {asked:g} {counted} could follow the score, for the selector chose no "
-            "more; the rest was spread at random"
-        )
-    if record.unspent >= 2 * dearest:
-        where = "the pool" if config.look is None else "what was looked at (--look)"
-        found.append(f"{record.unspent:g} {counted} were left over, for {where} had nothing more to buy")
-    return found
-
-
-def classes_of(row: Mapping[str, Any]) -> list[str]:
-    """The names of the classes, from the columns of curve.csv."""
-    return [key.removeprefix("f1_") for key in row if key.startswith("f1_")]
-
-
-def round_parts(row: Mapping[str, Any], before: Mapping[str, Any] | None, config: Config) -> list[str]:
-    """One round in one line, in the parts at which it may be broken."""
-    parts = [f"round {row['round']}/{config.rounds}: {row['cost']:g} {COUNTED[config.cost]}, IoU"]
-    for name in classes_of(row):
-        gain = "" if before is None else f" ({row[f'iou_{name}'] - before[f'iou_{name}']:+.3f})"
-        parts.append(f" {name} {told(row, f'iou_{name}', 3)}{'' if on_audit(row) else gain}")
-    if on_audit(row):
-        parts.append(f" on {row['regions_audit']} audited regions")
-    parts.append(f" | foreground ECE {_shown(row['ece_foreground_raw'])} → {_shown(row['ece_foreground'])}")
-    parts.append(f" | fit {row['seconds_fit']:.0f} s, score {row['seconds_score']:.0f} s")
-    return parts
-
-
 def summary_table(rows: Sequence[Mapping[str, Any]], width: int = PLAIN) -> Table:
     """The acquisition curve as a table of at most `width` columns; what does not fit is in curve.csv."""
     names = classes_of(rows[0])
@@ -270,7 +224,7 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], lines: Seque
         cells = [str(row["round"]), str(row["regions"])]
         if by_pixels:
             cells.append(f"{row['cost']:g}")
-        table.add_row(*cells, *(_cell(row, line, means) for line in lines), _shown(row["temperature"], 2))
+        table.add_row(*cells, *(_cell(row, line, means) for line in lines), digits(row["temperature"], 2))
     return table
 
 
@@ -281,12 +235,8 @@ def _text(*lines: str) -> Text:
 
 def _cell(row: Mapping[str, Any], line: Headline, images: bool) -> str:
     """One number, what it was before calibration, and its mean over images."""
-    before = f"{_shown(row[f'{line.column}_raw'])}→" if f"{line.column}_raw" in row else ""
-    beside = f" ({_shown(row[line.beside])})" if images and line.beside else ""
+    before = f"{digits(row[f'{line.column}_raw'])}→" if f"{line.column}_raw" in row else ""
+    beside = f" ({digits(row[line.beside])})" if images and line.beside else ""
     if on_audit(row) and line.beside:  # a share of pixels, which a handful of regions cannot tell
         return told(row, line.column)
-    return before + _shown(row[line.column]) + beside
-
-
-def _shown(value: float, digits: int = 3) -> str:
-    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+    return before + digits(row[line.column]) + beside

@@ -9,7 +9,7 @@ from typing import Any
 
 from support import rows, workers
 
-from bal.report.terminal import classes_of
+from bal.report.lines import classes_of
 
 
 def iou(row: Mapping[str, Any]) -> float:

@@ -24,8 +24,9 @@ from bal.pool.contrast import TOP, UNIFORM, contrast, mixed, rich
 from bal.pool.labels import AUDIT
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
+from bal.report.lines import round_parts
 from bal.report.page import page
-from bal.report.terminal import round_parts, summary_table
+from bal.report.terminal import summary_table
 from bal.sources import WellLog
 
 BLIND = tiny(source=WellLog(height=48, width=48, pool=6, test=0), start=16, budget=48, audit=0.5, rounds=1)
@@ -131,10 +132,10 @@ def test_what_is_known_too_badly_is_not_shown(blind):
     row |= {"iou_curve_2": 0.41, "iou_curve_2_low": 0.35, "iou_curve_2_high": 0.6}
     vague = {**row, "iou_curve_1_low": 0.1}
     lines = "".join(round_parts(row, None, BLIND)), "".join(round_parts(vague, None, BLIND))
-    assert "curve_1 0.410 (0.22–0.51) curve_2 0.410 (0.35–0.60) on 24 audited regions" in lines[0]
+    assert "curve_1 0.410 (0.22 … 0.51) curve_2 0.410 (0.35 … 0.60) on 24 audited regions" in lines[0]
     assert "curve_1 too few to say curve_2 0.410" in lines[1]
     assert "test" not in summary_table([row]).title
-    for shown, text in ((row, "curve_1 0.41 (0.22–0.51)"), (vague, "curve_1 too few to say")):
+    for shown, text in ((row, "curve_1 0.41 (0.22 … 0.51)"), (vague, "curve_1 too few to say")):
         told = page([shown], ledger([], out), [], {}, ("background", "curve_1", "curve_2"))
         assert "there being no test set" in told
         assert text in re.sub(r"<[^>]*>", "", told)

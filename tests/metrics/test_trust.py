@@ -159,7 +159,7 @@ def test_pixels_are_thinned():
 def test_the_sentence():
     rows = [judge(regions(np.random.default_rng(0), n, 4.0, boldness=b), 2).row("ab") for n, b in ((30, 1), (1, 0.2))]
     assert sentence(rows[0]).startswith("the score has earned 100 % of the next purchase: on 30 audited regions")
-    assert "AUROC 1.00 (1.00–1.00)" in sentence(rows[0])
+    assert "AUROC 1.00 (1.00 … 1.00)" in sentence(rows[0])
     assert sentence(rows[0]).endswith("and 1.00 errors are promised for each that is made")
     assert "1 audited region with an error is too little to tell" in sentence(rows[1])
     assert sentence(rows[1]).endswith("but only 0.20 errors are promised for each that is made")

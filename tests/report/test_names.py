@@ -19,12 +19,18 @@ from PIL import Image
 from rich.console import Console
 from runs import TINY, pictures, run, tiny
 
+from bal import answer
+from bal.annotation.agreement import Agreement, Person
 from bal.experiment import exit_status
+from bal.experiment.events import Record
 from bal.experiment.setup import set_up
+from bal.experiment.state import Look
 from bal.metrics.summary import columns
 from bal.outside import breaks, brief, shown, shown_lines
-from bal.report import Box, Panel, plots, terminal
+from bal.report import Box, Panel, learned, plots, reliability_diagram, terminal
+from bal.report.convergence import audit_curves
 from bal.report.page import page as whole
+from bal.report.people import Team
 from bal.report.style import escape, inline_svg
 from bal.report.tables import class_tables, definitions, query_list
 from bal.sources import Folder, WellLog
@@ -52,6 +58,7 @@ OBEYED = re.compile(
 )
 NAMES = ("\x1b[2J\x1b[31mred", "a\nb", "c\rd", "\x07bell", "\u009b1m", "\u202eabc", "\udc80", "e\u2028f")
 CLASSES = ("background", *EVIL)
+BINS = (np.array([5.0, 0.0, 9.0]), np.array([0.1, np.nan, 0.9]), np.array([0.2, np.nan, 0.7]))
 
 
 class Tags(HTMLParser):
@@ -123,28 +130,43 @@ def panel(id: str) -> Panel:
     )
 
 
-def query(id: str) -> dict:
-    return {"round": 1, "image": id, "region": 3, "box": [0, 0, 8, 8], "policy": "steered", "score": 0.1, "cost": 1.0}
+def query(id: str, **more) -> dict:
+    box = [0, 0, 8, 8]
+    return {"round": 1, "image": id, "region": 3, "box": box, "policy": "steered", "score": 0.1, "cost": 1.0} | more
+
+
+def judged(classes=CLASSES) -> dict:
+    """A row of a run that was audited, has learned no class and has seen none: every sentence names them all."""
+    found = row(classes) | {f"iou_{c}{end}": 0.01 for c in classes[1:] for end in ("", "_low", "_high")}
+    trust = ("auroc", "capture", "promise", *(f"gap_{c}" for c in classes))
+    found |= {f"trust_{name}{end}": 0.6 for name in trust for end in ("", "_low", "_high")}
+    return found | {f"seen_{c}": 0 for c in classes} | {"trust_share": 0.5, "trust_regions": 3}
 
 
 def page(**more) -> str:
     queries = [query(name) for name in (*EVIL, *NAMES)]
+    queries += [query(name, **{"policy": name, "for": dict.fromkeys(CLASSES, 0.07)}) for name in EVIL]
+    queries += [query("i", **{"for": dict.fromkeys(CLASSES, 0.07)}, price=2.0)]
     panels = [panel(name) for name in (EVIL[0], EVIL[1], *NAMES[:4])]
     config = {
         "source": {"name": EVIL[0], "path": EVIL[1], "note": NAMES[0]},
         "head": {"name": "\u202ehead"},
         "cost": "regions",
     }
-    return whole([row()], queries, panels, config, CLASSES, **more)
+    bins = {name: {"raw": BINS, "calibrated": BINS} for name in (*CLASSES, "foreground")}
+    people = [Person(name, 3, 1, 2.0, 0.1, 0) for name in (*EVIL, *NAMES)]
+    team = Team(people, Agreement(2, dict.fromkeys(CLASSES, 0.5)))
+    fits = {0: [Look(i, 0.5**i, dict.fromkeys(CLASSES, 0.1 * i)) for i in range(1, 4)]}
+    return whole([judged()], queries, panels, config, CLASSES, bins, team=team, fits=fits, **more)
 
 
 def test_no_name_becomes_part_of_the_page():
     text = page()
     plain = whole([row(("background", "a"))], [query("i")], [panel("i")], {"cost": "regions"}, ("background", "a"))
     evil, usual = Tags(text), Tags(plain)
-    assert evil.tags <= usual.tags | {"details", "summary", "pre"}
+    assert evil.tags <= usual.tags | {"details", "summary", "pre", "pattern"}
     assert "script" not in evil.tags
-    assert evil.attributes <= usual.attributes | {"colspan"}
+    assert evil.attributes <= usual.attributes | {"colspan", "patternunits"}
     assert not OBEYED.search(text)
     for name in EVIL:
         assert shown(name) in evil.text, name
@@ -159,7 +181,15 @@ def test_tables_of_names():
         assert "onload=" not in re.sub(r"&quot;.*?(?=<)", "", text)
 
 
-@pytest.mark.parametrize("draw", [plots.acquisition_curve, plots.background_curve])
+def audit_curve(rows, classes):
+    return audit_curves({0: [Look(i, 0.5**i, dict.fromkeys(classes, 0.1 * i)) for i in range(1, 4)]}, classes)
+
+
+def diagram(rows, classes):
+    return reliability_diagram({}, classes[0])
+
+
+@pytest.mark.parametrize("draw", [plots.acquisition_curve, plots.background_curve, audit_curve, diagram])
 @pytest.mark.parametrize("first", EVIL)
 def test_figures_are_svg_whatever_a_class_is_called(draw, first):
     classes = (first, *(name for name in EVIL[:4] if name != first))
@@ -205,6 +235,28 @@ def test_lines_show_names_as_they_are(name, capsys):
     text = capsys.readouterr().out
     assert text.count(shown(name)) == 3
     assert not OBEYED.search(re.sub(r"\x1b\[[\d;]*m", "", text))
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_what_is_said_of_a_round_shows_names_as_they_are(name, capsys):
+    classes = ("background", name)
+    found = judged(classes) | {"seconds_fit": 1.0, "seconds_score": 1.0, "handed_over": 1}
+    display = terminal.Display(TINY, Path("runs/x"))
+    display.record(Record(found, [], None, 0.0))
+    display.note([learned.sentence([found], classes)])
+    text = capsys.readouterr().out
+    assert text.count(shown(name)) >= 2
+    assert len(text.splitlines()) == 3
+    assert not OBEYED.search(text)
+
+
+@pytest.mark.parametrize("name", [*EVIL, *NAMES])
+def test_usage_errors_show_words_as_they_are(name, capsys):
+    assert answer.main(["runs/x", f"--{name}"]) == 2
+    assert answer.main(["runs/x", "--format", name]) == 2
+    said = capsys.readouterr().err
+    assert said.count("bal: error: ") == len(said.splitlines()) == 2
+    assert not OBEYED.search(said)
 
 
 @pytest.mark.parametrize("name", [*EVIL, *NAMES])

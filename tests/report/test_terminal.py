@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bal.metrics.summary import columns, headlines
 from bal.report import terminal
+from bal.report.lines import folded
 
 CLASSES = ("background", "curve_1", "curve_2")
 ROW = {"round": 0, "regions": 24, "cost": 24, "temperature": 1.5}
@@ -45,3 +46,15 @@ def test_what_is_left_out_first(width, classes):
     assert means or not more
     assert not means or len(kept) == classes
     assert (f"{classes - len(kept)} more classes" in title) == (len(kept) < classes)
+
+
+def test_lines_fold_between_parts_or_else_between_words():
+    assert folded(["round 1:", " a 0.1", " | b"], 80) == ["round 1:  a 0.1  | b"]
+    assert folded(["round 1:", " a 0.1", " | fit 3 s"], 20) == ["round 1:  a 0.1", "  fit 3 s"]
+    text = "note: the loss was still falling at the end of the fit, by 12 % over its last fifth; see --train.steps"
+    lines = folded([text], 40)
+    assert max(map(len, lines)) < 40
+    assert " ".join(line.strip() for line in lines) == text
+    assert all(line.startswith("  ") for line in lines[1:])
+    path = "/".join(["folder"] * 12)
+    assert f"  {path}" in folded(["report:", path], 40), "a path stays whole"
