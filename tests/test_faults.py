@@ -90,6 +90,14 @@ def test_a_disk_that_is_full_where_it_matters(peace, tmp_path):
     assert fill(peace, tmp_path, [*cases, ("once", peace.last("curve.csv", "fsync"))]) == [2] * 5
 
 
+def test_a_disk_that_is_full_from_the_start(peace, tmp_path):
+    """Nothing is left behind that would be in the way."""
+    out = tmp_path / "run"
+    (done,) = peace.forks.run(fault(out, "full", at=peace.first("config.yaml"))).steps
+    assert done == (2, f"bal: error: the disk is full ({out}/config.yaml); free some space and --resume\n")
+    assert not out.exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_a_disk_that_is_full_at_any_kind_of_call(part, peace, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import pty
@@ -16,14 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import slow_where
 from PIL import Image
 from runs import (
-    FILES,
     FLAGS,
     assert_same_run,
     environment,
-    left_behind,
     metrics_of,
     pictures,
     quick_publish,
@@ -32,8 +28,6 @@ from runs import (
 )
 
 from bal import devices, loop
-from bal.annotation import journal
-from bal.experiment import checkpoint
 from bal.experiment.folder import RunFolder
 from bal.report import terminal
 from bal.run import main
@@ -253,59 +247,6 @@ def test_out_is_something_else(capsys, tmp_path):
 
 def test_a_folder_that_cannot_be_made(capsys):
     assert "/proc/nowhere" in refusal(capsys, *FLAGS, "--out", "/proc/nowhere/run")
-
-
-# A full disk
-
-
-def full(*args: object, **kwargs: object) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere")
-
-
-class Orbax:
-    """What orbax makes of a full disk."""
-
-    def save(self, *args: object, **kwargs: object) -> None:
-        raise ValueError("RESOURCE_EXHAUSTED: Failed to write: No space left on device [os_error_code='28']")
-
-    def close(self) -> None:
-        raise ValueError("again")
-
-
-def nth(function, number: int, instead):
-    """The function, but at its `number`-th call something else."""
-    calls = iter(range(10**6))
-    return lambda *args, **kwargs: (instead if next(calls) == number else function)(*args, **kwargs)
-
-
-@pytest.mark.parametrize("part", slow_where(lambda part: part != "save", ("room", "save", "report")))
-def test_a_full_disk_elsewhere(part, capsys, monkeypatch, tmp_path, whole):
-    out = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        if part == "room":
-            patch.setattr(checkpoint, "_reserve", nth(checkpoint._reserve, 5, full))
-        elif part == "save":
-            made = checkpoint.Checkpoints.save
-            patch.setattr(checkpoint.Checkpoints, "save", nth(made, 5, lambda self, *rest: broken(self, made, *rest)))
-        else:
-            patch.setattr(loop, "publish", nth(quick_publish, 3, full))
-        assert "the disk is full" in refusal(capsys, *FLAGS, "--out", str(out))
-    assert len((out / "curve.csv").read_text().splitlines()) == (3 if part == "report" else 2)
-    assert left_behind(out) == FILES
-    assert main(["--out", str(out), "--resume"]) == 0
-    assert_same_run(out, whole)
-
-
-def broken(checkpoints, save, *rest):
-    checkpoints.close()
-    checkpoints._checkpointer = Orbax()
-    return save(checkpoints, *rest)
-
-
-def test_a_full_disk_from_the_start(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(journal.os, "replace", full)
-    assert "the disk is full" in refusal(capsys, *FLAGS, "--out", str(tmp_path / "run"))
-    assert not (tmp_path / "run").exists()
 
 
 # What a person sees
