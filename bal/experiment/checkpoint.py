@@ -26,13 +26,11 @@ from bal.types import BadInput
 FORMAT = 3  # of a checkpoint; 1 had none written in it
 FILES = "files.json"  # in a checkpoint, the hashes of all other files of it
 ROOM = 2**17  # bytes that a checkpoint takes besides its arrays
-LEFT = ("Metadata file does not exist", "Failed to json parse Metadata file")  # what orbax warns of where a kill has
-# left half of an old checkpoint, see `all`, and where one is damaged
 
 
 def _news(record: logging.LogRecord) -> bool:
-    """Whether what orbax logs is said nowhere else: an error is raised as well, and told in a line."""
-    return not record.exc_info and not any(left in record.getMessage() for left in LEFT)
+    """Whether a record is none of orbax: what fails is raised as well, and what is damaged `_as_written` knows."""
+    return "/orbax/" not in record.pathname
 
 
 def _asked(record: logging.LogRecord) -> bool:
