@@ -138,16 +138,17 @@ def left_half(bench: Bench) -> Path:
     return out
 
 
-def flips(bench: Bench) -> list[list[str]]:
-    """Every file of such a run, and what is done to it."""
-    return [[name, how] for name in files(left_half(bench)) for how in ("flip", "insert")]
+def flips(bench: Bench) -> list[list[Any]]:
+    """The number of every file of such a run, whose names are new each time, and what is done to it."""
+    return [[number, how] for number in range(len(files(left_half(bench)))) for how in ("flip", "insert")]
 
 
-def damaged(bench: Bench, cases: Sequence[list[str]]) -> Iterator[dict[str, Any]]:
+def damaged(bench: Bench, cases: Sequence[list[Any]]) -> Iterator[dict[str, Any]]:
     """Runs of which a file was damaged while nobody ran them."""
     outs = [bench.fresh(f"damaged-{n}") for n in range(len(cases))]
-    for out, (name, how) in zip(outs, cases, strict=True):
-        damage(shutil.copytree(bench.folder / "half", out) / name, how, (bench.seed, name))
+    names = list(files(bench.folder / "half"))
+    for out, (number, how) in zip(outs, cases, strict=True):
+        damage(shutil.copytree(bench.folder / "half", out) / names[number], how, (bench.seed, number))
     before = [files(out) for out in outs]
     steps = bench.forks.run(*(Step(["--quiet", "--out", str(out), "--resume"]) for out in outs)).steps
     for out, was, done in zip(outs, before, steps, strict=True):
