@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -49,27 +50,38 @@ WORDS = {
 }
 
 
+def words(what: str) -> list[str]:
+    """The whole command line."""
+    return [*([] if "folder" in WORDS[what] or "--config" in WORDS[what] else FLAGS), *WORDS[what]]
+
+
+def odd_things(here: Path) -> None:
+    """What those command lines name."""
+    shutil.rmtree(here / "data", ignore_errors=True)
+    pictures(here / "data")
+    for name in ("fifo", "fifo.las", "fifo.npz", "fifo.zip"):
+        (here / name).unlink(missing_ok=True)
+        os.mkfifo(here / name)
+    for name in ("device", "device.las", "device.json"):
+        (here / name).unlink(missing_ok=True)
+        (here / name).symlink_to("/dev/zero")
+    (here / "empty.yaml").write_text("modle: {}\n")
+    (here / "octal.yaml").write_text("rounds: 010\n")
+    (here / "merge.yaml").write_text("train: &x {steps: 3}\nloss: {<<: *x}\n")
+
+
 @pytest.fixture(autouse=True)
 def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(devices, "set_up_platform", lambda: None)
     monkeypatch.setattr(devices, "memory", lambda: 16 * 2**30)
-    pictures(Path("data"))
-    for name in ("fifo", "fifo.las", "fifo.npz", "fifo.zip"):
-        os.mkfifo(name)
-    for name in ("device", "device.las", "device.json"):
-        Path(name).symlink_to("/dev/zero")
-    Path("empty.yaml").write_text("modle: {}\n")
-    Path("octal.yaml").write_text("rounds: 010\n")
-    Path("merge.yaml").write_text("train: &x {steps: 3}\nloss: {<<: *x}\n")
+    odd_things(tmp_path)
 
 
 @pytest.mark.parametrize("what", WORDS)
 def test_a_run(what, capsys):
     before, began = set(os.listdir()), time.monotonic()
-    words = WORDS[what]
-    base = [] if "folder" in words or "--config" in words else FLAGS
-    assert main([*base, *words]) == 2
+    assert main(words(what)) == 2
     assert time.monotonic() - began < 30
     _one_line(capsys.readouterr())
     assert set(os.listdir()) == before

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
-import json
 import os
 import pty
 import re
@@ -17,13 +15,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import slow_where
 from PIL import Image
-from runs import FILES, FLAGS, assert_same_run, environment, left_behind, pictures, quick_publish, start, tiny
+from runs import (
+    FLAGS,
+    assert_same_run,
+    environment,
+    metrics_of,
+    pictures,
+    quick_publish,
+    start,
+    tiny,
+)
 
 from bal import devices, loop
-from bal.annotation import journal
-from bal.experiment import checkpoint
+from bal.experiment.folder import RunFolder
 from bal.report import terminal
 from bal.run import main
 
@@ -202,6 +207,33 @@ def test_a_run_that_is_there(capsys, done):
     assert {path: path.read_bytes() for path in done.iterdir() if path.is_file()} == before
 
 
+BROKEN = {
+    "no text": lambda text: text[:900] + b"\x8b" + text[900:],
+    "no number": lambda text: text.replace(b",0.", b",0.x", 1),
+    "a cell more": lambda text: text[:-1] + b",1\n",
+    "a cell less": lambda text: text[: text.rindex(b",")] + b"\n",
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_curve_that_is_damaged(how, capsys, done):
+    """Found out before anything else reads it, as a table for the terminal."""
+    curve = done / "curve.csv"
+    curve.write_bytes(BROKEN[how](curve.read_bytes()))
+    before = {path: path.read_bytes() for path in done.rglob("*") if path.is_file()}
+    assert "curve.csv is damaged: put it back as it was; nothing has" in refusal(capsys, "--out", str(done), "--resume")
+    assert {path: path.read_bytes() for path in done.rglob("*") if path.is_file()} == before
+
+
+def test_a_row_that_a_kill_has_cut_off_is_no_damage(done):
+    """Whoever reads the rows before it is taken back."""
+    folder = RunFolder(done)
+    rows, text = metrics_of(folder.rows()), folder.curve.path.read_bytes()
+    for length in (1, 40, 900):
+        folder.curve.path.write_bytes(text + text.splitlines()[-1][:length] + "ä".encode()[:1])
+        assert metrics_of(folder.rows()) == rows
+
+
 def test_out_is_something_else(capsys, tmp_path):
     file, folder = tmp_path / "file", tmp_path / "folder"
     file.write_text("mine")
@@ -218,81 +250,6 @@ def test_out_is_something_else(capsys, tmp_path):
 
 def test_a_folder_that_cannot_be_made(capsys):
     assert "/proc/nowhere" in refusal(capsys, *FLAGS, "--out", "/proc/nowhere/run")
-
-
-# A full disk
-
-
-def full(*args: object, **kwargs: object) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere")
-
-
-class Orbax:
-    """What orbax makes of a full disk."""
-
-    def save(self, *args: object, **kwargs: object) -> None:
-        raise ValueError("RESOURCE_EXHAUSTED: Failed to write: No space left on device [os_error_code='28']")
-
-    def close(self) -> None:
-        raise ValueError("again")
-
-
-def nth(function, number: int, instead):
-    """The function, but at its `number`-th call something else."""
-    calls = iter(range(10**6))
-    return lambda *args, **kwargs: (instead if next(calls) == number else function)(*args, **kwargs)
-
-
-UNDESCRIBED = (1, 4, 6, 10, 12, 16, 20)  # what can be written of a checkpoint that is whole, or not
-
-
-@pytest.mark.parametrize("number", slow_where(lambda number: number not in (3, 4), range(21)))
-def test_a_full_disk_wherever_something_is_written(number, capsys, monkeypatch, tmp_path, whole):
-    out = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        patch.setattr(journal.os, "fsync", nth(os.fsync, number, full))
-        status = main([*FLAGS, "--out", str(out)])
-    error = capsys.readouterr().err
-    if number in UNDESCRIBED:
-        assert (status, error) == (0, "")
-    else:
-        assert status == 2
-        assert re.fullmatch(r"bal: error: the disk is full \(\S+\); free some space and --resume\n", error)
-    lines = (out / "queries.jsonl").read_text().splitlines() if (out / "queries.jsonl").exists() else []
-    rows = (out / "curve.csv").read_text().splitlines()[1:] if (out / "curve.csv").exists() else []
-    assert all(json.loads(line)["round"] <= len(rows) for line in lines)
-    assert main([*FLAGS, "--out", str(out), "--resume"]) == 0
-    assert_same_run(out, whole)
-
-
-@pytest.mark.parametrize("part", slow_where(lambda part: part != "save", ("room", "save", "report")))
-def test_a_full_disk_elsewhere(part, capsys, monkeypatch, tmp_path, whole):
-    out = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        if part == "room":
-            patch.setattr(checkpoint, "_reserve", nth(checkpoint._reserve, 5, full))
-        elif part == "save":
-            made = checkpoint.Checkpoints.save
-            patch.setattr(checkpoint.Checkpoints, "save", nth(made, 5, lambda self, *rest: broken(self, made, *rest)))
-        else:
-            patch.setattr(loop, "publish", nth(quick_publish, 3, full))
-        assert "the disk is full" in refusal(capsys, *FLAGS, "--out", str(out))
-    assert len((out / "curve.csv").read_text().splitlines()) == (3 if part == "report" else 2)
-    assert left_behind(out) == FILES
-    assert main(["--out", str(out), "--resume"]) == 0
-    assert_same_run(out, whole)
-
-
-def broken(checkpoints, save, *rest):
-    checkpoints.close()
-    checkpoints._checkpointer = Orbax()
-    return save(checkpoints, *rest)
-
-
-def test_a_full_disk_from_the_start(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(journal.os, "replace", full)
-    assert "the disk is full" in refusal(capsys, *FLAGS, "--out", str(tmp_path / "run"))
-    assert not (tmp_path / "run").exists()
 
 
 # What a person sees

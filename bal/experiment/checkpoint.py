@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,38 @@ from bal.types import BadInput
 FORMAT = 4  # of a checkpoint; 1 had none written in it
 FILES = "files.json"  # in a checkpoint, the hashes of all other files of it
 ROOM = 2**17  # bytes that a checkpoint takes besides its arrays
-LEFT = "Metadata file does not exist"  # what orbax warns of where a kill has left half of an old checkpoint, see `all`
-logging.getLogger("absl").addFilter(lambda record: LEFT not in record.getMessage())
+
+
+def _news(record: logging.LogRecord) -> bool:
+    """Whether a record is none of orbax: what fails is raised as well, and what is damaged `_as_written` knows."""
+    return "/orbax/" not in record.pathname
+
+
+def _asked(record: logging.LogRecord) -> bool:
+    """Whether what asyncio logs is no more than that several reads or writes of TensorStore failed, and not one."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, ValueError) and re.match(r"[A-Z_]+: ", str(error)))  # the code of a status
+
+
+class _Unheard:
+    """For exceptions that nobody can catch: TensorStore tells a loop of what has failed after orbax has closed it."""
+
+    def __init__(self, before: Callable[[Any], object]):
+        self._before = before
+
+    def __call__(self, args: Any) -> None:
+        if not (isinstance(args.exc_value, RuntimeError) and "Event loop is closed" in str(args.exc_value)):
+            self._before(args)
+
+
+logging.getLogger("absl").addFilter(_news)
+logging.getLogger("asyncio").addFilter(_asked)
+
+
+def _hush() -> None:
+    """From now on what fails in orbax is told where it is raised, and not on every thread that it has."""
+    if not isinstance(sys.unraisablehook, _Unheard):
+        sys.unraisablehook = _Unheard(sys.unraisablehook)
 
 
 def _reserve(folder: Path, size: int) -> None:
@@ -93,6 +124,7 @@ class Checkpoints:
         `reading`: another process may be writing, so nothing is tidied up.
         """
         self._folder, self._keep, self._failed = folder, keep, False
+        _hush()
         save: Any = ocp.training.save_decision_policies.FixedIntervalPolicy(1)  # Any: orbax annotates these two as
         keeping: Any = ocp.training.preservation_policies.LatestN(keep)  # classes that they are not
         self._checkpointer = ocp.training.Checkpointer(

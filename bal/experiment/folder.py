@@ -176,13 +176,27 @@ class RunFolder:
         return text.getvalue()
 
     def rows(self, size: int | None = None) -> list[dict[str, float]]:
-        """The rows in the first `size` bytes of curve.csv, all unless given; whole numbers as int."""
+        """The rows in the first `size` bytes of curve.csv, all unless given; whole numbers as int.
+
+        Raises:
+            BadInput: they cannot be what was written.
+        """
         text = io.StringIO(self.curve.read(size), newline="")
-        return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(text)]
+        try:
+            return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(text)]
+        except (ValueError, AttributeError, csv.Error):
+            raise self.curve.damaged() from None
 
     def queries(self, size: int | None = None) -> list[dict[str, Any]]:
-        """The lines in the first `size` bytes of queries.jsonl, all unless given."""
-        return [json.loads(line) for line in self.ledger.read(size).splitlines()]
+        """The lines in the first `size` bytes of queries.jsonl, all unless given.
+
+        Raises:
+            BadInput: they cannot be what was written.
+        """
+        try:
+            return [json.loads(line) for line in self.ledger.read(size).splitlines()]
+        except (ValueError, RecursionError):
+            raise self.ledger.damaged() from None
 
 
 def _number(text: str) -> float:

@@ -41,11 +41,23 @@ class Journal:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def read(self, size: int | None = None) -> str:
-        """The first `size` bytes, all unless given: another process may be appending."""
+        """The whole lines in the first `size` bytes, all unless given: another process may be appending.
+
+        Raises:
+            BadInput: they are not the text that was written.
+        """
         if not self.size:
             return ""
         with open(self.path, "rb") as file:
-            return file.read(-1 if size is None else size).decode()
+            found = file.read(-1 if size is None else size)
+        try:
+            return found[: found.rfind(b"\n") + 1].decode()
+        except UnicodeDecodeError:
+            raise self.damaged() from None
+
+    def damaged(self) -> BadInput:
+        """What there is to say of a file that cannot be what was written."""
+        return BadInput(f"{self.path} is damaged: put it back as it was; nothing has been touched")
 
     def append(self, text: str) -> None:
         """Adds text and waits until it is on disk."""

@@ -113,7 +113,7 @@ def read_with_tifffile(path: Path, number: int, page: Directory) -> np.ndarray:
             f"folder: {path} is a kind of TIFF that needs tifffile; install it with: pip install 'bal[tiff]'"
         ) from None
     expected = page.width * page.height * page.samples
-    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it has to say of damage is said here
+    logging.getLogger("tifffile").propagate = False  # what it has to say of damage is said here
     try:
         with tifffile.TiffFile(path) as file:
             found: Any = file.pages[number]
