@@ -30,6 +30,7 @@ from bal.posterior.model import Model
 NAME = "blind_start"
 KEY = ("dataset", "arm", "seed", "settings")
 BEFORE = "score_first"
+LAST = 2  # purchase, of which the first is that of a model which may have seen no foreground
 ENLARGED = {"noisyoffice": 3}  # a finer scan, of which the middle is kept, since text is dense
 THIN = rows.FOLDER.parent / "runs" / "thinned"  # where copies with thinned masks lie
 
@@ -110,7 +111,7 @@ def jobs(settings: Settings) -> list[Job]:
     wanted = []
     for seed in range(settings.seeds or of.seeds):
         for dataset in settings.datasets or of.present():
-            arms = [arm for arm in of.arms if last.get((dataset, arm, seed, of.given(dataset, arm)), -1) < 3]
+            arms = [arm for arm in of.arms if last.get((dataset, arm, seed, of.given(dataset, arm)), -1) < LAST]
             wanted += [Job(dataset, seed, tuple(arms))] if arms else []
     return wanted
 
@@ -125,11 +126,13 @@ def table() -> str:
     found = {(r["dataset"], r["arm"], r["seed"], r["round"]): r for r in rows.read(NAME)}
     lines = []
     for dataset, arm in dict.fromkeys(key[:2] for key in found):
-        seeds = sorted({s for d, a, s, r in found if (d, a, r) == (dataset, arm, 3) and (d, BEFORE, s, 3) in found})
+        seeds = sorted(
+            {s for d, a, s, r in found if (d, a, r) == (dataset, arm, LAST) and (d, BEFORE, s, LAST) in found}
+        )
         if not seeds:
             continue
         cells = [dataset, arm, str(len(seeds))]
-        for round in range(4):
+        for round in range(LAST + 1):
             cells.append(f"{statistics.mean(iou(found[dataset, arm, s, round]) for s in seeds):.3f}")
         cells.append(str(sum(iou(found[dataset, arm, s, 1]) < 0.005 for s in seeds)))
         gaps = [area(found, dataset, arm, s) - area(found, dataset, BEFORE, s) for s in seeds]
@@ -142,13 +145,13 @@ def table() -> str:
         "and the paired difference to power BALD from the first purchase on, mean over the rounds after purchases, "
         "exact signed-rank test, not corrected.\n\n"
     )
-    columns = ["data set", "arm", "seeds", *(f"round {n}" for n in range(4)), "at zero", f"gain on `{BEFORE}`"]
+    columns = ["data set", "arm", "seeds", *(f"round {n}" for n in range(LAST + 1)), "at zero", f"gain on `{BEFORE}`"]
     return heading + rows.markdown(columns, lines)
 
 
 def area(found: Mapping[tuple, Mapping[str, Any]], dataset: str, arm: str, seed: int) -> float:
     """Mean over the rounds after the first."""
-    return statistics.mean(iou(found[dataset, arm, seed, round]) for round in (1, 2, 3))
+    return statistics.mean(iou(found[dataset, arm, seed, round]) for round in range(1, LAST + 1))
 
 
 if __name__ == "__main__":
