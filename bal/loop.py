@@ -37,7 +37,7 @@ from bal.experiment.query import PoolScores
 from bal.experiment.recorder import Recorder, Unrecorded, begin
 from bal.experiment.setup import BUY, Setup, set_up
 from bal.experiment.state import Asked, Info, Look, State
-from bal.experiment.stored import check_stored
+from bal.experiment.stored import amend, check_stored
 from bal.metrics import evaluate
 from bal.metrics.tally import Tally
 from bal.metrics.trust import UNKNOWN
@@ -86,33 +86,44 @@ def run_loop(
         BadInput: the configuration, the data, the folder or the model cannot be used.
     """
     folder = None if out is None else RunFolder(Path(out))
-    amended, watch = False, watch or (lambda event: None)
+    given, amended, watch = config, False, watch or (lambda event: None)
     if folder:
-        config, amended = check_stored(folder, config, resume, overwrite)
+        config, amended = check_stored(folder, given, resume, overwrite)
     with told(partial(_tell, watch, 0, "read")):
         setup = set_up(config)
+        inputs = Inputs(setup.source)
         check_masks(setup.source)
         said = config.source.notes() if isinstance(config.source, Notes) else ()
     query.check(setup)
     if warm_start and (warm_start.head, warm_start.net) != (config.head, setup.net):
         raise BadInput("the model to begin with has another head or network than this configuration")
     if folder:
-        folder.begin(dump_yaml(config), resume, overwrite, amended)
+        folder.begin(dump_yaml(config), resume, overwrite)
+        if amended and check_stored(folder, given, resume, overwrite)[0] != config:
+            folder.lock.release()
+            raise BadInput(f"{folder.path} was run by another process a moment ago: try again")
     for line in said:
         watch(Event(0, "note", note=line))
-    return _rounds(setup, folder, watch, warm_start, close, accept_changes)
+    return _rounds(setup, inputs, folder, watch, warm_start, close, accept_changes)
 
 
 def _rounds(
-    setup: Setup, folder: RunFolder | None, watch: Watch, warm_start: Model | None, close: bool, accept: bool
+    setup: Setup,
+    inputs: Inputs,
+    folder: RunFolder | None,
+    watch: Watch,
+    warm_start: Model | None,
+    close: bool,
+    accept: bool,
 ) -> Iterator[Record]:
     """The method, one round after the other."""
-    inputs = Inputs(setup.source)
     with Recorder(setup, folder) if folder else Unrecorded(setup) as recorder:
         state, info = recorder.restore(lambda line: watch(Event(0, "note", note=line)))
         with told(partial(_tell, watch, 0, "read")):
             for line in inputs.remember(folder, accept) if folder else ():
                 watch(Event(0, "note", note=line))
+        if folder and not folder.new:
+            amend(folder, setup.config)
         if state.done and not is_last(setup, state.purchase - 2):
             state, info = reopen(setup, state, info, watch)
             recorder.asked(state, info)
@@ -120,10 +131,10 @@ def _rounds(
         shown = recorder.snapshot
         closing = state.purchase if close and state.asked is not None else None
         while not state.done:
-            inputs.check()
             first = list(info.queries) if state.purchase == 1 else []  # the start set, which has no model of its own
             if state.asked is None:
                 state, info = propose(setup, state, info, watch, warm_start)
+                inputs.check()
                 recorder.asked(state, info)
             annotator, request = setup.config.annotator, request_of(setup, state, folder, state.purchase == closing)
             answers = ask(annotator, request)
@@ -135,6 +146,7 @@ def _rounds(
             check_trainable(state, request, answers)
             answers = close_purchase(annotator, request, answers)
             state, info = absorb(setup, state, info, request, answers)
+            inputs.check()
             recorder.answered(state, info)
             publish(folder, setup, recorder.snapshot)
             if state.model is not None:

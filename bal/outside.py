@@ -67,7 +67,10 @@ def read_bytes(path: Path, most: int, about: str = "") -> bytes:
     check_file(path, most, about)
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
     with open(handle, "rb") as file:
-        return file.read(most + 1)[:most]
+        content = file.read(most + 1)
+    if len(content) > most:  # it grows, or has no size that could be asked for
+        raise BadInput(f"{about}{path} has more than {most / 2**20:,.0f} MiB, which are read")
+    return content
 
 
 def shown(text: object) -> str:

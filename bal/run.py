@@ -16,12 +16,14 @@ def _run(argv: Sequence[str] | None) -> None:
     # Here, for signals are heard while this is imported.
     from bal import devices
     from bal.config.resolve import parse
+    from bal.experiment.checkpoint import quiet
     from bal.experiment.events import Event
     from bal.loop import run_loop
     from bal.report.logs import Logs
     from bal.report.terminal import Display
 
     command = parse(argv)
+    quiet()
     logs = Logs(command.log, command.out)
     devices.set_up_platform()
     with (

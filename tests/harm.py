@@ -62,10 +62,15 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def unowned(folder: Path) -> dict[str, bytes]:
+    """The same, but for who has run it last."""
+    return {name: data for name, data in files(folder).items() if name != "run.lock"}
+
+
 def state(folder: Path) -> str:
     """A hash of what a folder holds, but for the owner of the run: two kills that leave the same are one case."""
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-    content = {name: hashlib.sha256(data).hexdigest() for name, data in files(folder).items() if name != "run.lock"}
+    content = {name: hashlib.sha256(data).hexdigest() for name, data in unowned(folder).items()}
     return hashlib.sha256(json.dumps([names, content]).encode()).hexdigest()
 
 

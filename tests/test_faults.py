@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from disk import Call, calls, possible
 from forks import Forks, Step
-from harm import compared, damage, files, one_of_each, stages
+from harm import compared, damage, files, one_of_each, stages, unowned
 from helpers import slow_where
 from runs import FLAGS, assert_same_run
 
@@ -146,10 +146,10 @@ def test_killed_before_and_within_any_kind_of_call(peace, tmp_path):
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("delay", [0, 200])
 def test_a_signal_at_some_stages(number, delay, peace, tmp_path):
-    for stage, call in list(stages(peace.calls).items())[int(number) % 4 :: 4]:
+    for stage, call in list(stages(peace.calls).items())[int(number) % 3 :: 3][delay > 0 :: 2]:
         out = tmp_path / str(call.number)
         ended = peace.forks.run(fault(out, "signal", at=call.number, number=int(number), delay=delay))
-        if ended.status:  # it may end before a signal that comes late
+        if ended.status or not delay:  # it may end before a signal that comes late
             assert ended.status == 128 + number, (stage, ended)
             assert ended.said == f"{SIGNALS[number]}; --resume goes on from the newest checkpoint\n"
         assert peace.forks.run(Step(line(out))).steps == [(0, "")]
@@ -164,19 +164,17 @@ def test_a_signal_at_some_stages(number, delay, peace, tmp_path):
 def test_any_file_of_a_run_is_damaged(how, peace, tmp_path):
     """It is refused in a line and nothing is touched, or set aside for an earlier one, or of no consequence."""
     half = tmp_path / "half"
-    peace.forks.run(fault(half, "kill", at=peace.last("queries.jsonl", "write")))
+    assert peace.forks.run(fault(half, "kill", at=peace.last("queries.jsonl", "write"))).status == -signal.SIGKILL
     outs = {name: tmp_path / f"{n}" for n, name in enumerate(files(half))}
     for name, out in outs.items():
         damage(shutil.copytree(half, out) / name, how, seed=name)
-    before = {name: files(out) for name, out in outs.items()}
+    before = {name: unowned(out) for name, out in outs.items()}
     ended = peace.forks.run(*(Step(["--quiet", "--out", str(out), "--resume"]) for out in outs.values()))
     for (name, out), done in zip(outs.items(), ended.steps, strict=True):
         if done.status == 2:
             assert done.said.startswith("bal: error: "), (name, done)
             assert done.said.count("\n") == 1, (name, done)
-            assert {n: b for n, b in files(out).items() if n != "run.lock"} == {
-                n: b for n, b in before[name].items() if n != "run.lock"
-            }
+            assert unowned(out) == before[name]
         else:
             assert done == (0, ""), (name, done)
             assert compared(out, peace.whole).well, name

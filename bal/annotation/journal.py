@@ -27,6 +27,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(part, 0o644)
         os.replace(part, path)
+        settle(path.parent)
     except OSError as error:
         raise _of(error, path) from None
     finally:
@@ -85,7 +86,7 @@ class Lines:
             fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
             yield file
         if new:
-            _settle(self.path.parent)
+            settle(self.path.parent)
 
     def write(self, file: FileIO, text: str) -> None:
         """Adds lines to the file that `alone` gave; one that cannot be written whole is taken back."""
@@ -119,8 +120,8 @@ def _whole(file: BinaryIO | FileIO) -> int:
     return 0
 
 
-def _settle(folder: Path) -> None:
-    """Waits until a new file's name is on disk."""
+def settle(folder: Path) -> None:
+    """Waits until the name of a new file in it is on disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -50,12 +50,10 @@ class _Unheard:
             self._before(args)
 
 
-logging.getLogger("absl").addFilter(_news)
-logging.getLogger("asyncio").addFilter(_asked)
-
-
-def _hush() -> None:
-    """From now on what fails in orbax is told where it is raised, and not on every thread that it has."""
+def quiet() -> None:
+    """From now on what fails in orbax is told where it is raised alone: for a command, whose process is its own."""
+    logging.getLogger("absl").addFilter(_news)
+    logging.getLogger("asyncio").addFilter(_asked)
     if not isinstance(sys.unraisablehook, _Unheard):
         sys.unraisablehook = _Unheard(sys.unraisablehook)
 
@@ -123,8 +121,7 @@ class Checkpoints:
 
         `reading`: another process may be writing, so nothing is tidied up.
         """
-        self._folder, self._keep, self._failed = folder, keep, False
-        _hush()
+        self._folder, self._keep, self._reading, self._failed = folder, keep, reading, False
         save: Any = ocp.training.save_decision_policies.FixedIntervalPolicy(1)  # Any: orbax annotates these two as
         keeping: Any = ocp.training.preservation_policies.LatestN(keep)  # classes that they are not
         self._checkpointer = ocp.training.Checkpointer(
@@ -140,6 +137,10 @@ class Checkpoints:
         Of one more than are kept, the oldest was being deleted when the process was killed.
         """
         return sorted(int(saved.step) for saved in self._checkpointer.checkpoints)[-self._keep :]
+
+    def has(self, step: int) -> bool:
+        """Whether a checkpoint is there and complete: it has its name last of all."""
+        return (self._folder / str(step)).is_dir()
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Writes a nested dict of arrays and returns once it is on disk.
@@ -168,6 +169,7 @@ class Checkpoints:
 
         Raises:
             Damaged: it is not what was saved, or cannot be read.
+            FileNotFoundError: it has been deleted since; of a reader alone.
             BadInput: it was saved by another version.
         """
         where = self._folder / str(step)
@@ -176,9 +178,9 @@ class Checkpoints:
         try:
             state = jax.tree.map(np.asarray, self._checkpointer.load(step))
             format = int(state.get("format", 1))
-        except FileNotFoundError:  # a reader came too late
-            raise
         except Exception as error:  # orbax says it in pages
+            if self._reading and isinstance(error, FileNotFoundError):  # it came too late
+                raise
             raise Damaged(f"{where} is damaged") from error
         if format < FORMAT:
             raise BadInput(

@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,11 @@ class RunFolder:
         self.new = False  # whether this process began the run
         self._made = False
 
-    def begin(self, config: str, resume: bool, overwrite: bool, amended: bool = False) -> None:
+    def begin(self, config: str, resume: bool, overwrite: bool) -> None:
         """Makes the folder ready for a new run, or leaves that of an old one as it is.
 
         `resume` without a run begins one, so that a run killed before its first file was written can be resumed too.
-        `overwrite` deletes the files of a run and nothing else. `amended` writes the configuration of an old one anew.
+        `overwrite` deletes the files of a run and nothing else.
 
         Raises:
             BadInput: there is something in the way.
@@ -69,7 +70,7 @@ class RunFolder:
             for part in self._parts():
                 part.unlink(missing_ok=True)
             self.new = not self.config.exists()
-            if self.new or amended:
+            if self.new:
                 write_whole(self.config, config)
         except BaseException as error:
             if isinstance(error, OSError) and self.new:
@@ -114,8 +115,9 @@ class RunFolder:
             return
         self.clear()
         self.lock.release()
-        if self._made and not any(self.path.iterdir()):
-            self.path.rmdir()
+        with suppress(OSError):  # somebody else has put something there
+            if self._made:
+                self.path.rmdir()
 
     def stands(self) -> dict[str, Stand]:
         """Of curve.csv, of queries.jsonl, of data.jsonl, and of what people were asked and answered, by name."""
@@ -136,6 +138,7 @@ class RunFolder:
         """Files that only a killed process leaves: it was about to rename or to delete them."""
         names = (MARK, self.inputs.path.name, self.diagrams.name, self.report.name, self.checkpoints.name)
         found = [part for name in names for part in self.path.glob(f".{name}.????????")]
+        found += self.fits.glob(".*.????????")
         return found + list(self.checkpoints.glob(f".{LAST}.????????"))
 
     def holds_run(self) -> bool:

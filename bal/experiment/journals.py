@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bal.annotation.journal import write_whole
+from bal.annotation.journal import settle, write_whole
 from bal.types import BadInput
 
 
@@ -61,12 +61,14 @@ class Journal:
 
     def append(self, text: str) -> None:
         """Adds text and waits until it is on disk."""
-        before = self.size
+        before, new = self.size, not self.path.exists()
         try:
             with open(self.path, "ab") as file:
                 file.write(text.encode())
                 file.flush()
                 os.fsync(file.fileno())
+            if new:
+                settle(self.path.parent)
         except OSError:
             self.cut(before)
             raise

@@ -47,20 +47,21 @@ class Part(NamedTuple):
     lower: str  # what would make it smaller
 
 
-def check(config: Config, source: Source) -> None:
+def check(config: Config, source: Source, net: Net) -> None:
     """Raises BadInput for a run that would hold more than there is: how much, most of it for what, what to lower.
 
     Says nothing of the rest where an extension cannot be traced: that is found out, and said, where it is used.
     """
-    parts = estimate(config, source)
+    parts = estimate(config, source, net)
     needed, most = sum(part.bytes for part in parts), limit()
     if needed <= most:
         if config.head.samples > SAMPLES:  # which take no memory, and time without end
             raise BadInput(f"the head has {config.head.samples} samples, taken one by one: {SAMPLES} at most")
         return
-    largest = sorted(parts, key=lambda part: -part.bytes)[:2]
-    some = ", ".join(f"{_size(part.bytes)} of it for {part.what}" for part in largest if 4 * part.bytes > needed)
-    lower = "; ".join(dict.fromkeys(part.lower for part in largest if 4 * part.bytes > needed))
+    first, second, *_ = sorted(parts, key=lambda part: -part.bytes)
+    largest = [first, second] if 4 * second.bytes > needed else [first]
+    some = ", ".join(f"{_size(part.bytes)} of it for {part.what}" for part in largest)
+    lower = "; ".join(dict.fromkeys(part.lower for part in largest))
     raise BadInput(f"the run would take about {_size(needed)} of memory, {some}, and there are {_size(most)}: {lower}")
 
 
@@ -70,11 +71,10 @@ def limit() -> int:
     return devices.memory() + sum(int(stats.get("bytes_limit", 0)) for stats in found)
 
 
-def estimate(config: Config, source: Source) -> list[Part]:
+def estimate(config: Config, source: Source, net: Net) -> list[Part]:
     """What a run holds when it holds most: what is always there, and the larger of a training step and a batch."""
     classes, channels = len(source.classes), source.channels
     pool, test = (Counter(map(source.shape, ids)) for ids in (source.pool, source.test))
-    net = config.net.bind(channels, classes)
     regions = sum(_regions(config.unit, shape) * images for shape, images in pool.items())
     columns = sum(_columns(name, net, config.head.samples) for name in config.selector.needs)
     columns += 3 * classes  # score, price and what a purchase of foreground reads

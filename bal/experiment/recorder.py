@@ -118,12 +118,13 @@ class Recorder:
 
     def answered(self, state: State, info: Info) -> None:
         """Logs a purchase and the row of the model that asked for it, then makes them count."""
-        before = self._journals()
+        before, step = self._journals(), 2 * state.purchase - 1
         try:
             self.folder.record({} if self._has(info.row) else info.row, info.queries)
-            self._save(2 * state.purchase - 1, state, info)
+            self._save(step, state, info)
         except OSError:
-            self.folder.journals.cut(before)
+            if not self.checkpoints.has(self._step(step)):  # else it counts, although tidying up has failed
+                self.folder.journals.cut(before)
             raise
         self.snapshot = snapshot_of(self.setup, state, info, self._journals(), self.snapshot)
 
@@ -149,10 +150,12 @@ class Recorder:
         """
         hopeless = kind is not None and issubclass(kind, BadInput) and not any(self._journals())
         alone = not isinstance(self.setup.config.annotator, AnswersLater)
-        self.checkpoints.close()
-        if hopeless and alone and self.folder.new:
-            self.folder.discard()
-        self.folder.lock.release()
+        try:
+            self.checkpoints.close()
+            if hopeless and alone and self.folder.new:
+                self.folder.discard()
+        finally:
+            self.folder.lock.release()
 
     def _newest(self, tell: Callable[[str], None]) -> packing.Saved | None:
         """The newest checkpoint that is whole; those after it are set aside, once there is one to go on from."""
@@ -185,8 +188,11 @@ class Recorder:
 
     def _save(self, step: int, state: State, info: Info) -> None:
         stands = packing.text(journals.pack(self.folder.stands()))
-        step += 4 * len(self.setup.config.history)  # a finished run that goes on takes its last step again
-        self.checkpoints.save(step, {**packing.pack(self.setup, state, info), "journals": stands})
+        self.checkpoints.save(self._step(step), {**packing.pack(self.setup, state, info), "journals": stands})
+
+    def _step(self, step: int) -> int:
+        """The number of a checkpoint: a finished run that goes on takes its last step again, by another one."""
+        return step + 4 * len(self.setup.config.history)
 
     def _saved(self, step: int) -> packing.Saved:
         saved = self.checkpoints.load(step)

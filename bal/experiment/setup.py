@@ -92,7 +92,7 @@ def set_up(config: Config) -> Setup:
     if isinstance(config.annotator, ChecksSource):
         config.annotator.check(source)
     summary.columns(source.classes)
-    memory.check(config, source)
+    memory.check(config, source, _bound(config, source))
     shapes = [source.shape(id) for id in source.pool]
     regions = lay_out(config.unit, source.pool, shapes, functools.partial(pixels, source))
     costs = price(regions, config.cost, config.effort)
@@ -109,11 +109,7 @@ def set_up(config: Config) -> Setup:
     seen = np.concatenate([pixels(source, id).reshape(-1, source.channels) for id in source.pool[:SCALED_BY]])
     mean = tuple(round(float(v), 6) for v in seen.mean(0, dtype=np.float64))
     std = tuple(max(round(float(v), 6), 1e-3) for v in seen.std(0, dtype=np.float64))
-    try:
-        net = config.net.bind(source.channels, len(source.classes), mean, std)
-    except ValueError as error:
-        raise BadInput(f"the network {type(config.net).__name__} cannot be bound: {error}") from error
-    extensions.check_net(net)
+    net = _bound(config, source, mean, std)
     setup = Setup(config, source, regions, costs, net, (mean, std))
     params = training.check(config.head, net, config.train)
     shape = first_shape(source, source.pool, math.lcm(net.stride, config.unit.multiple))
@@ -123,3 +119,13 @@ def set_up(config: Config) -> Setup:
     if config.train.pretrain != "none":
         training.check_loss(config.head, setup.bind(source.channels), config.train, Reconstruction(), repairs=True)
     return setup
+
+
+def _bound(config: Config, source: Source, *scale: tuple[float, ...]) -> Net:
+    """The network with the channels and classes of a source. Raises BadInput if it refuses, or is none."""
+    try:
+        net = config.net.bind(source.channels, len(source.classes), *scale)
+    except ValueError as error:
+        raise BadInput(f"the network {type(config.net).__name__} cannot be bound: {error}") from error
+    extensions.check_net(net)
+    return net

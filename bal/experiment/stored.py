@@ -6,8 +6,9 @@ import dataclasses
 from contextlib import closing, suppress
 
 from bal.annotation.annotators.base import AnswersLater
+from bal.annotation.journal import write_whole
 from bal.config import extensions
-from bal.config.dump import differences
+from bal.config.dump import differences, dump_yaml
 from bal.config.resolve import load
 from bal.config.schema import Config
 from bal.experiment.checkpoint import Checkpoints, Damaged
@@ -53,6 +54,12 @@ def _going_on(folder: RunFolder, stored: Config, config: Config) -> tuple[Config
     if config.rounds == decided and config.budget > spent:
         raise BadInput(f"{folder.path} has decided all of its {decided} rounds: give --rounds with the larger --budget")
     return dataclasses.replace(config, history=(*stored.history, (decided, spent))), True
+
+
+def amend(folder: RunFolder, config: Config) -> None:
+    """Writes down the configuration of a run that was given more, once it is known that the run can go on."""
+    if differences(load(folder.config), config):
+        write_whole(folder.config, dump_yaml(config))
 
 
 def decided_in(folder: RunFolder) -> int:

@@ -11,6 +11,7 @@ import tyro
 
 from bal import devices
 from bal.config.usage import option, read
+from bal.experiment.checkpoint import quiet
 from bal.experiment.exit_status import exit_status, leave, listen
 from bal.outside import shown
 from bal.report.publish import republish
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _publish(settings: Settings) -> None:
     if not settings.runs:
         raise BadInput(f"missing: RUN; see {PROGRAM} --help")
+    quiet()
     devices.set_up_platform()
     for run in settings.runs:
         print(shown(republish(run)))

@@ -20,14 +20,10 @@ def lead(rows: Sequence[Row], classes: Sequence[str], waiting: int) -> str:
         escape(text[0].upper() + text[1:]) for text in (unlearned(rows, classes), _of_labels(rows, classes)) if text
     ]
     if waiting:
-        said.append(f"{waiting} regions of the next purchase wait for answers.")
+        regions, wait = ("regions", "wait") if waiting > 1 else ("region", "waits")
+        said.append(f"{waiting} {regions} of the next purchase {wait} for answers.")
     first = f'<p class="lead">{_together(rows, classes)}</p>'
     return first + "".join(f'<p class="said">{text}</p>' for text in said)
-
-
-def _unbroken(text: str) -> str:
-    """HTML in which no line breaks inside the name of an option."""
-    return re.sub(r"--[a-z.-]+[a-z]", r'<span class="together">\g<0></span>', text)
 
 
 def _of_labels(rows: Sequence[Row], classes: Sequence[str]) -> str:

@@ -69,7 +69,8 @@ def round_parts(row: Mapping[str, Any], before: Mapping[str, Any] | None, config
     """One round in one line, in the parts at which it may be broken."""
     parts = [f"round {row['round']}/{config.rounds}: {row['cost']:g} {COUNTED[config.cost]}, IoU"]
     for name in classes_of(row):
-        gain = "" if before is None else f" ({row[f'iou_{name}'] - before[f'iou_{name}']:+.3f})"
+        change = math.nan if before is None else row[f"iou_{name}"] - before[f"iou_{name}"]
+        gain = "" if math.isnan(change) else f" ({change:+.3f})"
         parts.append(f" {name} {told(row, f'iou_{name}', 3)}{'' if on_audit(row) else gain}")
     if on_audit(row):
         parts.append(f" on {row['regions_audit']} audited regions")

@@ -16,7 +16,7 @@ sys.path.append(str(Path(__file__).parents[2] / "tests"))
 
 from disk import calls
 from forks import Done, Forks, Step
-from harm import compared, damage, files, lines, stages, state
+from harm import compared, damage, files, lines, stages, state, unowned
 from runs import FLAGS
 from test_refusals import WORDS, odd_things, words
 
@@ -134,7 +134,7 @@ def left_half(bench: Bench) -> Path:
     """A run that was left in its last round."""
     out = bench.fresh("half")
     at = next(call.number for call in reversed(bench.calls) if call.path == "/queries.jsonl" and call.name == "write")
-    bench.forks.run(bench.fault(out, "kill", at=at))
+    assert bench.forks.run(bench.fault(out, "kill", at=at)).status == -signal.SIGKILL
     return out
 
 
@@ -149,18 +149,11 @@ def damaged(bench: Bench, cases: Sequence[list[Any]]) -> Iterator[dict[str, Any]
     names = list(files(bench.folder / "half"))
     for out, (number, how) in zip(outs, cases, strict=True):
         damage(shutil.copytree(bench.folder / "half", out) / names[number], how, (bench.seed, number))
-    before = [files(out) for out in outs]
+    before = [unowned(out) for out in outs]
     steps = bench.forks.run(*(Step(["--quiet", "--out", str(out), "--resume"]) for out in outs)).steps
     for out, was, done in zip(outs, before, steps, strict=True):
         if refused(done):
-            same = all(data == was[name] for name, data in files(out).items() if name != "run.lock")
-            yield {
-                "outcome": "refused",
-                "lost": 0,
-                "twice": 0,
-                "same": same,
-                "said": done.said.replace(str(out), "RUN"),
-            }
+            yield {"outcome": "refused", "same": unowned(out) == was, "said": done.said.replace(str(out), "RUN")}
         else:
             aside = any("damaged-" in name for name in files(out))
             found = bench.came_to(out, Done(done.status, "" if aside else done.said))
@@ -178,4 +171,4 @@ def bad(bench: Bench, cases: Sequence[str]) -> Iterator[dict[str, Any]]:
     before = set(os.listdir(bench.folder / "cache"))
     for done in bench.forks.run(*(Step(words(case)) for case in cases)).steps:
         same = refused(done) and set(os.listdir(bench.folder / "cache")) == before
-        yield {"lost": 0, "twice": 0, "same": same} if same else {"failed": done.said[-500:], "status": done.status}
+        yield {"same": same} if same else {"failed": done.said[-500:], "status": done.status}

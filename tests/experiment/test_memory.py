@@ -21,11 +21,13 @@ from bal.posterior.heads import HEADS, DeepEnsemble, LastLayerSVI, MCDropout
 from bal.posterior.heads.batch_ensemble import BatchEnsemble
 from bal.posterior.losses import Loss
 from bal.posterior.nets import UNet
+from bal.posterior.nets.base import Net
 from bal.posterior.recipe import Train
 from bal.scoring.acquisitions import EPIG
 from bal.selection.selectors import BatchBALD, KMeans
 from bal.selection.selectors.badge import Badge
 from bal.sources import WellLog
+from bal.sources.base import Source
 from bal.types import BadInput, Batch
 
 GIB = 2**30
@@ -34,8 +36,13 @@ NETS = [UNet(8, 2), UNet(16, 2, stem=False), UNet(16, 1, norm="group")]
 HERE = [MCDropout(), DeepEnsemble(1), DeepEnsemble(2, "encoder"), BatchEnsemble(2), LastLayerSVI()]
 
 
+def bound(config: Config, source: Source) -> Net:
+    return config.net.bind(source.channels, len(source.classes))
+
+
 def parts(config: Config) -> dict[str, int]:
-    return {part.what: part.bytes for part in memory.estimate(config, config.source.open())}
+    source = config.source.open()
+    return {part.what: part.bytes for part in memory.estimate(config, source, bound(config, source))}
 
 
 def whole(config: Config) -> int:
@@ -133,7 +140,8 @@ def test_more_takes_more(more):
 def test_defaults_need_little(head, monkeypatch):
     monkeypatch.setattr(devices, "memory", lambda: GIB // 4)
     config = replace(Config(), head=HEADS[head]())
-    memory.check(config, config.source.open())
+    source = config.source.open()
+    memory.check(config, source, bound(config, source))
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
@@ -142,13 +150,15 @@ def test_presets_need_little(path, monkeypatch):
     config = load(path)
     size = (config.source.height, config.source.width) if isinstance(config.source, WellLog) else (512, 512)
     source = WellLog(*size, pool=2000, test=500)
-    memory.check(replace(config, source=source), source.open())
+    opened = source.open()
+    memory.check(replace(config, source=source), opened, bound(config, opened))
 
 
 def test_real_logs_need_little(monkeypatch):
     monkeypatch.setattr(devices, "memory", lambda: 4 * GIB)
     source = WellLog(640, 12800, pool=200, test=50)
-    memory.check(replace(Config(), source=source), source.open())
+    opened = source.open()
+    memory.check(replace(Config(), source=source), opened, bound(Config(), opened))
 
 
 def test_what_cannot_be_traced_is_not_refused():
