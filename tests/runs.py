@@ -92,6 +92,14 @@ def assert_same_run(out: Path, other: Path) -> None:
     assert left_behind(out) == left_behind(other) == FILES
 
 
+def assert_quiet(printed: tuple[str, str]) -> None:
+    """A quiet run that has come to its end said, on stdout, that it has learned nothing, and on stderr nothing."""
+    out, err = printed
+    assert err == ""
+    (note,) = out.splitlines()
+    assert note.startswith("note: the model has learned nothing: the IoU of every foreground class stayed below 0.05")
+
+
 def quick_publish(folder: RunFolder | None, setup: Setup, snapshot: Snapshot | None) -> None:
     """Instead of `publish`, which takes longer than all the rest of a tiny run."""
     if folder is not None and snapshot is not None and snapshot.info.tally is not None:

@@ -17,7 +17,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import slow_where
-from runs import FLAGS, assert_same_run, curve, ledger, left_behind, metrics_of, quick_publish, run, start, tiny
+from runs import (
+    FLAGS,
+    assert_quiet,
+    assert_same_run,
+    curve,
+    ledger,
+    left_behind,
+    metrics_of,
+    quick_publish,
+    run,
+    start,
+    tiny,
+)
 
 from bal import BadInput, loop, run_loop
 from bal.config.dump import dump_yaml
@@ -333,7 +345,7 @@ def test_killed_at_ten_instants(how, tmp_path):
     flags += ["--train.self-training", "0.5"] if how == "shrink" else []
     whole, out = tmp_path / "whole", tmp_path / "killed"
     unbroken = start([*flags, "--out", str(whole)], tmp_path)
-    assert unbroken.communicate(timeout=300) == ("", "")
+    assert_quiet(unbroken.communicate(timeout=300))
     rng, killed = random.Random(0), []
     for kill in range(10):
         process = start([*flags, "--out", str(out), "--resume"], tmp_path)
@@ -350,7 +362,7 @@ def test_killed_at_ten_instants(how, tmp_path):
     assert len(killed) == 10, killed
     assert len({step for _, step in killed}) >= 3, killed
     process = start([*flags, "--out", str(out), "--resume"], tmp_path)
-    assert process.communicate(timeout=300) == ("", "")
+    assert_quiet(process.communicate(timeout=300))
     assert process.returncode == 0
     assert_same_run(out, whole)
     assert len(curve(out)) == 9

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from PIL import Image
-from runs import FLAGS, quick_publish
+from runs import FLAGS, assert_quiet, quick_publish
 
 from bal import loop
 from bal.config import flags
@@ -318,7 +318,7 @@ def test_the_command_line_feeds_a_sink(tmp_path, monkeypatch, capfd):
             np.testing.assert_array_equal(list(row.values()), [float(v) for v in line.values()])
     losses = [h for h in heard if isinstance(h, Event) and h.loss is not None]
     assert {event.round for event in losses} == {0, 1}
-    assert capfd.readouterr() == ("", "")
+    assert_quiet(capfd.readouterr())
     assert main(["--resume", "--out", str(out), "--log", "test_sinks:Mine", "--quiet"]) == 0
     assert [h["round"] for h in sys.modules["test_sinks"].Mine.last.heard[1:-1]] == [0, 1], (
         "a finished run is made up for"
