@@ -90,10 +90,11 @@ def run_loop(
     if folder:
         config, amended = check_stored(folder, given, resume, overwrite)
     with told(partial(_tell, watch, 0, "read")):
+        for line in config.source.notes() if isinstance(config.source, Notes) else ():
+            watch(Event(0, "note", note=line))  # first, for they may tell why the rest fails
         setup = set_up(config)
         inputs = Inputs(setup.source)
         check_masks(setup.source)
-        said = config.source.notes() if isinstance(config.source, Notes) else ()
     query.check(setup)
     if warm_start and (warm_start.head, warm_start.net) != (config.head, setup.net):
         raise BadInput("the model to begin with has another head or network than this configuration")
@@ -102,8 +103,6 @@ def run_loop(
         if amended and check_stored(folder, given, resume, overwrite)[0] != config:
             folder.lock.release()
             raise BadInput(f"{folder.path} was run by another process a moment ago: try again")
-    for line in said:
-        watch(Event(0, "note", note=line))
     return _rounds(setup, inputs, folder, watch, warm_start, close, accept_changes)
 
 

@@ -19,7 +19,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
     try:
         handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        raise _of(error, path) from None
+        raise of_file(error, path) from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
@@ -29,7 +29,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
         os.replace(part, path)
         settle(path.parent)
     except OSError as error:
-        raise _of(error, path) from None
+        raise of_file(error, path) from None
     finally:
         Path(part).unlink(missing_ok=True)
 
@@ -99,10 +99,10 @@ class Lines:
             os.fsync(file.fileno())
         except OSError as error:
             file.truncate(end)
-            raise _of(error, self.path) from None
+            raise of_file(error, self.path) from None
 
 
-def _of(error: OSError, path: Path) -> OSError:
+def of_file(error: OSError, path: Path) -> OSError:
     """The same error, with the name of the file that somebody knows."""
     return OSError(error.errno, error.strerror, str(path)) if error.errno else error
 

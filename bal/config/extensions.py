@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, get_args
 from bal.annotation.annotators import ANNOTATORS
 from bal.annotation.annotators.base import Annotator, ChecksSource
 from bal.config.conformance import check_abilities, missing
+from bal.outside import brief
 from bal.pool.units import UNITS
 from bal.pool.units.base import Unit
 from bal.posterior.calibrators import CALIBRATORS
@@ -87,7 +88,7 @@ def find(slot: str, name: str) -> type:
         module, _, path = name.partition(":")
         return _checked(slot, f"{noun} '{name}'", lambda: attrgetter(path)(importlib.import_module(module)))
     choices = names(slot)
-    raise BadInput(f"unknown {noun} '{name}'{nearest(name, choices)} choices: {', '.join(choices)}")
+    raise BadInput(f"unknown {noun} {brief(name)}{nearest(name, choices)} choices: {', '.join(choices)}")
 
 
 def name_of(slot: str, extension: Any) -> str:

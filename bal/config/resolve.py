@@ -49,6 +49,8 @@ def parse(argv: Sequence[str] | None = None, default: Config | None = None) -> C
     if options.resume:
         out = out or default_out(_resolve(default, options.files, names, words))
         stored = [path for path in (out / "config.yaml",) if path.exists()]
+        if (options.close or options.accept_changes) and not stored:
+            raise BadInput(f"{out} holds no run that could go on; name it with --out")
     config = _resolve(default, [*stored, *options.files], names, words)
     return Command(
         config,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import logging
 import os
@@ -122,13 +123,17 @@ class Checkpoints:
         `reading`: another process may be writing, so nothing is tidied up.
         """
         self._folder, self._keep, self._reading, self._failed = folder, keep, reading, False
+
+    @functools.cached_property
+    def _checkpointer(self) -> ocp.training.Checkpointer:
+        """Made when it is needed: it makes the folder."""
         save: Any = ocp.training.save_decision_policies.FixedIntervalPolicy(1)  # Any: orbax annotates these two as
-        keeping: Any = ocp.training.preservation_policies.LatestN(keep)  # classes that they are not
-        self._checkpointer = ocp.training.Checkpointer(
-            str(folder.absolute()),
+        keeping: Any = ocp.training.preservation_policies.LatestN(self._keep)  # classes that they are not
+        return ocp.training.Checkpointer(
+            str(self._folder.absolute()),
             save_decision_policy=save,
             preservation_policy=keeping,
-            cleanup_tmp_directories=not reading,
+            cleanup_tmp_directories=not self._reading,
         )
 
     def all(self) -> list[int]:
@@ -136,7 +141,8 @@ class Checkpoints:
 
         Of one more than are kept, the oldest was being deleted when the process was killed.
         """
-        return sorted(int(saved.step) for saved in self._checkpointer.checkpoints)[-self._keep :]
+        found = self._checkpointer.checkpoints if self._folder.exists() else ()
+        return sorted(int(saved.step) for saved in found)[-self._keep :]
 
     def has(self, step: int) -> bool:
         """Whether a checkpoint is there and complete: it has its name last of all."""
@@ -200,5 +206,7 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits for whatever is still being written or deleted."""
+        if "_checkpointer" not in vars(self):
+            return
         with contextlib.suppress(*((Exception,) if self._failed else ())):  # orbax raises again what `save` has raised
             self._checkpointer.close()

@@ -108,13 +108,13 @@ def exit_status(program: Callable[[], object]) -> int:
 def _told(error: Exception) -> int:
     """The status of an exception of ours; raises any other."""
     from bal.experiment.events import Waiting  # not sooner: see above
-    from bal.outside import shown
+    from bal.outside import shown_lines
     from bal.types import BadInput
 
     if isinstance(error, BadInput):
         return _fail(str(error))
     if isinstance(error, Waiting):
-        print(f"bal: {shown(error)}, or --resume --close to let the open ones go", file=sys.stderr)
+        print(f"bal: {shown_lines(error)}, or --resume --close to let the open ones go", file=sys.stderr)
         return WAITS
     raise error
 

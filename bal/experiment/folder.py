@@ -21,6 +21,7 @@ from bal.types import BadInput
 MARK = "config.yaml"
 LAST = "last_entry.json"
 PEOPLE = ("questions.jsonl", "answers.jsonl")  # what people were asked, and what they answered
+LINE = {"round", "image", "region", "policy", "cost"}  # what every line of queries.jsonl has
 SAYS = ("acq:", "rounds:")  # how some lines of it begin
 
 
@@ -57,6 +58,10 @@ class RunFolder:
         Raises:
             BadInput: there is something in the way.
         """
+        try:
+            str(self.path).encode()
+        except UnicodeEncodeError:
+            raise BadInput(f"{self.path} is a name that is not UTF-8, in which no checkpoint can be written") from None
         if self.path.exists() and not self.path.is_dir():
             raise BadInput(f"{self.path} is a file; --out names the folder of a run")
         self._made = not self.path.exists()
@@ -197,9 +202,12 @@ class RunFolder:
             BadInput: they cannot be what was written.
         """
         try:
-            return [json.loads(line) for line in self.ledger.read(size).splitlines()]
+            lines = [json.loads(line) for line in self.ledger.read(size).splitlines()]
         except (ValueError, RecursionError):
             raise self.ledger.damaged() from None
+        if not all(isinstance(line, dict) and line.keys() >= LINE for line in lines):
+            raise self.ledger.damaged()
+        return lines
 
 
 def _number(text: str) -> float:

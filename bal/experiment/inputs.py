@@ -65,7 +65,11 @@ class Inputs:
             if now:
                 write_whole(folder.inputs.path, "".join(_line(name, content) for name, content in now.items()))
             return []
-        before = dict(entry for _, entry in folder.inputs.news(_entry))
+        before: dict[str, Content] = {}
+        for _, (name, content, accepted) in folder.inputs.news(_entry):
+            if name in before and not accepted:
+                raise BadInput(f"{folder.inputs.path} has {shown(name)} twice; put it back as it was")
+            before[name] = content
         now |= {name: Content(None, None) for name in before if name not in now}
         changed = {name: content for name, content in now.items() if before.get(name, Content(None, None)) != content}
         if changed and not accept:
@@ -94,9 +98,10 @@ def content_of(name: str) -> Content:
         return Content(None, None)
 
 
-def _entry(text: str) -> tuple[str, Content]:
+def _entry(text: str) -> tuple[str, Content, bool]:
+    """A file, what it holds, and whether that was accepted as a change."""
     line = json.loads(text)
-    return line["file"], Content(line["bytes"], line["sha256"])
+    return line["file"], Content(line["bytes"], line["sha256"]), "round" in line
 
 
 def _line(name: str, content: Content, **more: Any) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bal.annotation.journal import settle, write_whole
+from bal.annotation.journal import of_file, settle, write_whole
 from bal.types import BadInput
 
 
@@ -69,9 +69,9 @@ class Journal:
                 os.fsync(file.fileno())
             if new:
                 settle(self.path.parent)
-        except OSError:
+        except OSError as error:
             self.cut(before)
-            raise
+            raise of_file(error, self.path) from None
 
     def cut(self, size: int) -> None:
         """Forgets everything after the first `size` bytes."""

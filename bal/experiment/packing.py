@@ -30,7 +30,8 @@ Saved = Mapping[str, Any]
 
 def fingerprint(setup: Setup) -> np.ndarray:
     """A number that differs where the pool or the test images are not the same."""
-    names = "\n".join((*setup.source.pool, "", *setup.source.test, "", *setup.source.classes))
+    source = setup.source
+    names = "\n".join((*source.pool, "", *source.test, "", *source.classes, "", str(source.channels)))
     return np.array(zlib.crc32(setup.regions.box.tobytes(), zlib.crc32(names.encode())), np.int64)
 
 
@@ -75,7 +76,10 @@ def check(setup: Setup, saved: Saved, where: object) -> None:
     if saved["config"] != settings(setup) or not same or len(decided) > now.rounds + 1:
         raise BadInput(f"the configuration of {where} is not the one that it was run with until now; put it back")
     if saved["data"] != fingerprint(setup):
-        raise BadInput(f"the images are not those that {where} was begun with; choose another --out")
+        raise BadInput(
+            f"the images are not those that {where} was begun with: other names, sizes, channels or classes; put them "
+            "back, or choose another --out"
+        )
 
 
 def state_of(setup: Setup, saved: Saved) -> State:

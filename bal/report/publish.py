@@ -81,6 +81,8 @@ def republish(path: Path) -> Path:
     setup = set_up(load(folder.config))
     snapshot = _read(setup, folder)
     if snapshot is None or snapshot.info.tally is None:
+        if folder.curve.size:
+            raise BadInput(f"{path} has lost its checkpoints, without which there is nothing to show: put them back")
         raise BadInput(f"the run in {path} has not finished its first model yet, so there is nothing to show")
     publish(folder, setup, snapshot)
     return folder.report

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from bal.types import BadInput
 
+LISTED = 400  # letters of names that a message lists
+
 FAMILIES = {
     "GR": "GAM GAMMA GRC GRD GRN GRS GRGC HGR EHGR ECGR SGR GAPI GR_EDTC GRAX",
     "SP": "SPC SPR SPONT SPDL",
@@ -94,4 +96,6 @@ def pick(path: Path, names: Sequence[str], column: str, aliases: Mapping[str, Se
     hint = (
         f"did you mean {names[upper.index(near[0])]}?" if near else f"or say which it is: --source.aliases {asked}=NAME"
     )
-    raise BadInput(f"curves: {path} has no curve {column!r}; it has {', '.join(number_twins(names))}; {hint}")
+    listed = ", ".join(number_twins(names))
+    listed = listed if len(listed) <= LISTED else f"{listed[: LISTED - 1]}…"
+    raise BadInput(f"curves: {path} has no curve {column!r}; it has {listed}; {hint}")

@@ -81,7 +81,7 @@ def paint_coco(package, labels, seconds=None):
     """One file of the pictures that are done."""
     found = json.loads((package / "annotations.json").read_text())
     names = {c["name"]: c["id"] for c in found["categories"]}
-    ids = {Path(i["file_name"]).stem: i for i in found["images"]}
+    ids = {Path(i["file_name"]).stem.partition("_")[0]: i for i in found["images"]}
     annotations = []
     for id, label in labels.items():
         for value in sorted(set(np.unique(label).tolist()) - {0}):
@@ -103,7 +103,7 @@ def paint_cvat(package, labels, seconds=None):
     for image in list(root.iter("image")):
         for shape in list(image):
             image.remove(shape)
-        label = labels.get(image.get("name").removesuffix(".png"))
+        label = labels.get(image.get("name").partition("_")[0])
         if label is None:
             root.remove(image)
             continue

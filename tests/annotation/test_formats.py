@@ -20,6 +20,7 @@ from bal.annotation import views
 from bal.annotation.agreement import agreement
 from bal.annotation.entries import Entry
 from bal.annotation.formats import FORMATS, _rle as rle
+from bal.annotation.formats._files import file_of
 from bal.annotation.formats.base import Task
 from bal.annotation.formats.label_studio import URL
 from bal.annotation.inbox import Inbox
@@ -57,7 +58,7 @@ def test_predictions_and_scores_go_out_but_for_blind_questions(inbox, tmp_path, 
         task = task_of(inbox, entry)
         assert (task.prefill is None) == (task.score is None) == entry.blind
         if name == "png":
-            mask = np.asarray(Image.open(tmp_path / "out" / "masks" / f"{entry.id}.png"))
+            mask = np.asarray(Image.open(tmp_path / "out" / "masks" / f"{file_of(entry)}.png"))
             np.testing.assert_array_equal(mask, 0 if task.prefill is None else task.prefill)
         elif name == "label-studio":
             made = next(t for t in json.loads(text_of(tmp_path / "out")) if t["data"]["id"] == entry.id)
@@ -342,7 +343,7 @@ def test_colours_stand_for_classes_in_a_picture_without_a_palette(inbox, tmp_pat
     top, left, *_ = entries[0].inside
     label[top, left : left + 3] = 1, 2, IGNORE
     export = paint_png(tmp_path / "out", {entries[0].id: label})
-    mask = export / "masks" / f"{entries[0].id}.png"
+    mask = export / "masks" / f"{file_of(entries[0])}.png"
     Image.open(mask).convert("RGBA").save(mask)
     assert len({*map(colour, range(40)), UNKNOWN}) == 41
     take(inbox, export, by="ada")
@@ -429,7 +430,7 @@ def test_a_palette_in_another_order_is_read_by_its_colours(inbox, tmp_path):
     entry = give(inbox, "png", tmp_path / "out")[0]
     label = of_view(entry, truth(entry))
     export = paint_png(tmp_path / "out", {entry.id: label}, seconds="3,5")
-    mask = export / "masks" / f"{entry.id}.png"
+    mask = export / "masks" / f"{file_of(entry)}.png"
     with Image.open(mask) as file:
         colours = file.convert("RGB")
     again = colours.quantize(colors=8)  # most frequent first, or however it likes

@@ -27,8 +27,8 @@ BIG = 10**400  # more than a float holds
 
 def test_the_commands_know_every_format():
     assert get_args(FormatName) == tuple(FORMATS)
-    assert answer.Settings.__annotations__["format"] == "FormatName | None"
-    assert query.Settings.__annotations__["to"] == "FormatName"
+    assert "FormatName | None" in answer.Settings.__annotations__["format"]
+    assert "FormatName" in query.Settings.__annotations__["to"]
 
 
 # Pictures and a table

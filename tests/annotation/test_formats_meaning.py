@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import shutil
 import struct
 import zlib
 
@@ -18,6 +19,7 @@ from PIL import Image
 from spoiling import archive, exported, masks, opened, refused, tidy
 
 from bal import answer, query
+from bal.annotation.formats import FORMATS
 from bal.annotation.formats._files import png_of
 from bal.annotation.formats.label_studio import URL
 from bal.annotation.inbox import Inbox
@@ -315,3 +317,34 @@ def test_the_folder_of_a_run_may_have_any_name(inbox, tmp_path, capfdbinary):
     assert query.main([str(folder)]) == 0
     assert answer.main([str(folder)]) == 0
     assert Inbox(folder).open()
+
+
+@pytest.mark.parametrize("what", ["pixels", "box"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_answers_of_another_run_are_refused(inbox, tmp_path, name, what):
+    """Every run has an r00-0000: theirs are of other pictures, or of other places in the same."""
+    other = shutil.copytree(inbox.folder, tmp_path / "other")
+    lines = [json.loads(line) for line in (other / "questions.jsonl").read_text().splitlines()]
+    for line in (line for line in lines if "closed" not in line):
+        if what == "pixels":
+            line["pixels"] = line["pixels"][::-1]
+        else:  # all of one size, each somewhere else than its namesake here
+            line["box"][0] += 1 if line["view"][0] + line["view"][2] > line["box"][0] + line["box"][2] else -1
+    (other / "questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    export, _ = exported(Inbox(other), tmp_path, name)
+    before = inbox.answers.size
+    refused(inbox, export, "is a question of another run, or of a copy of this one")
+    assert inbox.answers.size == before
+
+
+def test_a_row_beside_the_wrong_file_or_box(inbox, tmp_path):
+    export, _ = exported(inbox, tmp_path, "png")
+    table = export / "queries.csv"
+    text = table.read_text()
+    (_, one, two, *_) = text.splitlines()
+    files = [line.split(",")[1] for line in (one, two)]
+    table.write_text(text.replace(files[0], "X").replace(files[1], files[0]).replace("X", files[1]))
+    refused(inbox, export, "has the file of r0.*; put each beside its own")
+    box = one.split(",")[2]
+    table.write_text(text.replace(box, "0 0 1 1"))
+    refused(inbox, export, f"was asked with the box {box}, not 0 0 1 1")

@@ -16,6 +16,8 @@ from bal.types import BadInput
 
 ONE, TWO = (f"acq: bald\nrounds: {n}\n" for n in (1, 2))  # enough of a configuration to look like one
 
+LINE = {"round": 0, "image": "a", "region": 3, "policy": "start", "cost": 1.0}
+
 
 def test_a_file_is_replaced_whole(tmp_path, monkeypatch):
     path = tmp_path / "a.html"
@@ -72,13 +74,13 @@ def test_a_folder_with_a_run_asks_what_to_do(tmp_path):
     path = tmp_path / "run"
     folder = RunFolder(path)
     folder.begin(ONE, False, False)
-    folder.record({}, [{"round": 0}])
+    folder.record({}, [LINE])
     folder.lock.release()
     with pytest.raises(BadInput, match="--resume, --overwrite or another --out"):
         RunFolder(path).begin(TWO, False, False)
     RunFolder(path).begin(TWO, True, False)
     assert folder.config.read_text(encoding="utf-8") == ONE
-    assert folder.queries() == [{"round": 0}]
+    assert folder.queries() == [LINE]
     RunFolder(path).begin(TWO, False, True)
     assert folder.config.read_text(encoding="utf-8") == TWO
     assert folder.queries() == []
@@ -115,7 +117,7 @@ def test_rows_and_queries_come_back(tmp_path):
     assert type(first["round"]) is int
     assert second == {"round": 1, "cost": pytest.approx(2.0**40), "nll": 0.1, "gap": -3}
     assert len(folder.curve.path.read_text(encoding="utf-8").splitlines()) == 3
-    lines = [{"round": 0, "image": 'näme "x"', "score": None}, {"round": 1, "image": "b\n", "score": 0.1}]
+    lines = [LINE | {"image": 'näme "x"', "score": None}, LINE | {"round": 1, "image": "b\n", "score": 0.1}]
     folder.record({}, lines[:1])
     folder.record({}, lines[1:])
     assert folder.queries() == lines
@@ -128,3 +130,17 @@ def test_what_is_no_file(name, tmp_path):
     for ask in (RunFolder(tmp_path).holds_run, lambda: run_loop(tiny(), tmp_path, resume=True)):
         with pytest.raises(BadInput, match=f"{name} is a FIFO"):
             ask()
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', "[]", "1", "{", '{"round": 0}'])
+def test_lines_of_another_shape_are_damage(text, tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.ledger.path.write_text(text + "\n")
+    with pytest.raises(BadInput, match=r"queries\.jsonl is damaged"):
+        folder.queries()
+
+
+def test_a_name_that_no_checkpoint_could_have(tmp_path):
+    with pytest.raises(BadInput, match="not UTF-8"):
+        RunFolder(tmp_path / "o\udcff").begin(ONE, False, False)
+    assert not list(tmp_path.iterdir())

@@ -169,6 +169,28 @@ def test_other_images_are_another_experiment(folder):
         run(config(), Path("run"), resume=True, accept_changes=True)
 
 
+def test_what_is_refused_changes_no_budget(folder):
+    """More rounds that were refused with the data have been spent by the next plain --resume."""
+    run(config(), Path("run"), resume=True)
+    before, path = content(folder / "run"), folder / "data" / "images" / "p1.png"
+    kept = path.read_bytes()
+    repaint(path, 200)
+    with pytest.raises(BadInput, match=r"p1\.png has changed"):
+        run(config(rounds=3, budget=36), Path("run"), resume=True)
+    assert content(folder / "run") == before
+    path.write_bytes(kept)
+    assert run(config(), Path("run"), resume=True) == []
+
+
+def test_colours_where_there_were_none_are_another_experiment(folder):
+    path = folder / "data" / "images" / "p1.png"
+    Image.merge("RGB", [Image.open(path), *[Image.new("L", (40, 40), v) for v in (9, 99)]]).save(path)
+    before = content(folder / "run")
+    with pytest.raises(BadInput, match="other names, sizes, channels or classes"):
+        run(config(), Path("run"), resume=True, accept_changes=True)
+    assert content(folder / "run") == before
+
+
 def test_a_change_under_a_run_that_goes_on(folder):
     rounds = run_loop(config(), Path("new"))
     next(rounds)
@@ -189,8 +211,9 @@ def test_a_change_under_a_run_that_goes_on(folder):
         "edited": (lambda text: text.replace('"bytes": ', '"bytes": 1'), "changed since"),
         "CRLF": (lambda text: text.replace("\n", "\r\n"), "CRLF"),
         "no line of ours": (lambda text: "[]\n" + text, "changed since"),
+        "double": (lambda text: text + text, "twice"),
     }.values(),
-    ids=["gone", "shorter", "edited", "CRLF", "no line of ours"],
+    ids=["gone", "shorter", "edited", "CRLF", "no line of ours", "double"],
 )
 def test_the_record_itself(folder, spoil, message):
     path = folder / "run" / "data.jsonl"
@@ -245,10 +268,15 @@ def test_files_are_counted_while_they_are_read(folder):
     rounds.close()
 
 
-def test_the_flag_goes_with_resume():
+def test_the_flag_goes_with_resume(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match="give --resume with it"):
         parse(["--accept-changes"])
-    assert parse(["--accept-changes", "--resume"]).accept_changes
+    with pytest.raises(BadInput, match="typo holds no run that could go on; name it with --out"):
+        parse(["--accept-changes", "--resume", "--out", "typo"])
+    Path("run").mkdir()
+    Path("run", "config.yaml").write_text("rounds: 2\n")
+    assert parse(["--accept-changes", "--resume", "--out", "run"]).accept_changes
 
 
 class Own:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import io
 import json
 import re
@@ -18,7 +19,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from bal.annotation.entries import LONGEST, shortened
+from bal.annotation.entries import LONGEST, Entry, shortened
 from bal.annotation.palette import UNKNOWN, colour
 from bal.annotation.views import DAMAGED_PICTURE
 from bal.types import IGNORE, BadInput
@@ -27,6 +28,31 @@ LARGEST = 2**28  # bytes of an export
 BROKEN = (*DAMAGED_PICTURE, IndexError, AssertionError, UserWarning)  # what Pillow says of a damaged PNG
 WRITTEN = ("utf-8", "ascii", "utf-16", "utf-16-le", "utf-16-be")  # encodings that a text may say it has
 UNSURE = "unsure"  # what a pixel that nobody knows is called in other programs
+
+
+def file_of(entry: Entry) -> str:
+    """The name of a question's picture, without suffix: its id, which any run may have, and a mark of what it asks."""
+    return f"{entry.id}_{_mark(entry)}"
+
+
+def id_of(name: str, asked: Mapping[str, Entry], where: object) -> str:
+    """The id of the question that a picture is of, by the name of its file.
+
+    Raises:
+        BadInput: the file was written by another run, or before a picture was changed, and asks something else.
+    """
+    stem = Path(name.replace("\\", "/")).stem
+    id, _, mark = stem.partition("_")
+    if id not in asked or not re.fullmatch(r"[0-9a-f]{8}", mark):
+        return stem
+    if mark != _mark(asked[id]):
+        raise BadInput(f"{where}: {id} is a question of another run, or of a copy of this one")
+    return id
+
+
+def _mark(entry: Entry) -> str:
+    """Eight letters that differ where another image, or another place in it, is asked about."""
+    return hashlib.sha256(f"{entry.pixels} {entry.size} {entry.box} {entry.view}".encode()).hexdigest()[:8]
 
 
 def unsure(classes: tuple[str, ...]) -> str:

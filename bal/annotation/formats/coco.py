@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from bal.annotation.entries import Entry
-from bal.annotation.formats._files import class_of, flag, holds, json_of, keyed, paint, the_one, unsure
+from bal.annotation.formats._files import class_of, file_of, flag, holds, id_of, json_of, keyed, paint, the_one, unsure
 from bal.annotation.formats._rle import from_coco, to_coco
 from bal.annotation.formats.base import Imported, Task
 from bal.types import IGNORE, BadInput
@@ -34,8 +34,8 @@ class COCO:
         annotations: list[dict[str, Any]] = []
         for number, task in enumerate(tasks, 1):
             height, width = task.view.shape[:2]
-            Image.fromarray(task.view).save(out / "images" / f"{task.entry.id}.png")
-            images.append({"id": number, "file_name": f"{task.entry.id}.png", "height": height, "width": width})
+            Image.fromarray(task.view).save(out / "images" / f"{file_of(task.entry)}.png")
+            images.append({"id": number, "file_name": f"{file_of(task.entry)}.png", "height": height, "width": width})
             images[-1] |= {"asked": list(task.entry.inside), "score": task.score}
             drawn = np.zeros((height, width), np.uint8) if task.prefill is None else task.prefill
             for c in range(1, len(classes)):
@@ -62,7 +62,7 @@ class COCO:
 
 def _read(found: Mapping[str, Any], asked: Mapping[str, Entry], classes: tuple[str, ...], path: Path) -> list[Imported]:
     names = {category["id"]: category["name"] for category in found["categories"]}
-    ids = {image["id"]: Path(str(image["file_name"]).replace("\\", "/")).stem for image in found["images"]}
+    ids = {image["id"]: id_of(str(image["file_name"]), asked, path) for image in found["images"]}
     for what, unique, listed in (("categories", names, found["categories"]), ("pictures", ids, found["images"])):
         if len(set(unique.values())) < len(listed):
             raise BadInput(f"{path} lists {what} twice; export it again")

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from bal.annotation.entries import Entry
-from bal.annotation.formats._files import class_of, holds, labels_of, the_one, xml_of
+from bal.annotation.formats._files import class_of, file_of, holds, id_of, labels_of, the_one, xml_of
 from bal.annotation.formats._rle import from_cvat, to_cvat
 from bal.annotation.formats.base import Imported, Task
 from bal.types import BadInput
@@ -39,8 +39,8 @@ class CVAT:
             ElementTree.SubElement(label, "type").text = "mask"
         for number, task in enumerate(tasks):
             height, width = task.view.shape[:2]
-            Image.fromarray(task.view).save(out / "images" / f"{task.entry.id}.png")
-            what = {"id": str(number), "name": f"{task.entry.id}.png", "width": str(width), "height": str(height)}
+            Image.fromarray(task.view).save(out / "images" / f"{file_of(task.entry)}.png")
+            what = {"id": str(number), "name": f"{file_of(task.entry)}.png", "width": str(width), "height": str(height)}
             image = ElementTree.SubElement(root, "image", what)
             for c, name in enumerate(classes):
                 if c and task.prefill is not None and (mask := task.prefill == c).any():
@@ -60,9 +60,10 @@ class CVAT:
             raise BadInput(f"{path} holds questions, not answers (its task says so); give what CVAT exports")
         found = []
         for image in root.iter("image"):
-            id = Path(image.get("name", "").replace("\\", "/")).stem
-            if not id:
+            name = image.get("name", "")
+            if not Path(name.replace("\\", "/")).stem:
                 raise BadInput(f"{path}: a picture without a name; export it again")
+            id = id_of(name, asked, path)
             found.append(Imported(id, _label(image, asked[id], classes, f"{path}: {id}") if id in asked else None))
         return found
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from bal.annotation.entries import Entry
-from bal.annotation.formats._files import below, bytes_of, png_of, seconds_of, text_of
+from bal.annotation.formats._files import below, bytes_of, file_of, id_of, png_of, seconds_of, text_of
 from bal.annotation.formats.base import Imported, Task
 from bal.annotation.palette import UNKNOWN, colour
 from bal.types import IGNORE, BadInput
@@ -47,13 +47,13 @@ class PNG:
         table.writerow(COLUMNS)
         palette = [v for index in range(256) for v in (UNKNOWN if index == IGNORE else colour(index))]
         for task in tasks:
-            id = task.entry.id
-            Image.fromarray(task.view).save(out / "views" / f"{id}.png")
+            id, name = task.entry.id, f"{file_of(task.entry)}.png"
+            Image.fromarray(task.view).save(out / "views" / name)
             ids = np.zeros(task.view.shape[:2], np.uint8) if task.prefill is None else task.prefill
             mask = Image.fromarray(ids)
             mask.putpalette(palette)
-            mask.save(out / "masks" / f"{id}.png")
-            table.writerow([id, f"masks/{id}.png", " ".join(map(str, task.entry.inside)), "", "", ""])
+            mask.save(out / "masks" / name)
+            table.writerow([id, f"masks/{name}", " ".join(map(str, task.entry.inside)), "", "", ""])
         (out / TABLE).write_text(text.getvalue(), encoding="utf-8")
         names = [f"    {rgb} {name}" for name, rgb in zip(classes, map(colour, range(len(classes))), strict=True)]
         colours = "\n".join([*names, f"    {UNKNOWN} unsure"])
@@ -90,10 +90,23 @@ class PNG:
                 continue
             id, by = row["id"].strip(), row.get("by", "").strip() or None
             label = None
+            if id in asked:
+                _check(row, asked[id], asked, where)
             if not DONE[status] and id in asked:
                 label = _mask(_beside(path, row["file"], where), asked[id].view[2:], classes)
             found.append(Imported(id, label, by, seconds_of(_decimal(row.get("seconds", ""), where), where)))
         return found
+
+
+def _check(row: Mapping[str, str], entry: Entry, asked: Mapping[str, Entry], where: str) -> None:
+    """Raises BadInput for a row that is about another region than the question of its id."""
+    named = id_of(row["file"], asked, where)
+    if named in asked and named != entry.id:
+        raise BadInput(f"{where}: {entry.id} has the file of {named}; put each beside its own")
+    box = row.get("box", "").split()
+    if box and box != [str(number) for number in entry.inside]:
+        inside = " ".join(map(str, entry.inside))
+        raise BadInput(f"{where}: {entry.id} was asked with the box {inside}, not {row['box']:.40}")
 
 
 def _decimal(text: str, where: str) -> str:
