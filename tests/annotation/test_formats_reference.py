@@ -12,7 +12,7 @@ from painting import CLASSES
 
 from bal.annotation.entries import Entry
 from bal.annotation.formats import FORMATS, _rle as rle
-from bal.annotation.formats._files import unsure
+from bal.annotation.formats._files import file_of, unsure
 from bal.annotation.formats.base import Task
 
 pytestmark = pytest.mark.slow
@@ -157,8 +157,8 @@ def test_datumaro_reads_what_goes_out_and_what_it_writes_is_read(ask, package, t
             "classes": [*CLASSES, unsure(CLASSES)],
         },
     )
-    for (id, _), label in zip(entries().items(), labels(), strict=True):
-        np.testing.assert_array_equal(np.array(found[id]), label)
+    for entry, label in zip(entries().values(), labels(), strict=True):
+        np.testing.assert_array_equal(np.array(found[file_of(entry)]), label)
     assert FORMATS[name].recognises(tmp_path / "again")
     came = {answer.id: answer.label for answer in FORMATS[name].read(tmp_path / "again", entries(), CLASSES)}
     assert came.keys() == entries().keys()
