@@ -37,7 +37,7 @@ from bal.experiment.query import PoolScores
 from bal.experiment.recorder import Recorder, Unrecorded, begin
 from bal.experiment.setup import BUY, Setup, set_up
 from bal.experiment.state import Asked, Info, Look, State
-from bal.experiment.stored import amend, check_stored
+from bal.experiment.stored import amend, check_stored, check_unmoved
 from bal.metrics import evaluate
 from bal.metrics.tally import Tally
 from bal.metrics.trust import UNKNOWN
@@ -100,9 +100,8 @@ def run_loop(
         raise BadInput("the model to begin with has another head or network than this configuration")
     if folder:
         folder.begin(dump_yaml(config), resume, overwrite)
-        if amended and check_stored(folder, given, resume, overwrite)[0] != config:
-            folder.lock.release()
-            raise BadInput(f"{folder.path} was run by another process a moment ago: try again")
+        if amended:
+            check_unmoved(folder, given, config)
     return _rounds(setup, inputs, folder, watch, warm_start, close, accept_changes)
 
 

@@ -63,9 +63,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def unowned(folder: Path) -> dict[str, bytes]:
-    """The same, but for who has run it last, and for what a kill has left of a checkpoint, which is swept up."""
-    found = files(folder).items()
-    return {name: data for name, data in found if name != "run.lock" and ".orbax-checkpoint-tmp" not in name}
+    """The same, but for who has run it last."""
+    return {name: data for name, data in files(folder).items() if name != "run.lock"}
 
 
 def state(folder: Path) -> str:

@@ -72,7 +72,7 @@ def fill(peace: Peace, folder: Path, cases: list[tuple[str, int]]) -> list[int]:
     assert len(done) == 2 * len(cases), done
     for out, full, resumed in zip(outs, done[::2], done[1::2], strict=True):
         assert resumed == (0, ""), (out, resumed)
-        said = full.said.startswith("bal: error: the disk is full") and full.said.count("\n") == 1
+        said = full.said.startswith("bal: error: the disk is full (") and full.said.count("\n") == 1
         assert full == (0, "") or (full.status == 2 and said), (out, full)
         assert "; free some space and --resume" in full.said or not full.said
         assert compared(out, peace.whole).well, out
@@ -88,10 +88,9 @@ def test_a_disk_that_is_full_where_it_matters(peace, tmp_path):
         "1.orbax-checkpoint-tmp/_CHECKPOINT_METADATA",
         "4.orbax-checkpoint-tmp/state",
     )
-    cases = [("full", peace.first(path)) for path in where]
-    ended = fill(peace, tmp_path, [*cases, ("once", peace.last("curve.csv", "fsync"))])
-    assert ended[:4] == [2] * 4
-    assert ended[4] in (0, 2), "TensorStore does not always count alike, and a neighbouring call may not mind"
+    assert fill(peace, tmp_path, [("full", peace.first(path)) for path in where]) == [2] * 4
+    fsync = ("once", peace.last("curve.csv", "fsync"))  # TensorStore does not always count alike: a call may be missed
+    assert any(fill(peace, tmp_path / f"try-{n}", [fsync]) == [2] for n in range(5))
 
 
 def test_a_disk_that_is_full_from_the_start(peace, tmp_path):

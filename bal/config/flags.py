@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, make_dataclass
+from dataclasses import dataclass, fields, is_dataclass, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -140,7 +140,7 @@ def _reworded(message: str, form: Any) -> str:
         return message
     *path, name = found["key"].replace("-", "_").split(".")
     for part in path:
-        form = getattr(form, part, None)
+        form = vars(form).get(part) if is_dataclass(form) else None
     if form is None or name not in (hints := hints_of(type(form).__of__)):
         return message
     got = (found["some"] or found["whole"] or found["number"] or "a number of thousands of digits").rstrip(".")

@@ -70,7 +70,7 @@ class _Help(io.StringIO):
 
     @property
     def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return getattr(sys.__stdout__, "encoding", None) or "utf-8"
+        return sys.__stdout__.encoding if sys.__stdout__ is not None else "utf-8"
 
 
 def ask(form: type, program: str, **how: Any) -> Any:

@@ -120,7 +120,7 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int = 2, reading: bool = False):
         """`folder` is made when it is first written to; the newest `keep` checkpoints stay.
 
-        `reading`: another process may be writing, so nothing is tidied up.
+        `reading`: another process may be writing, and may delete what is being read.
         """
         self._folder, self._keep, self._reading, self._failed = folder, keep, reading, False
 
@@ -133,7 +133,7 @@ class Checkpoints:
             str(self._folder.absolute()),
             save_decision_policy=save,
             preservation_policy=keeping,
-            cleanup_tmp_directories=not self._reading,
+            cleanup_tmp_directories=False,  # see `tidy`
         )
 
     def all(self) -> list[int]:
@@ -143,6 +143,11 @@ class Checkpoints:
         """
         found = self._checkpointer.checkpoints if self._folder.exists() else ()
         return sorted(int(saved.step) for saved in found)[-self._keep :]
+
+    def tidy(self) -> None:
+        """Deletes what a kill, or a full disk, has left of checkpoints that were never complete."""
+        for part in self._folder.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(part, ignore_errors=True)
 
     def has(self, step: int) -> bool:
         """Whether a checkpoint is there and complete: it has its name last of all."""
@@ -163,8 +168,7 @@ class Checkpoints:
                 _describe(self._folder / str(step))
         except Exception as error:
             self._failed = True
-            for part in self._folder.glob("*.orbax-checkpoint-tmp*"):
-                shutil.rmtree(part, ignore_errors=True)
+            self.tidy()
             code = re.search(r"os_error_code='(\d+)'", str(error))  # what TensorStore makes of an OSError
             if code is None:
                 raise

@@ -17,6 +17,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from bal.annotation.journal import of_file
 from bal.types import BadInput
 
 NAME = "run.lock"  # in a run's folder, with who holds it; what a dead process leaves of it locks nobody out
@@ -49,8 +50,11 @@ class Lock:
         self._held = weakref.finalize(self, _give_back, self.path, handle, os.getpid())
         began = datetime.now().astimezone().isoformat(timespec="seconds")
         owner = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": began})
-        os.truncate(handle, 0)
-        os.write(handle, owner.encode())
+        try:
+            os.truncate(handle, 0)
+            os.write(handle, owner.encode())
+        except OSError as error:
+            raise of_file(error, self.path) from None
 
     def release(self) -> None:
         """Gives it back; nothing if it is not held."""

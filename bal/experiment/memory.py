@@ -21,9 +21,13 @@ from bal.config.schema import Config
 from bal.experiment.peak import bytes_of, peak
 from bal.metrics.tally import zeros
 from bal.pool.units.base import Unit
+from bal.pool.units.superpixel import Superpixel
+from bal.pool.units.tile import Tile
 from bal.posterior.heads.base import Head, Joins
 from bal.posterior.losses import Criterion
-from bal.posterior.nets.base import HasFeatures, Net
+from bal.posterior.nets.base import Net
+from bal.posterior.nets.unet import BoundUNet
+from bal.scoring.acquisitions import EPIG
 from bal.sources.base import Source
 from bal.sources.batches import PIXELS, bucket
 from bal.types import BadInput, Batch
@@ -143,7 +147,7 @@ def _scoring(config: Config, net: Net, pool: Counts, test: Counts) -> list[Part]
     if how == "vmap" or (how == "auto" and jax.default_backend() != "cpu"):
         once *= min(devices.AT_ONCE, config.head.samples)
     moments = net.classes * (2 + sum(name != "joint" for name in config.acq.needs))
-    targets = getattr(config.acq, "targets", 1) if "joint" in config.acq.needs else 0
+    targets = config.acq.targets if isinstance(config.acq, EPIG) else int("joint" in config.acq.needs)
     return [
         Part(
             f"scoring {length} images of {height} x {width} pixels at once",
@@ -233,20 +237,20 @@ def _forward(head: Head, net: Net, length: int, height: int, width: int) -> int:
 def _regions(unit: Unit, shape: tuple[int, int]) -> int:
     """About how many regions an image has."""
     if unit.looks:
-        return max(1, math.prod(shape) // getattr(unit, "size", 1) ** 2)
+        return max(1, math.prod(shape) // (unit.size**2 if isinstance(unit, Superpixel) else 1))
     return math.prod(unit.grid(shape, 0))
 
 
 def _columns(name: str, net: Net, samples: int) -> int:
     """Numbers that a descriptor has for each region (`bal.scoring.descriptors`)."""
-    features = getattr(getattr(net, "settings", None), "width", 1) if isinstance(net, HasFeatures) else 1
+    features = net.settings.width if isinstance(net, BoundUNet) else 1
     found = {"embedding": features, "gradient": net.classes * (features + 1), "joint": net.classes * samples}
     return found.get(name, net.classes)
 
 
 def _least(config: Config) -> float:
     """The least that a region costs, about."""
-    tile = max(1, getattr(config.unit, "size", 1) ** 2)
+    tile = config.unit.size**2 if isinstance(config.unit, Tile | Superpixel) else 1
     return {"regions": 1.0, "pixels": float(tile), "effort": config.effort.open}[config.cost]
 
 

@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
 NOTHING = (  # operations that XLA never writes down
     *("broadcast_in_dim", "iota", "reshape", "squeeze", "expand_dims", "convert_element_type", "stop_gradient", "copy"),
 )
@@ -36,16 +38,17 @@ def peak(program: Any) -> int:
 
 
 def _variables(some: Sequence[Any]) -> Iterator[Any]:
-    return (variable for variable in some if not hasattr(variable, "val"))  # what has one is a constant
+    return (variable for variable in some if not isinstance(variable, Literal))
 
 
 def _programs(operation: Any) -> Iterator[Any]:
     """The programs within an operation: of a loop, a branch, a function."""
     for value in operation.params.values():
         for item in value if isinstance(value, tuple | list) else (value,):
-            inner = getattr(item, "jaxpr", item)
-            if hasattr(inner, "eqns"):
-                yield inner
+            if isinstance(item, ClosedJaxpr):
+                yield item.jaxpr
+            elif isinstance(item, Jaxpr):
+                yield item
 
 
 def bytes_of(array: Any) -> int:

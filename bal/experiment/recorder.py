@@ -98,10 +98,12 @@ class Recorder:
                     f"{self.folder.path} has lost its checkpoints, and a run cannot go on without: "
                     "put them back, or choose another --out"
                 )
+            self.checkpoints.tidy()
             return begin(self.setup)
         if "tally" in saved:
             check_families(saved["tally"])
         stands = _stands(saved)
+        self.checkpoints.tidy()
         self.folder.journals.cut([stands[j.path.name].size for j in (self.folder.curve, self.folder.ledger)])
         self.snapshot = self.read()
         state, info, _ = self._load(saved)

@@ -56,6 +56,21 @@ def _going_on(folder: RunFolder, stored: Config, config: Config) -> tuple[Config
     return dataclasses.replace(config, history=(*stored.history, (decided, spent))), True
 
 
+def check_unmoved(folder: RunFolder, given: Config, config: Config) -> None:
+    """Raises BadInput, and gives the lock back, if a run has gone on since it was decided what it goes on as.
+
+    Args:
+        folder: of the run, which nobody else can run any more.
+        given: what was asked for.
+        config: what `check_stored` made of it before the lock was taken.
+    """
+    with suppress(BadInput):
+        if check_stored(folder, given, True, False)[0] == config:
+            return
+    folder.lock.release()
+    raise BadInput(f"{folder.path} was run by another process a moment ago: try again")
+
+
 def amend(folder: RunFolder, config: Config) -> None:
     """Writes down the configuration of a run that was given more, once it is known that the run can go on."""
     if differences(load(folder.config), config):

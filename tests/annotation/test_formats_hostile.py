@@ -7,7 +7,7 @@ import os
 import random
 import re
 import struct
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -27,8 +27,8 @@ BIG = 10**400  # more than a float holds
 
 def test_the_commands_know_every_format():
     assert get_args(FormatName) == tuple(FORMATS)
-    assert "FormatName | None" in answer.Settings.__annotations__["format"]
-    assert "FormatName" in query.Settings.__annotations__["to"]
+    assert get_type_hints(answer.Settings)["format"] == FormatName | None
+    assert get_type_hints(query.Settings)["to"] == FormatName
 
 
 # Pictures and a table

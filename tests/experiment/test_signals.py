@@ -125,7 +125,7 @@ def test_a_run_that_is_interrupted_again_and_again(tmp_path_factory):
         printed = process.communicate(timeout=100)
         if process.returncode == 0:
             break
-        assert printed[1] == f"{LINES[number]}; --resume goes on from the newest checkpoint\n"
+        assert printed == ("", f"{LINES[number]}; --resume goes on from the newest checkpoint\n")
         assert process.returncode == 128 + number
         ended += 1
     assert ended > 5

@@ -32,7 +32,7 @@ UNSURE = "unsure"  # what a pixel that nobody knows is called in other programs
 
 def file_of(entry: Entry) -> str:
     """The name of a question's picture, without suffix: its id, which any run may have, and a mark of what it asks."""
-    return f"{entry.id}_{_mark(entry)}"
+    return f"{entry.id}_{mark_of(entry)}"
 
 
 def id_of(name: str, asked: Mapping[str, Entry], where: object) -> str:
@@ -45,12 +45,17 @@ def id_of(name: str, asked: Mapping[str, Entry], where: object) -> str:
     id, _, mark = stem.partition("_")
     if id not in asked or not re.fullmatch(r"[0-9a-f]{8}", mark):
         return stem
-    if mark != _mark(asked[id]):
-        raise BadInput(f"{where}: {id} is a question of another run, or of a copy of this one")
+    check_mark(mark, asked[id], where)
     return id
 
 
-def _mark(entry: Entry) -> str:
+def check_mark(mark: object, entry: Entry, where: object) -> None:
+    """Raises BadInput for the mark of a question that asks something else by the same id."""
+    if mark != mark_of(entry):
+        raise BadInput(f"{where}: {entry.id} is a question of another run, or of a copy of this one")
+
+
+def mark_of(entry: Entry) -> str:
     """Eight letters that differ where another image, or another place in it, is asked about."""
     return hashlib.sha256(f"{entry.pixels} {entry.size} {entry.box} {entry.view}".encode()).hexdigest()[:8]
 

@@ -19,12 +19,14 @@ from PIL import Image
 
 from bal.annotation.entries import LONGEST, Entry
 from bal.annotation.formats._files import (
+    check_mark,
     class_of,
     flag,
     holds,
     json_of,
     keyed,
     labels_of,
+    mark_of,
     paint,
     png_of,
     seconds_of,
@@ -68,7 +70,7 @@ def task_of(task: Task, classes: tuple[str, ...]) -> dict[str, Any]:
     buffer = io.BytesIO()
     Image.fromarray(task.view).save(buffer, "PNG")
     top, left, height, width = task.entry.inside
-    data = {"id": task.entry.id, "of": _of(task.entry), IMAGE: URL + base64.b64encode(buffer.getvalue()).decode()}
+    data = {"id": task.entry.id, "of": mark_of(task.entry), IMAGE: URL + base64.b64encode(buffer.getvalue()).decode()}
     found: dict[str, Any] = {"data": {**data, "box": f"top {top}, left {left}, {height} x {width}"}}
     if task.prefill is not None:
         results = [
@@ -80,13 +82,7 @@ def task_of(task: Task, classes: tuple[str, ...]) -> dict[str, Any]:
 
 def check(data: Mapping[str, Any], entry: Entry, where: str) -> None:
     """Raises BadInput for the data of a task that asks something else by the same id, as every run has a r01-0007."""
-    if data.get("of", _of(entry)) != _of(entry):
-        raise BadInput(f"{where}: {entry.id} is a question of another run, or of a copy of this one")
-
-
-def _of(entry: Entry) -> str:
-    """The region that is asked about, without its file's name: a hash of the image, and the place in it."""
-    return f"{entry.pixels} {' '.join(map(str, entry.box))}"
+    check_mark(data.get("of", mark_of(entry)), entry, where)
 
 
 def answers_of(
