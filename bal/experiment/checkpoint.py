@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from bal.annotation.journal import write_whole
+from bal.annotation.journal import of_file, write_whole
 from bal.experiment.journals import pack, stand, unpack
 from bal.types import BadInput
 
@@ -169,6 +169,8 @@ class Checkpoints:
         except Exception as error:
             self._failed = True
             self.tidy()
+            if isinstance(error, OSError) and error.errno:  # of a file that orbax writes itself
+                raise of_file(error, self._folder) from error
             code = re.search(r"os_error_code='(\d+)'", str(error))  # what TensorStore makes of an OSError
             if code is None:
                 raise
