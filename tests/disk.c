@@ -21,9 +21,9 @@
 enum { NOTHING, FULL, ONCE, KILL, TORN, SIGNAL, COPY };
 
 static pthread_mutex_t alone = PTHREAD_MUTEX_INITIALIZER;
-static char under[PATH_MAX], copies[PATH_MAX];
+static char under[PATH_MAX], copies[PATH_MAX], only[PATH_MAX], named[64];
 static int how, notice = -1;
-static long at, count, delay;
+static long at, count, hits, delay;
 
 static int below(const char *path) {
     size_t n = strlen(under);
@@ -71,8 +71,10 @@ static int call(const char *name, const char *path, int needs_room, size_t size)
         copy("");
         return size > 1 ? 2 : 0;
     }
-    if (how == FULL && count >= at) return needs_room;
-    if (count != at) return 0;
+    int meant = strstr(path + strlen(under), only) && (!named[0] || !strcmp(name, named));
+    hits += meant;
+    if (how == FULL && hits >= at) return needs_room;
+    if (!meant || hits != at) return 0;
     if (how == ONCE) return needs_room;
     if (how == KILL) kill(getpid(), SIGKILL), pause();
     if (how == TORN) {
@@ -201,14 +203,16 @@ OPENAT(openat)
 OPENAT(openat64)
 
 // What `disk.py` calls: from now on, count from one again.
-void disk_watch(const char *folder, int what, long number, long milliseconds, const char *place, const char *log) {
+void disk_watch(const char *folder, int what, long number, long milliseconds, const char *place, const char *log,
+                const char *part, const char *function) {
     pthread_mutex_lock(&alone);
     if (notice >= 0) close(notice);
     under[0] = 0;
     notice = log[0] ? open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : -1;
-    how = what, at = number, delay = milliseconds, count = 0;
+    how = what, at = number, delay = milliseconds, count = hits = 0;
     snprintf(copies, sizeof copies, "%s", place);
+    snprintf(only, sizeof only, "%s", part);
+    snprintf(named, sizeof named, "%s", function);
     snprintf(under, sizeof under, "%s", folder);
     pthread_mutex_unlock(&alone);
 }
-long disk_count(void) { return count; }

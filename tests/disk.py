@@ -54,7 +54,15 @@ def _library() -> ctypes.CDLL:
 
 
 def watch(
-    folder: str, how: str = "nothing", at: int = 0, number: int = 0, delay: int = 0, copies: str = "", log: str = ""
+    folder: str,
+    how: str = "nothing",
+    at: int = 0,
+    only: str = "",
+    named: str = "",
+    number: int = 0,
+    delay: int = 0,
+    copies: str = "",
+    log: str = "",
 ) -> None:
     """From now on counts the calls of this process that change something below `folder`, from 1.
 
@@ -64,15 +72,17 @@ def watch(
             process is killed before it (`kill`), or in the middle of what it writes (`torn`); or it gets a signal
             (`signal`). `copy` keeps the folder as it is before every call and in the middle of every write: what a kill
             there would leave.
-        at: the number of a call.
+        at: the number of a call, of those that are meant: TensorStore does not always make as many.
+        only: a part of the paths, below the folder, of the calls that are meant; "" means all.
+        named: the function that is called, or "" for any.
         number: of the signal.
         delay: milliseconds until it comes.
         copies: where to, for `copy`; each is called by the number of its call, with -torn behind it in the middle.
         log: a file of one line a call, or "".
     """
     what = HOWS.index(how) * (100 if how == "signal" else 1) + number * (how == "signal")
-    texts = [text.encode() for text in (folder, copies, log)]
-    _library().disk_watch(texts[0], what, ctypes.c_long(at), ctypes.c_long(delay), texts[1], texts[2])
+    texts = [text.encode() for text in (folder, copies, log, only, named)]
+    _library().disk_watch(texts[0], what, ctypes.c_long(at), ctypes.c_long(delay), *texts[1:])
 
 
 def calls(log: Path) -> list[Call]:

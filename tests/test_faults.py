@@ -32,13 +32,9 @@ class Peace(NamedTuple):
     whole: Path
     calls: list[Call]
 
-    def first(self, path: str, name: str = "") -> int:
-        """The number of the first call about a file."""
-        return next(call.number for call in self.calls if path in call.path and name in call.name)
-
-    def last(self, path: str, name: str = "") -> int:
-        """The number of the last call about a file."""
-        return next(call.number for call in reversed(self.calls) if path in call.path and name in call.name)
+    def last(self, only: str, named: str) -> dict[str, Any]:
+        """The last call of a function about a file."""
+        return {"at": sum(call.name == named and only in call.path for call in self.calls), "only": only, "named": named}
 
 
 def line(out: Path) -> list[str]:
@@ -64,10 +60,10 @@ def peace(tmp_path_factory) -> Iterator[Peace]:
 # A full disk
 
 
-def fill(peace: Peace, folder: Path, cases: list[tuple[str, int]]) -> list[int]:
+def fill(peace: Peace, folder: Path, cases: list[dict[str, Any]]) -> list[int]:
     """Runs whose disk has no room at a call; the statuses that they ended with before they were taken up again."""
-    outs = [folder / f"{how}-{at}" for how, at in cases]
-    plan = [(fault(out, how, at=at), Step(line(out))) for out, (how, at) in zip(outs, cases, strict=True)]
+    outs = [folder / f"full-{n}" for n in range(len(cases))]
+    plan = [(fault(out, **case), Step(line(out))) for out, case in zip(outs, cases, strict=True)]
     done = peace.forks.run(*(step for pair in plan for step in pair)).steps
     assert len(done) == 2 * len(cases), done
     for out, full, resumed in zip(outs, done[::2], done[1::2], strict=True):
@@ -88,15 +84,15 @@ def test_a_disk_that_is_full_where_it_matters(peace, tmp_path):
         "1.orbax-checkpoint-tmp/_CHECKPOINT_METADATA",
         "4.orbax-checkpoint-tmp/state",
     )
-    assert fill(peace, tmp_path, [("full", peace.first(path)) for path in where]) == [2] * 4
-    fsync = ("once", peace.last("curve.csv", "fsync"))  # TensorStore does not always count alike: a call may be missed
-    assert any(fill(peace, tmp_path / f"try-{n}", [fsync]) == [2] for n in range(5))
+    cases: list[dict[str, Any]] = [{"how": "full", "at": 1, "only": path} for path in where]
+    fsync = {"how": "once", **peace.last("curve.csv", "fsync")}
+    assert fill(peace, tmp_path, [*cases, fsync]) == [2] * 5
 
 
 def test_a_disk_that_is_full_from_the_start(peace, tmp_path):
     """Nothing is left behind that would be in the way."""
     out = tmp_path / "run"
-    (done,) = peace.forks.run(fault(out, "full", at=peace.first("config.yaml"))).steps
+    (done,) = peace.forks.run(fault(out, "full", at=1, only="config.yaml")).steps
     assert done == (2, f"bal: error: the disk is full ({out}/config.yaml); free some space and --resume\n")
     assert not out.exists()
 
@@ -106,17 +102,17 @@ def test_a_disk_that_is_full_from_the_start(peace, tmp_path):
 def test_a_disk_that_is_full_at_any_kind_of_call(part, peace, tmp_path):
     cases = [call.number for call in one_of_each(peace.calls) if call.fills][part::4]
     hows = [("full", "once")[n % 2] for n in range(len(cases))]
-    assert 2 in fill(peace, tmp_path, list(zip(hows, cases, strict=True)))
+    assert 2 in fill(peace, tmp_path, [{"how": how, "at": at} for how, at in zip(hows, cases, strict=True)])
 
 
 # Kills
 
 
 FEW: dict[str, Callable[[Peace], dict[str, Any]]] = {
-    "in a row": lambda peace: {"how": "torn", "at": peace.last("curve.csv", "write")},
-    "in the ledger": lambda peace: {"how": "torn", "at": peace.last("queries.jsonl", "write")},
-    "before its fsync": lambda peace: {"how": "kill", "at": peace.last("queries.jsonl", "fsync")},
-    "in a checkpoint": lambda peace: {"how": "kill", "at": peace.last("7.orbax-checkpoint-tmp", "rename")},
+    "in a row": lambda peace: {"how": "torn", **peace.last("curve.csv", "write")},
+    "in the ledger": lambda peace: {"how": "torn", **peace.last("queries.jsonl", "write")},
+    "before its fsync": lambda peace: {"how": "kill", **peace.last("queries.jsonl", "fsync")},
+    "in a checkpoint": lambda peace: {"how": "kill", "at": 1, "only": "7.orbax-checkpoint-tmp", "named": "rename"},
 }
 
 
@@ -169,7 +165,7 @@ def left_half(peace: Peace, folder: Path) -> Path:
     """
     for n in range(9):
         half = folder / f"half-{n}"
-        assert peace.forks.run(fault(half, "kill", at=peace.last("queries.jsonl", "write"))).status == -signal.SIGKILL
+        assert peace.forks.run(fault(half, "kill", **peace.last("queries.jsonl", "write"))).status == -signal.SIGKILL
         newest = max(
             (path for path in (half / "checkpoints").iterdir() if path.name.isdigit()), key=lambda p: int(p.name)
         )

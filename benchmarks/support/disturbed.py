@@ -133,8 +133,9 @@ def interrupted(bench: Bench, cases: Sequence[list[Any]]) -> Iterator[dict[str, 
 def left_half(bench: Bench) -> Path:
     """A run that was left in its last round."""
     out = bench.fresh("half")
-    at = next(call.number for call in reversed(bench.calls) if call.path == "/queries.jsonl" and call.name == "write")
-    assert bench.forks.run(bench.fault(out, "kill", at=at)).status == -signal.SIGKILL
+    ledger = {"only": "/queries.jsonl", "named": "write"}
+    at = sum(call.path == ledger["only"] and call.name == ledger["named"] for call in bench.calls)
+    assert bench.forks.run(bench.fault(out, "kill", at=at, **ledger)).status == -signal.SIGKILL
     return out
 
 
