@@ -97,7 +97,7 @@ def _describe(folder: Path) -> None:
 
 
 def _as_written(folder: Path) -> bool:
-    """Whether the files of a checkpoint are as they were; also where a kill came before they were described.
+    """Whether the files of a checkpoint are as they were; also where the first of a run was never described.
 
     Known before orbax reads them, which tells of damage on every thread that it has.
     """
@@ -139,10 +139,12 @@ class Checkpoints:
     def all(self) -> list[int]:
         """The numbers of the complete checkpoints that are still there, in ascending order.
 
-        Of one more than are kept, the oldest was being deleted when the process was killed.
+        Of one more than are kept, the oldest was being deleted when the process was killed. One that a kill has kept
+        from being described counts only where it is the first: damage of it would not be noticed.
         """
         found = self._checkpointer.checkpoints if self._folder.exists() else ()
-        return sorted(int(saved.step) for saved in found)[-self._keep :]
+        newest = sorted(int(saved.step) for saved in found)[-self._keep :]
+        return [step for step in newest if (self._folder / str(step) / FILES).exists()] or newest
 
     def tidy(self) -> None:
         """Deletes what a kill, or a full disk, has left of checkpoints that were never complete."""
@@ -164,7 +166,7 @@ class Checkpoints:
         _reserve(self._folder, 3 * sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + ROOM)
         try:
             self._checkpointer.save(step, state, overwrite=True)
-            with contextlib.suppress(OSError):  # it is whole, and goes undescribed
+            with contextlib.suppress(OSError):  # it is whole, and does not count
                 _describe(self._folder / str(step))
         except Exception as error:
             self._failed = True

@@ -11,7 +11,7 @@ import pytest
 from helpers import HEADS_SMALL, TINY
 
 from bal.devices import replicate
-from bal.experiment.checkpoint import Checkpoints, flat, unflat
+from bal.experiment.checkpoint import FILES, Checkpoints, flat, unflat
 from bal.posterior.calibrators import CALIBRATORS
 from bal.posterior.heads import MCDropout
 from bal.posterior.nets import UNet
@@ -85,3 +85,19 @@ def test_what_a_kill_left_of_an_old_checkpoint_is_not_read(tmp_path):
     again = Checkpoints(tmp_path / "checkpoints", keep=2)
     assert again.all() == [1, 2]
     again.close()
+
+
+def test_one_that_was_never_described_counts_only_where_it_is_the_first(tmp_path):
+    """Damage of it would not be noticed; the round before it is done again."""
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    checkpoints.save(0, {"journals": np.array([0])})
+    (tmp_path / "checkpoints" / "0" / FILES).unlink()
+    assert checkpoints.all() == [0]
+    for step in (1, 2):
+        checkpoints.save(step, {"journals": np.array([step])})
+    assert checkpoints.all() == [1, 2]
+    (tmp_path / "checkpoints" / "2" / FILES).unlink()
+    assert checkpoints.all() == [1]
+    checkpoints.save(2, {"journals": np.array([9])})
+    assert (checkpoints.all(), checkpoints.load(2)["journals"].tolist()) == ([1, 2], [9])
+    checkpoints.close()
