@@ -9,7 +9,7 @@ from bal.experiment.exit_status import GOES_ON, closing, exit_status, leave, lis
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one experiment from a command line; returns the exit status."""
-    return exit_status(lambda: _run(argv))
+    return exit_status(lambda: _run(argv), goes_on=True)
 
 
 def _run(argv: Sequence[str] | None) -> None:

@@ -81,12 +81,17 @@ def _close() -> None:
         sys.stdout.flush()
 
 
-def exit_status(program: Callable[[], object]) -> int:
-    """Runs a program and says on stderr, in a line, what has kept it from its end."""
+def exit_status(program: Callable[[], object], goes_on: bool = False) -> int:
+    """Runs a program and says on stderr, in a line, what has kept it from its end.
+
+    Args:
+        program: what it does.
+        goes_on: whether `--resume` is how it would go on.
+    """
     try:
         program()
     except KeyboardInterrupt:
-        print(f"bal: interrupted{GOES_ON}", file=sys.stderr)
+        print(f"bal: interrupted{GOES_ON * goes_on}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our lines, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -96,7 +101,7 @@ def exit_status(program: Callable[[], object]) -> int:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" ({error.filename})" if error.filename else ""
-            return _fail(f"the disk is full{where}; free some space and --resume")
+            return _fail(f"the disk is full{where}; free some space and {'--resume' if goes_on else 'try again'}")
         return _fail(f"{error.filename or 'the system'}: {error.strerror or error}")
     except FloatingPointError as error:
         return _fail(f"training failed: {error}")

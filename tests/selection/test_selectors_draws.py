@@ -177,6 +177,19 @@ def test_without_a_say_of_the_score_it_is_foreground_random():
         assert bought(one).tolist() == bought(other).tolist()
 
 
+@pytest.mark.parametrize("first", [ForegroundRandom(), ForegroundPower(2.0, None)], ids=["random", "power"])
+def test_arms_that_know_as_much_differ_only_by_what_they_know(first):
+    """Of flat scores, what power buys of the foreground, foreground-random buys as well: their noise is the same."""
+    offer, shared = Offer(np.ones(M, np.float32), np.ones(M, bool), 8.0), 0
+    for seed in range(20):
+        key, flat = jax.random.key(seed), np.full(M, 0.3, np.float32)
+        touch = np.where(np.random.default_rng(seed).random((M, 1)) < 0.75, [[0.5, 0.5]], [[1.0, 0.0]])
+        one, other = bought(Power()(key, flat, offer)), bought(first(key, flat, offer, {"predicted": touch}))
+        assert set(one[touch[one, 1] > 0]) <= set(other)
+        shared += np.isin(one, other).sum()
+    assert shared / 160 > 0.7
+
+
 def test_a_least_share_of_foreground():
     offer = Offer(np.ones(N, np.float32), np.ones(N, bool), 2.0)
     index = bought(ForegroundRandom(least=0.2)(KEY, np.zeros(N, np.float32), offer, {"predicted": TOUCH}))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bal.selection.selectors._basket import Basket, noise
-from bal.selection.selectors._draw import probabilities
+from bal.selection.selectors._basket import Basket
+from bal.selection.selectors._draw import order, probabilities
 from bal.selection.selectors.base import Query
 from bal.types import Key
 
@@ -23,7 +23,8 @@ def foreground_first(
         no others at all:   w/Σ, w'/(Σ − w), …
         anything else:      none
 
-    and none where costs or a cap have a say in what is bought.
+    and none where costs or a cap have a say in what is bought. The noise of a region is that of `draw`, so that arms
+    that are compared differ by what they know, and not by their luck.
 
     Args:
         key: of the draws.
@@ -36,12 +37,11 @@ def foreground_first(
     inside, outside = basket.open & touches, basket.open & ~touches
     known = basket.equal_costs and not basket.capped
     log_weight = np.zeros(touches.size) if log_weight is None else log_weight
-    among = np.flatnonzero(basket.open)
-    arrival = np.log(-np.log1p(-noise(key, basket.offer, touches.size)[among])) - log_weight[among]  # of a Poisson race
-    drawn = basket.fill(among[np.lexsort((arrival, ~touches[among]))])
+    ranking = np.concatenate([order(key, basket.offer, log_weight, part) for part in (inside, outside)])
+    drawn = basket.fill(ranking)
     certain = int(inside.sum()) if outside.any() else 0  # these would be bought for sure before any draw that counts
     if not known or drawn.size <= certain:
         return basket.query()
-    rest = np.setdiff1d(among, drawn)
+    rest = np.setdiff1d(ranking, drawn)
     odds = probabilities(log_weight[drawn], log_weight[rest])
     return basket.query(np.where(np.arange(drawn.size) < certain, np.nan, odds))
