@@ -25,11 +25,11 @@ from bal.scoring.acquisitions.base import Learns
 from bal.scoring.held_out import predict_regions
 from bal.scoring.objective import Objective
 from bal.scoring.score import score_regions, survey
-from bal.sources.base import pixels, truth, unlabelled
+from bal.sources.base import HasStyles, pixels, truth, unlabelled
 from bal.types import BadInput, RegionPrediction
 
 LOOKED_AT = 32  # images of the pool from which a route learns how often each class is predicted
-OFFERED = ("labelled", "truth")  # what a selector may read besides `bal.scoring.descriptors`
+OFFERED = ("labelled", "truth", "style")  # what a selector may read besides `bal.scoring.descriptors`
 
 
 class PoolScores(NamedTuple):
@@ -51,6 +51,8 @@ def check(setup: Setup) -> None:
     descriptors.check(tuple(name for name in config.selector.needs if name not in OFFERED), setup.net)
     if "truth" in config.selector.needs and unlabelled(setup.source):
         raise BadInput("the selector reads the truth, and the source has no mask for some images of the pool")
+    if "style" in config.selector.needs and not isinstance(setup.source, HasStyles):
+        raise BadInput("the selector reads the style of an image, and the source does not know any")
     config.routing.check(config.route, setup.source.classes)
     if not (setup.source.test or config.audit):
         raise BadInput("there is no test set and no audit, so nothing could be said of any model: give --audit 0.25")
@@ -155,11 +157,21 @@ def audit_weights(scores: PoolScores, able: np.ndarray) -> np.ndarray:
 
 
 def _offered(setup: Setup, pool: Pool) -> dict[str, np.ndarray]:
-    """What selectors may read that no model says: what is labelled, and, marked as such, the truth."""
+    """What selectors may read that no model says: what is labelled, the style, and, marked as such, the truth."""
     offered = {"labelled": pool.labelled}
+    if "style" in setup.config.selector.needs:
+        offered["style"] = _styles(setup)
     if "truth" in setup.config.selector.needs:
         offered["truth"] = _truth(setup)
     return offered
+
+
+def _styles(setup: Setup) -> np.ndarray:
+    """[M] int, the number of the style of each region's image."""
+    source = setup.source
+    assert isinstance(source, HasStyles)
+    number = {style: n for n, style in enumerate(source.styles)}
+    return np.array([number[source.style(id)] for id in setup.regions.ids], np.int64)[setup.regions.image]
 
 
 def _truth(setup: Setup) -> np.ndarray:

@@ -125,6 +125,23 @@ def unlabelled(source: Source) -> tuple[str, ...]:
 
 
 @runtime_checkable
+class HasStyles(Protocol):
+    """An ability of a source: it knows what an image looks like, by the name of a style of page or of a microscope.
+
+    No selector reads it unless its `needs` says so.
+    """
+
+    @property
+    def styles(self) -> Sequence[str]:
+        """All of their names, different ones."""
+        ...
+
+    def style(self, id: str) -> str:
+        """That of an image."""
+        ...
+
+
+@runtime_checkable
 class HasFiles(Protocol):
     """An ability of a source: what it gives is read from files, which a run then remembers to the byte."""
 

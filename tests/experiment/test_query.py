@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from helpers import slow_where
@@ -21,7 +23,8 @@ from bal.scoring.acquisitions import ACQUISITIONS, BALD, Entropy, Margin, Random
 from bal.scoring.acquisitions.base import Learns, SumOverClasses
 from bal.scoring.class_weights import Routing
 from bal.scoring.held_out import predict_probabilities
-from bal.selection.selectors import SELECTORS, ForegroundRandom, OracleForegroundRandom, Stratified
+from bal.selection.selectors import SELECTORS, ForegroundRandom, OracleForegroundRandom, Stratified, TopK
+from bal.selection.selectors.base import NOTHING
 from bal.types import BadInput
 
 
@@ -135,6 +138,32 @@ def test_foreground_baselines_need_no_score():
     touching = [share[setup.regions.find(line["image"], line["region"]), 1:].sum() > 0 for line in lines]
     assert all(touching[:5]), "those that touch the foreground in truth come first"
     np.testing.assert_allclose(share.sum(-1), 1.0, atol=1e-6)
+
+
+@dataclass(frozen=True)
+class TwoStyles:
+    """Well logs of which every other one is said to look old."""
+
+    def open(self):
+        source = tiny().source.open()
+        source.styles, source.style = ("new", "old"), lambda id: ("new", "old")[int(id[-1]) % 2]
+        return source
+
+
+@dataclass(frozen=True)
+class ByStyle(TopK):
+    needs = ("style",)
+
+    def __call__(self, key, scores, offer, about=NOTHING):
+        return super().__call__(key, scores + 10 * (about["style"] == 1), offer, about)
+
+
+def test_a_style_is_read_by_who_asks_for_it():
+    lines = steered(ledger(run(tiny(source=TwoStyles(), acq=Random(), selector=ByStyle(), rounds=1))))
+    assert len(lines) == 16
+    assert {int(line["image"][-1]) % 2 for line in lines} == {1}
+    with pytest.raises(BadInput, match="the source does not know any"):
+        query.check(set_up(tiny(selector=ByStyle())))
 
 
 @pytest.mark.slow

@@ -45,7 +45,9 @@ class Selector(Protocol):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What it reads in `about`: `scoring.descriptors`, `labelled` [M], `truth` [M, C] (shares from the masks)."""
+        """What it reads in `about`: `scoring.descriptors`, `labelled` [M], `truth` [M, C] (shares from the masks), and
+        `style` [M], the number of what a region's image looks like, of a source that knows it (`HasStyles`).
+        """
         ...
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
