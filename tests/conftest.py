@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
+import shutil
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,11 +19,13 @@ os.environ["XLA_FLAGS"] = (
     + " --xla_cpu_use_fusion_emitters=false" * (version("jaxlib").startswith("0.10."))
 )
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="bal-tests-")  # nothing of a person's is read or written
 
 import jax
 import pytest
 from hypothesis import settings
 
+atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
@@ -29,14 +34,25 @@ settings.register_profile("local", deadline=None, database=None)
 settings.register_profile("ci", deadline=None, database=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
+from forks import Forks  # noqa: E402
 from helpers import CLASSES, HEADS_SMALL, Pictures, ask  # noqa: E402  (after the settings above)
 from runs import run, tiny  # noqa: E402
 
 from bal.posterior.nets import UNet  # noqa: E402
 from bal.sources import WellLog  # noqa: E402
 
+SLOW = Path(__file__).with_name("slow.txt")  # the tests that take a second or more, by measurement
 MAPS = 40_000  # of the 65,530 memory maps that Linux gives a process; a compiled program takes several, and none left
 # means a segmentation fault in the compiler
+
+
+@pytest.hookimpl(tryfirst=True)  # before the marks are looked at
+def pytest_collection_modifyitems(items):
+    """Marks as slow what takes a second or more, besides what says so itself."""
+    slow = set(SLOW.read_text().split())
+    for item in items:
+        if item.nodeid.partition("[")[0] in slow:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -77,6 +93,13 @@ def pictures():
 def model(net):
     """A model of one head, with its initial parameters."""
     return ask(HEADS_SMALL["mc_dropout"], net)
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory):
+    """A process that has imported everything, and whose forks run things; for tests that kill them."""
+    with Forks(tmp_path_factory.mktemp("forks")) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from disk import compiled, watch
+from disk import compiled, possible, watch
 from runs import environment, quick_publish
 
 
@@ -49,7 +49,7 @@ class Forks:
     def __init__(self, cache: Path):
         """`cache` is kept between runs: of compiled programs, and of the library that makes disks fail."""
         self._said = cache / f"said-{os.getpid()}"
-        env = environment(cache) | {"LD_PRELOAD": str(compiled(cache))}
+        env = environment(cache) | ({"LD_PRELOAD": str(compiled(cache))} if possible() else {})
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
         self._process = subprocess.Popen([sys.executable, __file__], env=env, cwd=cache, **pipes)
         assert self._process.stdin is not None

@@ -7,12 +7,14 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from disk import Call
 from runs import curve, left_behind
+
+T = TypeVar("T")
 
 
 class Ledger(NamedTuple):
@@ -84,16 +86,20 @@ def stages(calls: Iterable[Call]) -> dict[str, Call]:
     return found
 
 
-def kind(call: Call) -> tuple[str, str]:
-    """What a call is one of: its function, and the file without numbers and random letters."""
-    path = re.sub(r"/\.([\w.]+)\.[a-z0-9_]{8}$", r"/.\1", re.sub(r"[0-9a-f]{32}", "*", call.path))
-    return call.name, re.sub(r"\d+", "N", path)
+def kind(path: str) -> str:
+    """What a file is one of: its path without numbers and random letters."""
+    return re.sub(r"\d+", "N", re.sub(r"/\.([\w.]+)\.[a-z0-9_]{8}$", r"/.\1", re.sub(r"[0-9a-f]{32}", "*", path)))
 
 
-def one_of_each(calls: Iterable[Call], seed: int = 0) -> list[Call]:
-    """A call of each kind, drawn at random."""
-    groups: dict[tuple[str, str], list[Call]] = {}
-    for call in calls:
-        groups.setdefault(kind(call), []).append(call)
+def one_of_each(cases: Iterable[T], of: Callable[[T], Hashable], seed: int = 0) -> list[T]:
+    """A case of each kind, drawn at random."""
+    groups: dict[Hashable, list[T]] = {}
+    for case in cases:
+        groups.setdefault(of(case), []).append(case)
     rng = random.Random(seed)
     return [rng.choice(group) for group in groups.values()]
+
+
+def calls_of_each_kind(calls: Iterable[Call]) -> list[Call]:
+    """A call of each function about each kind of file."""
+    return one_of_each(calls, lambda call: (call.name, kind(call.path)))

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from disk import Call, calls, possible
 from forks import Forks, Step
-from harm import compared, damage, files, one_of_each, stages, unowned
+from harm import calls_of_each_kind, compared, damage, files, kind, one_of_each, stages, unowned
 from helpers import slow_where
 from runs import FLAGS, assert_same_run
 
 pytestmark = pytest.mark.skipif(not possible(), reason="needs Linux and a C compiler")
+HOWS = ("flip", "insert", "cut")
 SIGNALS = {signal.SIGINT: "bal: interrupted", signal.SIGTERM: "bal: terminated"}
 
 
@@ -50,13 +51,12 @@ def fault(out: Path, how: str, **more: Any) -> Step:
 
 
 @pytest.fixture(scope="module")
-def peace(tmp_path_factory) -> Iterator[Peace]:
+def peace(forks, tmp_path_factory) -> Peace:
     """The undisturbed run."""
     folder = tmp_path_factory.mktemp("peace")
-    with Forks(folder) as forks:
-        whole, log = folder / "whole", folder / "calls"
-        assert forks.run(fault(whole, "nothing", log=str(log))).steps == [(0, "")]
-        yield Peace(forks, whole, calls(log))
+    whole, log = folder / "whole", folder / "calls"
+    assert forks.run(fault(whole, "nothing", log=str(log))).steps == [(0, "")]
+    return Peace(forks, whole, calls(log))
 
 
 # A full disk
@@ -102,7 +102,7 @@ def test_a_disk_that_is_full_from_the_start(peace, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_a_disk_that_is_full_at_any_kind_of_call(part, peace, tmp_path):
-    cases = [call.number for call in one_of_each(peace.calls) if call.fills][part::4]
+    cases = [call.number for call in calls_of_each_kind(peace.calls) if call.fills][part::4]
     hows = [("full", "once")[n % 2] for n in range(len(cases))]
     assert 2 in fill(peace, tmp_path, [{"how": how, "at": at} for how, at in zip(hows, cases, strict=True)])
 
@@ -132,7 +132,7 @@ def test_killed_before_and_within_any_kind_of_call(peace, tmp_path):
     out, log, copies = tmp_path / "run", tmp_path / "calls", tmp_path / "copies"
     copies.mkdir()
     assert peace.forks.run(fault(out, "copy", copies=str(copies), log=str(log))).steps[0].status == 0
-    left = [copies / f"{call.number}{torn}" for call in one_of_each(calls(log)) for torn in ("", "-torn")]
+    left = [copies / f"{call.number}{torn}" for call in calls_of_each_kind(calls(log)) for torn in ("", "-torn")]
     left = [copy for copy in left if copy.exists()]
     assert len(left) > 100
     for copy, done in zip(left, peace.forks.run(*(Step(line(copy)) for copy in left)).steps, strict=True):
@@ -168,11 +168,11 @@ def left_half(peace: Peace, folder: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["flip", "insert", "cut"])
-def test_any_file_of_a_run_is_damaged(how, peace, tmp_path):
+@pytest.mark.parametrize("how", HOWS)
+def test_any_kind_of_file_of_a_run_is_damaged(how, peace, tmp_path):
     """It is refused in a line and nothing is touched, or set aside for an earlier one, or of no consequence."""
     half = left_half(peace, tmp_path)
-    outs = {name: tmp_path / f"{n}" for n, name in enumerate(files(half))}
+    outs = {name: tmp_path / f"{n}" for n, name in enumerate(one_of_each(files(half), kind, HOWS.index(how)))}
     for name, out in outs.items():
         damage(shutil.copytree(half, out) / name, how, seed=name)
     before = {name: unowned(out) for name, out in outs.items()}

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from forks import Step
 from helpers import slow_where
 from later import Later
-from runs import FLAGS, curve, ledger, quick_publish, run, start, tiny
+from runs import FLAGS, curve, ledger, quick_publish, run, tiny
 
 from bal import Answer, BadInput, Waiting, loop
 from bal.annotation.annotators import Oracle
@@ -240,18 +241,17 @@ def test_killed_at_the_seam(place, purchase, whole, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["ask", "collect"])
-def test_killed_in_another_process_while_people_answer(where, whole, tmp_path, tmp_path_factory):
+def test_killed_in_another_process_while_people_answer(where, forks, whole, tmp_path):
     out = tmp_path / "run"
     argv = [*FLAGS, "--out", str(out), "--resume", "--quiet", "--annotator", "later:Later"]
     argv += ["--annotator.second", "0", "3", "--annotator.dies", where]
     seen = []
     for _ in range(10):
-        process = start(argv, tmp_path_factory.getbasetemp())  # where compiled programs are kept for all of them
-        _, error = process.communicate(timeout=300)
-        seen.append(process.returncode)
-        if process.returncode == 0:
+        ended = forks.run(Step(argv))
+        seen.append(ended.status)
+        if ended.status == 0:
             break
-        assert process.returncode in (3, -signal.SIGKILL), error
+        assert ended.status in (3, -signal.SIGKILL), ended
     assert seen == [-signal.SIGKILL, *[3] * (2 if where == "collect" else 3), 0]
     same_run(out, whole)
 
