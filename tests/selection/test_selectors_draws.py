@@ -15,6 +15,7 @@ from bal.selection.selectors import (
     SELECTORS,
     ForegroundPower,
     ForegroundRandom,
+    Handover,
     OracleForegroundRandom,
     Power,
     Softmax,
@@ -63,7 +64,7 @@ def test_a_schedule_ends_in_top_k():
     assert len({tuple(e) for e in early}) > 5
 
 
-@pytest.mark.parametrize("cls", [Power, Softmax, ForegroundPower, lambda *beta: Stratified(0.5, *beta)])
+@pytest.mark.parametrize("cls", [Power, Softmax, ForegroundPower, Handover, lambda *beta: Stratified(0.5, *beta)])
 def test_a_beta_must_be_positive(cls):
     with pytest.raises(BadInput, match="β > 0"):
         cls(0.0)
@@ -190,6 +191,20 @@ def test_arms_that_know_as_much_differ_only_by_what_they_know(first):
     assert shared / 160 > 0.7
 
 
+@pytest.mark.parametrize("rounds", [1, 2, 5])
+def test_handover_is_foreground_random_once_and_power_from_then_on(rounds):
+    """Of a run with so many purchases, to the region and its probability."""
+    rng = np.random.default_rng(rounds)
+    scores = rng.random(M).astype(np.float32)
+    about = {"predicted": np.where(rng.random((M, 1)) < 0.5, [[0.5, 0.5]], [[1.0, 0.0]])}
+    for number in range(1, rounds + 1):
+        offer = Offer(np.ones(M, np.float32), np.ones(M, bool), 15.0, progress=(number - 1) / max(1, rounds - 1))
+        key = jax.random.key(number)
+        mine = Handover(0.5, 4.0)(key, scores, offer, about)
+        rule = ForegroundRandom() if number == 1 else Power(0.5, 4.0)
+        jax.tree.map(np.testing.assert_array_equal, mine, rule(key, scores, offer, about))
+
+
 def test_a_least_share_of_foreground():
     offer = Offer(np.ones(N, np.float32), np.ones(N, bool), 2.0)
     index = bought(ForegroundRandom(least=0.2)(KEY, np.zeros(N, np.float32), offer, {"predicted": TOUCH}))
@@ -200,6 +215,8 @@ def test_a_least_share_of_foreground():
         OracleForegroundRandom(-0.1)
     with pytest.raises(BadInput, match="least < 1"):
         ForegroundPower(least=1.0)
+    with pytest.raises(BadInput, match="least < 1"):
+        Handover(least=1.0)
 
 
 def test_only_the_oracle_reads_the_truth():

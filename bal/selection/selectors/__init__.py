@@ -4,6 +4,7 @@ from bal.selection.selectors.badge import Badge
 from bal.selection.selectors.batch_bald import BatchBALD
 from bal.selection.selectors.foreground_power import ForegroundPower
 from bal.selection.selectors.foreground_random import ForegroundRandom
+from bal.selection.selectors.handover import Handover
 from bal.selection.selectors.k_center import KCenter
 from bal.selection.selectors.k_means import KMeans
 from bal.selection.selectors.knapsack import Knapsack
@@ -19,6 +20,7 @@ SELECTORS = {
     "softmax": Softmax,
     "stratified": Stratified,
     "foreground_power": ForegroundPower,
+    "handover": Handover,
     "foreground_random": ForegroundRandom,
     "oracle_foreground_random": OracleForegroundRandom,
     "k_center": KCenter,
