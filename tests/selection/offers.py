@@ -22,6 +22,7 @@ SHAPES = {
     "gradient": (6,),
     "joint": (4, C),
     "labelled": (),
+    "style": (),
 }
 
 
@@ -63,6 +64,9 @@ def readings(name: str, seed: int = 0, size: int = M, unseen: float = 0.0, alike
         shape = (size, *SHAPES[need])
         if need == "labelled":
             about[need] = rng.random(size) < 0.3
+            continue
+        if need == "style":
+            about[need] = rng.integers(0, 4, size)
             continue
         values = np.abs(rng.standard_normal(shape)) if need in ("embedding", "gradient") else rng.random(shape)
         if need in ("predicted", "truth"):

@@ -12,6 +12,7 @@ from bal.selection.selectors.oracle_foreground_random import OracleForegroundRan
 from bal.selection.selectors.power import Power
 from bal.selection.selectors.softmax import Softmax
 from bal.selection.selectors.stratified import Stratified
+from bal.selection.selectors.style_stratified import StyleStratified
 from bal.selection.selectors.top_k import TopK
 
 SELECTORS = {
@@ -22,6 +23,7 @@ SELECTORS = {
     "foreground_power": ForegroundPower,
     "handover": Handover,
     "foreground_random": ForegroundRandom,
+    "style_stratified": StyleStratified,
     "oracle_foreground_random": OracleForegroundRandom,
     "k_center": KCenter,
     "k_means": KMeans,

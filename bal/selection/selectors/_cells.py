@@ -1,0 +1,39 @@
+"""Money shared out over parts of the pool: what the selectors share that buy by style."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from bal.selection.selectors._basket import Basket
+from bal.types import Key
+
+EXACT = 1e-9  # of the money: what sums of floats may be out by
+
+
+def share_out(key: Key, basket: Basket, weight: Sequence[float], rankings: Sequence[np.ndarray]) -> None:
+    """Fills a basket from G cells, to each its share of the money: weight_g / Σ weight, over cells with candidates.
+
+    Cells take turns in an order that is drawn. What is left of a cell's money because it is less than a region costs
+    goes to the next in turn; what a cell cannot spend for want of regions is shared out anew over the others, until
+    nothing is bought any more. A cell of weight 0 gets nothing.
+
+    Args:
+        key: of the order of turns.
+        basket: what is filled.
+        weight: [G] ≥ 0.
+        rankings: G times [n] candidates, best first; cells may overlap.
+    """
+    turns = np.asarray(jax.random.permutation(key, len(rankings))) if len(rankings) else np.zeros(0, np.int64)
+    spent, before = np.zeros(len(rankings)), None
+    while before != basket.spent:
+        live = [int(g) for g in turns if weight[g] > 0 and basket.open[rankings[g]].any()]
+        money, whole, carried = basket.left + spent[live].sum(), sum(weight[g] for g in live), 0.0
+        before = basket.spent
+        for g in live:
+            due, start = money * weight[g] / whole - spent[g] + carried, basket.spent
+            basket.fill(rankings[g], due * (1 + EXACT))
+            spent[g] += basket.spent - start
+            carried = due - (basket.spent - start) if basket.open[rankings[g]].any() else 0.0
