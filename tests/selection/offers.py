@@ -23,6 +23,7 @@ SHAPES = {
     "joint": (4, C),
     "labelled": (),
     "style": (),
+    "error": (C,),
 }
 
 

@@ -75,10 +75,10 @@ def test_money_is_shared_in_proportion_to_weights(seed, scale):
     size, weight = 400, rng.dirichlet(np.ones(4)) * scale
     cost, cell = rng.uniform(0.5, 2.0, size).astype(np.float32), np.repeat(np.arange(4), 100)
     basket = Basket(np.zeros(size, np.float32), Offer(cost, np.ones(size, bool), 40.0))
-    share_out(KEY, basket, weight.tolist(), [rng.permutation(np.flatnonzero(cell == g)) for g in range(4)])
+    share_out(KEY, basket, weight, [rng.permutation(np.flatnonzero(cell == g)) for g in range(4)])
     spent = np.bincount(cell[basket.taken], cost[basket.taken].astype(np.float64), minlength=4)
     assert np.abs(spent - 40.0 * weight / weight.sum()).max() < 2 * 2.0
     assert basket.left < 2.0
     none = Basket(np.zeros(size, np.float32), Offer(cost, np.ones(size, bool), 40.0))
-    share_out(KEY, none, [0.0, 1.0], [np.flatnonzero(cell == 0), np.flatnonzero(cell == 1)])
+    share_out(KEY, none, np.array([0.0, 1.0]), [np.flatnonzero(cell == 0), np.flatnonzero(cell == 1)])
     assert set(cell[none.taken].tolist()) == {1}, "a cell of weight 0 gets nothing"

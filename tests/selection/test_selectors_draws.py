@@ -219,8 +219,16 @@ def test_a_least_share_of_foreground():
         Handover(least=1.0)
 
 
-def test_only_the_oracle_reads_the_truth():
-    assert {name for name, cls in SELECTORS.items() if "truth" in cls().needs} == {"oracle_foreground_random"}
+def test_only_oracles_read_the_truth():
+    of_masks = {"truth", "error"}
+    assert {name for name, cls in SELECTORS.items() if of_masks & set(cls().needs)} == {
+        "oracle_foreground_random",
+        "greedy_oracle",
+    }
+    for name in ("oracle_foreground_random", "greedy_oracle"):
+        assert "truth" in SELECTORS[name]().needs
+        assert "upper baseline" in SELECTORS[name].__doc__
+        assert "must never be reported as a method" in " ".join(SELECTORS[name].__doc__.split())
 
 
 def test_probabilities_of_foreground_draws_never_pretend():

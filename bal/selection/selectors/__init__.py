@@ -4,6 +4,7 @@ from bal.selection.selectors.badge import Badge
 from bal.selection.selectors.batch_bald import BatchBALD
 from bal.selection.selectors.foreground_power import ForegroundPower
 from bal.selection.selectors.foreground_random import ForegroundRandom
+from bal.selection.selectors.greedy_oracle import GreedyOracle
 from bal.selection.selectors.handover import Handover
 from bal.selection.selectors.k_center import KCenter
 from bal.selection.selectors.k_means import KMeans
@@ -25,6 +26,7 @@ SELECTORS = {
     "foreground_random": ForegroundRandom,
     "style_stratified": StyleStratified,
     "oracle_foreground_random": OracleForegroundRandom,
+    "greedy_oracle": GreedyOracle,
     "k_center": KCenter,
     "k_means": KMeans,
     "badge": Badge,

@@ -13,7 +13,7 @@ from bal.types import Key
 EXACT = 1e-9  # of the money: what sums of floats may be out by
 
 
-def share_out(key: Key, basket: Basket, weight: Sequence[float], rankings: Sequence[np.ndarray]) -> None:
+def share_out(key: Key, basket: Basket, weight: np.ndarray, rankings: Sequence[np.ndarray]) -> None:
     """Fills a basket from G cells, to each its share of the money: weight_g / Σ weight, over cells with candidates.
 
     Cells take turns in an order that is drawn. What is left of a cell's money because it is less than a region costs
@@ -26,14 +26,14 @@ def share_out(key: Key, basket: Basket, weight: Sequence[float], rankings: Seque
         weight: [G] ≥ 0.
         rankings: G times [n] candidates, best first; cells may overlap.
     """
-    turns = np.asarray(jax.random.permutation(key, len(rankings))) if len(rankings) else np.zeros(0, np.int64)
+    turns = np.asarray(jax.random.permutation(key, len(rankings))).tolist() if len(rankings) else []
     spent, before = np.zeros(len(rankings)), None
     while before != basket.spent:
-        live = [int(g) for g in turns if weight[g] > 0 and basket.open[rankings[g]].any()]
-        money, whole, carried = basket.left + spent[live].sum(), sum(weight[g] for g in live), 0.0
+        live = [g for g in turns if weight[g] > 0 and basket.open[rankings[g]].any()]
+        money, whole, carried = basket.left + float(spent[live].sum()), float(weight[live].sum()), 0.0
         before = basket.spent
         for g in live:
-            due, start = money * weight[g] / whole - spent[g] + carried, basket.spent
+            due, start = money * float(weight[g]) / whole - float(spent[g]) + carried, basket.spent
             basket.fill(rankings[g], due * (1 + EXACT))
             spent[g] += basket.spent - start
             carried = due - (basket.spent - start) if basket.open[rankings[g]].any() else 0.0

@@ -49,6 +49,6 @@ class StyleStratified:
             mine = basket.open & (style == s)
             parts = [order(key, offer, alike, mine & part) for part in (touches, ~touches)]
             rankings.append(np.concatenate(parts))
-        share_out(jax.random.fold_in(key, 0), basket, np.ones(len(rankings)).tolist(), rankings)
+        share_out(jax.random.fold_in(key, 0), basket, np.ones(len(rankings)), rankings)
         basket.fill(np.concatenate([np.zeros(0, np.int64), *rankings]))  # where prices leave a rest to somebody
         return basket.query()
