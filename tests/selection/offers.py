@@ -24,6 +24,8 @@ SHAPES = {
     "labelled": (),
     "style": (),
     "error": (C,),
+    "audited": (C,),
+    "appearance": (5,),
 }
 
 
@@ -76,7 +78,7 @@ def readings(name: str, seed: int = 0, size: int = M, unseen: float = 0.0, alike
             values = np.round(values)
         if need in ("predicted", "truth", "joint"):
             values = (values + 1e-9 * (values.sum(-1, keepdims=True) == 0)) / (values.sum(-1, keepdims=True) + 1e-9)
-        values[missing] = np.nan
+        values[missing | (rng.random(size) < 0.6 * (need == "audited"))] = np.nan
         about[need] = values.astype(np.float32)
     return about
 

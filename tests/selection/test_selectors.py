@@ -12,6 +12,7 @@ from offers import KEY, M, ask, bought, pools, readings
 import bal
 from bal.selection.selectors import (
     SELECTORS,
+    Allocation,
     Badge,
     BatchBALD,
     ForegroundPower,
@@ -141,6 +142,7 @@ def test_an_endless_budget_buys_all_that_is_eligible(name):
         ("foreground_random", ForegroundRandom()),
         ("handover", Handover(beta_end=1e6)),
         ("oracle_foreground_random", OracleForegroundRandom()),
+        ("allocation", Allocation(beta_end=1e6)),
         ("greedy_oracle", GreedyOracle()),
         ("k_center", KCenter()),
         ("k_means", KMeans()),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import jax
 import numpy as np
+import pytest
 from hypothesis import given, settings, strategies as st
 from offers import KEY, M, bought
 
-from bal.selection.selectors import ForegroundRandom, StyleStratified
+from bal.selection.selectors import Allocation, ForegroundRandom, StyleStratified
 from bal.selection.selectors._basket import Basket, gumbel
-from bal.selection.selectors._cells import share_out
+from bal.selection.selectors._cells import find_styles, share_out
+from bal.selection.selectors.allocation import weights
 from bal.selection.selectors.base import Offer
+from bal.types import BadInput
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -82,3 +85,101 @@ def test_money_is_shared_in_proportion_to_weights(seed, scale):
     none = Basket(np.zeros(size, np.float32), Offer(cost, np.ones(size, bool), 40.0))
     share_out(KEY, none, np.array([0.0, 1.0]), [np.flatnonzero(cell == 0), np.flatnonzero(cell == 1)])
     assert set(cell[none.taken].tolist()) == {1}, "a cell of weight 0 gets nothing"
+
+
+def naive_weights(style, audited, alpha: float, strength: float) -> dict:
+    """(w r)^(1/(1 + α)) by style and class, region by region."""
+    classes = range(1, audited.shape[1])
+    regions = [m for m in range(len(style)) if style[m] >= 0]
+    seen = [m for m in range(len(style)) if not np.isnan(audited[m]).any()]
+    errors = {c: sum(float(audited[m, c]) for m in seen) for c in classes}
+    overall = sum(errors.values()) / max(1, len(seen) * len(classes))
+    found = {}
+    for s in {int(style[m]) for m in regions}:
+        mine = [m for m in seen if style[m] == s]
+        share = len([m for m in regions if style[m] == s]) / len(regions)
+        for c in classes:
+            pooled = (errors[c] + strength * overall) / (len(seen) + strength)
+            rate = (sum(float(audited[m, c]) for m in mine) + strength * pooled) / (len(mine) + strength)
+            found[s, c] = (share * (rate if overall > 0 else 1.0)) ** (1 / (1 + alpha))
+    return found
+
+
+@given(seeds, st.floats(0, 2), st.floats(0.1, 10), st.sampled_from([0.0, 0.3, 1.0]))
+@settings(max_examples=100)
+def test_a_cell_weighs_what_its_errors_and_its_share_say(seed, alpha, strength, unseen):
+    rng = np.random.default_rng(seed)
+    style, audited = rng.integers(-1, 4, M), rng.integers(0, 9, (M, 3)).astype(np.float32)
+    audited[rng.random(M) < unseen] = np.nan
+    found = weights(style, audited, alpha, strength)
+    flat = {(s, c): w for s, shares in found.items() for c, w in enumerate(shares, 1)}
+    assert flat == pytest.approx(naive_weights(style, audited, alpha, strength), rel=1e-12)
+
+
+def test_a_style_that_was_not_audited_is_as_the_pool_and_one_that_was_is_itself():
+    style = np.repeat([0, 1, 2], [8, 8, 8])
+    audited = np.full((M, 2), np.nan)
+    audited[:4, 1], audited[8:12, 1] = 0.0, 6.0
+    audited[[*range(4), *range(8, 12)], 0] = 0.0
+    strong, weak = (weights(style, audited, 0.0, strength) for strength in (1e9, 1e-9))
+    rates = [3 * strong[s][0] for s in range(3)]
+    np.testing.assert_allclose(rates, 3.0, rtol=1e-6, err_msg="the mean of the pool for all")
+    np.testing.assert_allclose([3 * weak[s][0] for s in range(3)], [0.0, 6.0, 3.0], atol=1e-6)
+
+
+def test_the_split_leaves_the_least_error():
+    """Of Σ w r n^(−α) at a given Σ n, against many other splits."""
+    rng, alpha = np.random.default_rng(0), 0.7
+    style = np.repeat([0, 1, 2], [2, 6, 16])
+    audited = np.where(rng.random((M, 1)) < 0.5, rng.integers(0, 9, (M, 2)), np.nan)
+    w, r = np.bincount(style) / M, np.array([weights(style, audited, 0.0, 2.0)[s][0] for s in range(3)])
+    r = r / w
+    share = np.array([weights(style, audited, alpha, 2.0)[s][0] for s in range(3)])
+
+    def left(n) -> np.ndarray:
+        return (w * r * (n / n.sum(-1, keepdims=True)) ** -alpha).sum(-1)
+
+    assert (left(share[None]) <= left(rng.dirichlet(np.ones(3), 2000))).all()
+
+
+@given(seeds)
+@settings(max_examples=50)
+def test_allocation_fills_cells_by_a_power_of_their_class(seed):
+    """Cell by cell without a draw: the highest of each, as many as its money pays, to within one."""
+    rng, count = np.random.default_rng(seed), 60
+    style, by_class = rng.integers(0, 2, 200), rng.random((200, 3)).astype(np.float32)
+    audited = np.where(rng.random((200, 1)) < 0.3, rng.integers(0, 9, (200, 3)), np.nan)
+    about = {"by_predicted": by_class, "audited": audited, "style": style}
+    offer = Offer(np.ones(200, np.float32), np.ones(200, bool), float(count), progress=1.0)
+    rule = Allocation(styles="given", beta_end=1e9)
+    index = bought(rule(jax.random.key(seed), np.ones(200, np.float32), offer, about))
+    expected = naive_weights(style, audited, rule.alpha, rule.strength)
+    whole = sum(expected.values())
+    for s in range(2):
+        mine = sum(w for (of, _), w in expected.items() if of == s) / whole * count
+        assert abs((style[index] == s).sum() - mine) < 2
+        best = {c: sorted(np.flatnonzero(style == s), key=lambda m: -by_class[m, c]) for c in (1, 2)}
+        most = int((style[index] == s).sum())
+        assert all(m in best[1][:most] or m in best[2][:most] for m in index[style[index] == s])
+
+
+def test_styles_are_found_by_what_images_look_like():
+    rng = np.random.default_rng(0)
+    kind = np.repeat([0, 1, 2], [40, 15, 5])
+    looks = (20 * np.eye(3)[kind] + rng.standard_normal((60, 3))).astype(np.float32)
+    image = rng.integers(0, 60, 500)
+    unseen = np.arange(500) < 10
+    found = find_styles(np.where(unseen[:, None], np.nan, looks[image]), 3)
+    assert (found[unseen] == -1).all()
+    pairs = {(int(kind[n]), int(f)) for n, f in zip(image[~unseen], found[~unseen], strict=True)}
+    assert len(pairs) == 3, "one style for each kind"
+    assert len({s for _, s in pairs}) == 3
+    assert find_styles(np.full((4, 2), np.nan), 3).tolist() == [-1] * 4
+
+
+def test_settings_of_allocation_out_of_range_are_refused():
+    for wrong in ({"alpha": -0.1}, {"strength": 0.0}, {"kinds": 0}, {"beta": 0.0}, {"styles": "guessed"}):
+        with pytest.raises(BadInput, match="allocation"):
+            Allocation(**wrong)
+    assert Allocation().needs == ("by_predicted", "audited", "appearance")
+    assert Allocation(styles="given").needs == ("by_predicted", "audited", "style")

@@ -1,5 +1,6 @@
 """Scores, costs and a budget → a Query: one file each, one line each in this table."""
 
+from bal.selection.selectors.allocation import Allocation
 from bal.selection.selectors.badge import Badge
 from bal.selection.selectors.batch_bald import BatchBALD
 from bal.selection.selectors.foreground_power import ForegroundPower
@@ -21,6 +22,7 @@ SELECTORS = {
     "power": Power,
     "softmax": Softmax,
     "stratified": Stratified,
+    "allocation": Allocation,
     "foreground_power": ForegroundPower,
     "handover": Handover,
     "foreground_random": ForegroundRandom,

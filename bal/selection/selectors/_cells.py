@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from bal.pool.coverage import strata
 from bal.selection.selectors._basket import Basket
 from bal.types import Key
 
@@ -37,3 +38,17 @@ def share_out(key: Key, basket: Basket, weight: np.ndarray, rankings: Sequence[n
             basket.fill(rankings[g], due * (1 + EXACT))
             spent[g] += basket.spent - start
             carried = due - (basket.spent - start) if basket.open[rankings[g]].any() else 0.0
+
+
+def find_styles(appearance: np.ndarray, count: int) -> np.ndarray:
+    """[M] the style of each region, 0 … count − 1, from what its image looks like [M, F]; −1 where nobody looked.
+
+    k-means of the looks that there are, each of them once however many regions have it. The first centres are always
+    drawn alike, so the same pool has the same styles in every round.
+    """
+    appearance = np.asarray(appearance, np.float32)
+    known = np.isfinite(appearance).all(1)
+    looks, which = np.unique(appearance[known], axis=0, return_inverse=True)
+    found = np.full(known.size, -1)
+    found[known] = strata(looks, np.ones(len(looks), bool), count, np.random.default_rng(0))[which.ravel()]
+    return found
