@@ -19,6 +19,7 @@ from bal.selection.selectors import (
     ForegroundRandom,
     GreedyOracle,
     Handover,
+    Herding,
     KCenter,
     KMeans,
     OracleForegroundRandom,
@@ -147,6 +148,7 @@ def test_an_endless_budget_buys_all_that_is_eligible(name):
         ("k_center", KCenter()),
         ("k_means", KMeans()),
         ("badge", Badge()),
+        ("herding", Herding()),
         ("batch_bald", BatchBALD(most=M)),
     ],
 )

@@ -7,6 +7,7 @@ from bal.selection.selectors.foreground_power import ForegroundPower
 from bal.selection.selectors.foreground_random import ForegroundRandom
 from bal.selection.selectors.greedy_oracle import GreedyOracle
 from bal.selection.selectors.handover import Handover
+from bal.selection.selectors.herding import Herding
 from bal.selection.selectors.k_center import KCenter
 from bal.selection.selectors.k_means import KMeans
 from bal.selection.selectors.knapsack import Knapsack
@@ -33,5 +34,6 @@ SELECTORS = {
     "k_means": KMeans,
     "badge": Badge,
     "batch_bald": BatchBALD,
+    "herding": Herding,
     "knapsack": Knapsack,
 }
