@@ -8,11 +8,12 @@ import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from offers import KEY, M, bought
+from offers import KEY, M, bought, pools, readings
 
 from bal.metrics.lure import population_weights
 from bal.selection.selectors import (
     SELECTORS,
+    Allocation,
     ForegroundPower,
     ForegroundRandom,
     Handover,
@@ -127,6 +128,50 @@ def test_what_no_class_can_spend_follows_the_plain_score():
     index = bought(Stratified(beta_end=1e6)(KEY, scores, offer, {"by_predicted": by_class}))
     assert set(index[:3].tolist()) == {0, 1, 2}
     assert index[3:].tolist() == list(range(M - 1, M - 10, -1))
+
+
+DRAWN = {
+    "power": Power,
+    "softmax": Softmax,
+    "foreground_power": ForegroundPower,
+    "handover": Handover,
+    "stratified": Stratified,
+    "allocation": Allocation,
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_where_prices_are_equal_they_have_no_say_to_the_bit(name):
+    @given(pools(equal_costs=True), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5]))
+    @settings(max_examples=30)
+    def check(pool, seed, progress):
+        about, offer = readings(name, seed, unseen=0.2), Offer(*pool[1:], progress=progress)
+        plain, priced = (DRAWN[name](per_cost=by)(KEY, pool[0], offer, about) for by in (False, True))
+        jax.tree.map(np.testing.assert_array_equal, plain, priced)
+
+    check()
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_draws_follow_the_score_per_price(name):
+    """The first draw, of a β of 2, against the weights written out: of the score, or of its part of the class."""
+    scores, costs = np.float32([0.1, 0.2, 0.4, 0.0, 0.3]), np.float32([1.0, 0.5, 4.0, 1.0, 2.0])
+    ratio = scores.astype(np.float64) / costs
+    w = np.exp(2 * ratio / ratio.std()) if name == "softmax" else np.maximum(ratio / ratio.max(), 1e-6) ** 2
+    about = {
+        "predicted": np.tile(np.float32([[0.5, 0.5]]), (5, 1)),
+        "by_predicted": np.stack([np.zeros(5), scores], 1).astype(np.float32),
+        "audited": np.full((5, 2), np.nan),
+        "appearance": np.zeros((5, 2)),
+    }
+    offer, first = Offer(costs, np.ones(5, bool), 8.0, progress=0.5), np.zeros(5)
+    rule = DRAWN[name](beta=2.0, beta_end=2.0, per_cost=True)
+    rule = Stratified(1.0, 2.0, 2.0, per_cost=True) if name == "stratified" else rule
+    for seed in range(1500):
+        query = rule(jax.random.key(seed), scores, offer, about)
+        first[bought(query)[0]] += 1
+        assert query.probability is None
+    assert deviation(first, w / w.sum()) < 4
 
 
 TOUCH = np.float32([[1, 0, 0], [0.5, 0.5, 0], [1, 0, 0], [0.9, 0, 0.1], [np.nan] * 3, [0, 0, 1], [1, 0, 0], [1, 0, 0]])

@@ -11,7 +11,7 @@ import numpy as np
 
 from bal.selection.selectors._basket import Basket, reading
 from bal.selection.selectors._cells import find_styles, share_out
-from bal.selection.selectors._draw import between, order, share_of_top
+from bal.selection.selectors._draw import between, for_money, order, share_of_top
 from bal.selection.selectors.base import NOTHING, Offer, Query
 from bal.types import BadInput, Key
 
@@ -55,6 +55,8 @@ class Allocation:
     """β of the first purchase."""
     beta_end: float | None = None
     """β of the last purchase, geometric in between; None keeps it."""
+    per_cost: bool = False
+    """Draw by (score / expected price)^β; where all prices are equal nothing changes, to the bit."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.alpha < float("inf") and 0 < self.strength < float("inf") and 1 <= self.kinds <= KINDS):
@@ -77,15 +79,16 @@ class Allocation:
         by_class, known = reading(about, "by_predicted")
         style = np.asarray(about["style"]) if self.styles == "given" else find_styles(about["appearance"], self.kinds)
         beta = between(self.beta, self.beta_end, offer.progress)
+        worth = for_money(basket, scores, self.per_cost)
         weight, rankings = [], []
         for s, shares in weights(style, about["audited"], self.alpha, self.strength).items():
             able = basket.open & known & (style == s)
             for c, share in enumerate(shares, 1):
-                log_weight = beta * np.log(share_of_top(by_class[:, c], able))
+                of_class = for_money(basket, by_class[:, c], self.per_cost)
                 weight.append(share)
-                rankings.append(order(key, offer, log_weight, able))
+                rankings.append(order(key, offer, beta * np.log(share_of_top(of_class, able)), able))
         share_out(jax.random.fold_in(key, 0), basket, np.array(weight), rankings)
-        basket.fill(order(key, offer, beta * np.log(share_of_top(scores, basket.open)), basket.open))
+        basket.fill(order(key, offer, beta * np.log(share_of_top(worth, basket.open)), basket.open))
         return basket.query()
 
 
