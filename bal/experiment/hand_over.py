@@ -31,7 +31,8 @@ def shown(pool: Pool, split: int, classes: int) -> np.ndarray:
 
 def steers(config: Config) -> bool:
     """Whether purchases follow the score of a model at all, so that there is something to hand over to."""
-    return bool(config.hand_over and config.acq.needs and config.steer and "truth" not in config.selector.needs)
+    reads_masks = {"truth", "error"} & set(config.selector.needs)
+    return bool(config.hand_over and config.acq.needs and config.steer and not reads_masks)
 
 
 def handed_over(config: Config, pool: Pool, number: int, classes: int) -> bool:

@@ -20,6 +20,7 @@ from bal import devices
 from bal.config.schema import Config
 from bal.experiment.peak import bytes_of, peak
 from bal.metrics.tally import zeros
+from bal.pool.coverage import APPEARANCE
 from bal.pool.units.base import Unit
 from bal.pool.units.superpixel import Superpixel
 from bal.pool.units.tile import Tile
@@ -242,9 +243,10 @@ def _regions(unit: Unit, shape: tuple[int, int]) -> int:
 
 
 def _columns(name: str, net: Net, samples: int) -> int:
-    """Numbers that a descriptor has for each region (`bal.scoring.descriptors`)."""
+    """Numbers that a selector reads of each region by a name of `scoring.descriptors` or `experiment.offered`."""
     features = net.settings.width if isinstance(net, BoundUNet) else 1
     found = {"embedding": features, "gradient": net.classes * (features + 1), "joint": net.classes * samples}
+    found |= {"appearance": APPEARANCE, "style": 2, "labelled": 1}
     return found.get(name, net.classes)
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bal.config.schema import StartBy
-from bal.experiment import curve_row, hand_over, prices
+from bal.experiment import curve_row, hand_over, offered, prices
 from bal.experiment.setup import COVER, LEARN, SCORE, Setup
 from bal.metrics import lure
 from bal.pool.contrast import contrast, mixed, rich
@@ -25,11 +25,10 @@ from bal.scoring.acquisitions.base import Learns
 from bal.scoring.held_out import predict_regions
 from bal.scoring.objective import Objective
 from bal.scoring.score import score_regions, survey
-from bal.sources.base import HasStyles, pixels, truth, unlabelled
+from bal.sources.base import pixels
 from bal.types import BadInput, RegionPrediction
 
 LOOKED_AT = 32  # images of the pool from which a route learns how often each class is predicted
-OFFERED = ("labelled", "truth", "style")  # what a selector may read besides `bal.scoring.descriptors`
 
 
 class PoolScores(NamedTuple):
@@ -48,11 +47,8 @@ def check(setup: Setup) -> None:
     if isinstance(config.acq.needs, str) or (odd := set(config.acq.needs) - set(Moments._fields)):
         name = config.acq.needs if isinstance(config.acq.needs, str) else min(odd)
         raise BadInput(f"the acquisition needs {name!r}; expected a tuple of {', '.join(Moments._fields)}")
-    descriptors.check(tuple(name for name in config.selector.needs if name not in OFFERED), setup.net)
-    if "truth" in config.selector.needs and unlabelled(setup.source):
-        raise BadInput("the selector reads the truth, and the source has no mask for some images of the pool")
-    if "style" in config.selector.needs and not isinstance(setup.source, HasStyles):
-        raise BadInput("the selector reads the style of an image, and the source does not know any")
+    descriptors.check(tuple(name for name in config.selector.needs if name not in offered.NAMES), setup.net)
+    offered.check(setup)
     config.routing.check(config.route, setup.source.classes)
     if not (setup.source.test or config.audit):
         raise BadInput("there is no test set and no audit, so nothing could be said of any model: give --audit 0.25")
@@ -100,13 +96,14 @@ def score_pool(setup: Setup, pool: Pool, model: Model, objective: Objective, rou
     """
     config = setup.config
     key = setup.key(round, SCORE)
-    wanted = [name for name in config.selector.needs if name not in OFFERED]
+    more = offered.offered(setup, pool, model, round + 1)
+    wanted = [name for name in config.selector.needs if name not in offered.NAMES]
     wanted += ["predicted"] if config.audit_by == "foreground" else []
     handed_over = hand_over.handed_over(config, pool, round + 1, len(setup.source.classes))
     wanted += [] if handed_over else ["frequency"]
     if not (objective.needs or wanted):
         score = score_regions(model, setup.source, setup.regions, objective, key)
-        return PoolScores(score, *prices.expected(setup, pool, None, {}), _offered(setup, pool))
+        return PoolScores(score, *prices.expected(setup, pool, None, {}), more)
     wanted += ["by_class", *prices.needs(setup)]
     names = tuple(dict.fromkeys(wanted))
     some = setup.regions.subset(setup.looked_at(round + 1))
@@ -115,7 +112,7 @@ def score_pool(setup: Setup, pool: Pool, model: Model, objective: Objective, rou
     score = table.pop("score")
     if not objective.needs:
         score = score_regions(model, setup.source, setup.regions, objective, key)
-    return PoolScores(score, *prices.expected(setup, pool, model, table), table | _offered(setup, pool))
+    return PoolScores(score, *prices.expected(setup, pool, model, table), table | more)
 
 
 def _spread(values: np.ndarray, some: Regions, regions: Regions) -> np.ndarray:
@@ -154,38 +151,6 @@ def foreground_weights(setup: Setup, pool: Pool, number: int, scores: PoolScores
 def audit_weights(scores: PoolScores, able: np.ndarray) -> np.ndarray:
     """[M] weights by which audits are drawn where the predicted foreground decides: √ of its share of a region."""
     return mixed(np.sqrt(scores.table["predicted"][:, 1:].sum(1)), able)
-
-
-def _offered(setup: Setup, pool: Pool) -> dict[str, np.ndarray]:
-    """What selectors may read that no model says: what is labelled, the style, and, marked as such, the truth."""
-    offered = {"labelled": pool.labelled}
-    if "style" in setup.config.selector.needs:
-        offered["style"] = _styles(setup)
-    if "truth" in setup.config.selector.needs:
-        offered["truth"] = _truth(setup)
-    return offered
-
-
-def _styles(setup: Setup) -> np.ndarray:
-    """[M] int, the number of the style of each region's image."""
-    source = setup.source
-    assert isinstance(source, HasStyles)
-    number = {style: n for n, style in enumerate(source.styles)}
-    return np.array([number[source.style(id)] for id in setup.regions.ids], np.int64)[setup.regions.image]
-
-
-def _truth(setup: Setup) -> np.ndarray:
-    """[M, C] share of each region's pixels that are of a class, from the masks."""
-    regions = setup.regions
-    classes = len(setup.source.classes)
-    share = np.zeros((regions.image.size, classes), np.float32)
-    for n, id in enumerate(regions.ids):
-        first, last = regions.start[n : n + 2]
-        mask = truth(setup.source, id)
-        cut = regions.cut(n, setup.source.image)
-        count = np.stack([np.bincount(cut[mask == c], minlength=last - first) for c in range(classes)], -1)
-        share[first:last] = count / regions.pixels[first:last, None]
-    return share
 
 
 def known(

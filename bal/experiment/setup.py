@@ -18,6 +18,7 @@ from bal.experiment import memory
 from bal.experiment.memory import MOST, SCALED_BY
 from bal.metrics import summary
 from bal.pool.cost import COUNTED, price
+from bal.pool.coverage import appearance
 from bal.pool.labels import Pool
 from bal.pool.regions import Regions, lay_out
 from bal.posterior import door, training
@@ -63,6 +64,11 @@ class Setup:
             image = np.ascontiguousarray(self.source.image(id))
             mark.update(repr(image.shape).encode() + image.tobytes())
         return mark.hexdigest()
+
+    @functools.cached_property
+    def appearance(self) -> np.ndarray:
+        """[N, F] what each image of the pool looks like (`bal.pool.coverage`), each read once a run."""
+        return np.stack([appearance(pixels(self.source, id)) for id in self.source.pool])
 
     def looked_at(self, purchase: int) -> np.ndarray:
         """Positions of the images that a purchase is chosen from, in order: all of the pool, or a random sample."""

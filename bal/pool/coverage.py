@@ -21,6 +21,8 @@ from scipy.ndimage import gaussian_filter1d, gaussian_laplace
 from bal.pool.contrast import mixed
 
 SCALES = (0.7, 1.5, 3.0)  # pixels
+FAINT = 1e-3  # a response that there is none to speak of
+APPEARANCE = 2 + 6 * len(SCALES)  # numbers that say what a whole image looks like
 FITTED = 20_000  # regions at most to which strata are fitted
 
 
@@ -35,8 +37,28 @@ def features(image: np.ndarray, cut: np.ndarray) -> np.ndarray:
     """
     grey, region = image.mean(-1, dtype=np.float32), cut.ravel()
     pixels = np.maximum(np.bincount(region), 1)
-    responses = [
-        np.abs(response)
+    sizes = [np.abs(response) for response in _responses(grey)]
+    means = [np.bincount(region, values.ravel()) / pixels for values in (grey, *sizes)]
+    return np.stack([means[0], *(np.log(values + FAINT) for values in means[1:])], -1).astype(np.float32)
+
+
+def appearance(image: np.ndarray) -> np.ndarray:
+    """What a first layer sees of a whole image [H, W, Cin], wherever in it: APPEARANCE numbers, float32.
+
+    Mean and standard deviation of the brightness, and the logarithms of the mean size of each response and of its
+    standard deviation.
+    """
+    grey = image.mean(-1, dtype=np.float32)
+    sizes = [np.abs(response) for response in _responses(grey)]
+    values = [v for size in sizes for v in (size.mean(dtype=np.float64), size.std(dtype=np.float64))]
+    bright = [grey.mean(dtype=np.float64), grey.std(dtype=np.float64)]
+    return np.array([*bright, *np.log(np.array(values) + FAINT)], np.float32)
+
+
+def _responses(grey: np.ndarray) -> list[np.ndarray]:
+    """Along each axis and about a point, at every scale, of a brightness [H, W]."""
+    return [
+        response
         for scale in SCALES
         for response in (
             gaussian_filter1d(gaussian_filter1d(grey, scale, 0), scale, 1, order=1) * scale,
@@ -44,8 +66,6 @@ def features(image: np.ndarray, cut: np.ndarray) -> np.ndarray:
             gaussian_laplace(grey, scale) * scale**2,
         )
     ]
-    means = [np.bincount(region, values.ravel()) / pixels for values in (grey, *responses)]
-    return np.stack([means[0], *(np.log(values + 1e-3) for values in means[1:])], -1).astype(np.float32)
 
 
 def strata(seen: np.ndarray, able: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

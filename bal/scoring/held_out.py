@@ -82,12 +82,20 @@ def predict_probabilities(
     model: Model, source: Source, regions: Regions, index: Sequence[int]
 ) -> dict[int, np.ndarray]:
     """Calibrated probabilities, float32 [height, width, C], of some regions' boxes, by candidate index."""
+    return dict(walk_probabilities(model, source, regions, index, few=True))
+
+
+def walk_probabilities(
+    model: Model, source: Source, regions: Regions, index: Sequence[int], few: bool = False
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The same one by one, in the order of `walk`, so that few are held at once; `few` is for a few regions."""
     objective = as_objective(Random())
 
     def ask(x: Array, size: Array) -> tuple[Array, ...]:
         return (_predict(model, objective, x, size)[0],)
 
-    return {m: maps[0] for m, maps in walk(model, source, regions, index, ask, few=True)}
+    for m, maps in walk(model, source, regions, index, ask, few):
+        yield m, maps[0]
 
 
 def walk(

@@ -24,7 +24,7 @@ from bal.posterior.nets import UNet
 from bal.posterior.nets.base import Net
 from bal.posterior.recipe import Train
 from bal.scoring.acquisitions import EPIG
-from bal.selection.selectors import BatchBALD, KMeans
+from bal.selection.selectors import Allocation, BatchBALD, KMeans
 from bal.selection.selectors.badge import Badge
 from bal.sources import WellLog
 from bal.sources.base import Source
@@ -110,6 +110,18 @@ def test_the_regions_of_a_pool_are_counted():
         regions = setup.regions
         held = [regions.image, regions.region, regions.box, regions.pixels, regions.start, setup.costs]
         assert sum(array.nbytes for array in held) <= 2 * memory.REGION * (setup.costs.size + 10)
+
+
+def test_what_a_selector_reads_of_each_region_is_counted():
+    """Allocation: by_predicted and audited, of 3 classes each, and what an image looks like."""
+    config = replace(TINY, unit=UNITS["tile"]())
+    source = config.source.open()
+    setup = set_up(config)
+    plain, more = (
+        memory.estimate(replace(config, selector=chosen), source, setup.net)[0].bytes
+        for chosen in (config.selector, Allocation())
+    )
+    assert more - plain == setup.costs.size * 4 * (3 + 3 + setup.appearance.shape[1])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from helpers import slow_where
 from runs import TINY, assert_same_run, ledger, quick_publish, run, tiny
 
 from bal import Config, loop, run_loop
-from bal.experiment import prices, query
+from bal.experiment import offered, prices, query
 from bal.experiment.setup import set_up
 from bal.loop import propose, start
 from bal.pool.cost import Effort, boundary, error_boundary
@@ -37,9 +37,19 @@ def steered(lines: list[dict]) -> list[dict]:
     return [line for line in lines if line["policy"] == "steered"]
 
 
+@dataclass(frozen=True)
+class TwoStyles:
+    """Well logs of which every other one is said to look old."""
+
+    def open(self):
+        source = tiny().source.open()
+        source.styles, source.style = ("new", "old"), lambda id: ("new", "old")[int(id[-1]) % 2]
+        return source
+
+
 @pytest.mark.parametrize("name", slow_where(lambda name: name not in ("power", "badge"), SELECTORS))
 def test_every_selector_is_offered_what_it_reads(name):
-    records = run(tiny(rounds=1, selector=SELECTORS[name]()))
+    records = run(tiny(source=TwoStyles(), rounds=1, selector=SELECTORS[name]()))
     lines = steered(ledger(records))
     assert len(lines) == 16, "20 regions after the start set, 4 of them audited"
     assert len({(line["image"], line["region"]) for line in lines}) == 16
@@ -134,20 +144,10 @@ def test_foreground_baselines_need_no_score():
         lines = steered(ledger(run(tiny(acq=Random(), selector=selector, rounds=1))))
         assert len(lines) == 16
     setup = set_up(TINY)
-    share = query._truth(setup)
+    share = offered.shares(setup)
     touching = [share[setup.regions.find(line["image"], line["region"]), 1:].sum() > 0 for line in lines]
     assert all(touching[:5]), "those that touch the foreground in truth come first"
     np.testing.assert_allclose(share.sum(-1), 1.0, atol=1e-6)
-
-
-@dataclass(frozen=True)
-class TwoStyles:
-    """Well logs of which every other one is said to look old."""
-
-    def open(self):
-        source = tiny().source.open()
-        source.styles, source.style = ("new", "old"), lambda id: ("new", "old")[int(id[-1]) % 2]
-        return source
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,15 @@ def test_an_empty_pool_is_refused(pictures):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"targets": 0}, {"images": 0}, {"foreground": 1.5}, {"foreground": -0.1}, {"foreground": float("nan")}]
+    "wrong",
+    [
+        {"targets": 0},
+        {"images": 0},
+        {"foreground": 1.5},
+        {"foreground": -0.1},
+        {"foreground": float("nan")},
+        {"aim": "all"},
+    ],
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(BadInput, match="epig"):
@@ -138,6 +146,55 @@ def test_without_a_share_pixels_are_drawn_uniformly():
     rng = np.random.default_rng(0)
     front = np.mean([predicted[EPIG(10, None).draw(rng, predicted.astype(int))].mean() for _ in range(400)])
     assert abs(front - 0.05) < 0.01
+
+
+def test_aimed_at_pixels_draws_are_those_of_a_uniform_choice():
+    predicted = np.arange(100) % 5 % 3
+    one, other = np.random.default_rng(3), np.random.default_rng(3)
+    expected = [other.choice(np.flatnonzero(side), 5, replace=False) for side in (predicted > 0, predicted == 0)]
+    np.testing.assert_array_equal(EPIG(10).draw(one, predicted), np.concatenate(expected))
+
+
+@pytest.mark.parametrize("foreground", [None, 0.5])
+def test_aimed_at_errors_draws_follow_the_doubt(foreground):
+    """How often each pixel is the only target of its side, against 1 − p(ŷ) over the sum of its side."""
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.full(3, 0.5), 12)
+    p[:3] = np.eye(3)  # certain ones are never drawn
+    predicted, doubt = p.argmax(-1), 1 - p.max(-1)
+    sides = [np.ones(12, bool)] if foreground is None else [predicted > 0, predicted == 0]
+    acquisition = EPIG(len(sides), foreground, aim="errors")
+    count = np.zeros(12)
+    for _ in range(4000):
+        np.add.at(count, acquisition.draw(rng, predicted, doubt), 1)
+    for side in sides:
+        expected = 4000 * np.where(side, doubt, 0) / doubt[side].sum()
+        assert (abs(count - expected)[side] <= 4 * np.sqrt(expected * (1 - expected / 4000))[side]).all()
+
+
+def test_where_there_is_no_doubt_or_less_than_targets_they_are_drawn_all_the_same():
+    rng, predicted = np.random.default_rng(0), np.zeros(20, int)
+    assert len(set(EPIG(8, aim="errors").draw(rng, predicted, np.zeros(20)))) == 8
+    some = np.where(np.arange(20) < 3, 0.5, 0.0)
+    assert set(EPIG(8, aim="errors").draw(rng, predicted, some)) <= {0, 1, 2}
+
+
+def test_targets_aimed_at_errors_are_where_the_calibrated_prediction_doubts(pictures):
+    """The mean doubt of targets, against Σ d² / Σ d over all pixels of the pool, of d by the pooled temperature."""
+    state = TemperatureState(jnp.float32(0.4))
+    model, ids = seer(Temperature("pooled"), state), pictures.pool
+
+    def doubt(x: np.ndarray) -> np.ndarray:
+        tempered = said(x).mean(0) ** (1 / 0.4)
+        return 1 - (tempered / tempered.sum(-1, keepdims=True)).max(-1)
+
+    d = doubt(np.concatenate([pictures.images[id].ravel() for id in ids]))
+    acquisition = EPIG(targets=8, foreground=None, images=len(ids), aim="errors")
+    drawn = [acquisition.learn(jax.random.key(k), model, pictures, ids, []) for k in range(25)]
+    found = doubt(values(np.concatenate([np.asarray(q) for q in drawn], 1)))
+    expected = (d**2).sum() / d.sum()
+    assert abs(found.mean() - expected) < 4 * found.std() / np.sqrt(found.size)
+    assert expected - d.mean() > 8 * found.std() / np.sqrt(found.size), "which a uniform draw would not give"
 
 
 def test_a_target_that_names_the_sample_makes_it_bald():

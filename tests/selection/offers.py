@@ -22,6 +22,10 @@ SHAPES = {
     "gradient": (6,),
     "joint": (4, C),
     "labelled": (),
+    "style": (),
+    "error": (C,),
+    "audited": (C,),
+    "appearance": (5,),
 }
 
 
@@ -64,6 +68,9 @@ def readings(name: str, seed: int = 0, size: int = M, unseen: float = 0.0, alike
         if need == "labelled":
             about[need] = rng.random(size) < 0.3
             continue
+        if need == "style":
+            about[need] = rng.integers(0, 4, size)
+            continue
         values = np.abs(rng.standard_normal(shape)) if need in ("embedding", "gradient") else rng.random(shape)
         if need in ("predicted", "truth"):
             values[rng.random(size) < 0.5, 1:] = 0
@@ -71,7 +78,7 @@ def readings(name: str, seed: int = 0, size: int = M, unseen: float = 0.0, alike
             values = np.round(values)
         if need in ("predicted", "truth", "joint"):
             values = (values + 1e-9 * (values.sum(-1, keepdims=True) == 0)) / (values.sum(-1, keepdims=True) + 1e-9)
-        values[missing] = np.nan
+        values[missing | (rng.random(size) < 0.6 * (need == "audited"))] = np.nan
         about[need] = values.astype(np.float32)
     return about
 

@@ -8,13 +8,15 @@ import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from offers import KEY, M, bought
+from offers import KEY, M, bought, pools, readings
 
 from bal.metrics.lure import population_weights
 from bal.selection.selectors import (
     SELECTORS,
+    Allocation,
     ForegroundPower,
     ForegroundRandom,
+    Handover,
     OracleForegroundRandom,
     Power,
     Softmax,
@@ -63,7 +65,7 @@ def test_a_schedule_ends_in_top_k():
     assert len({tuple(e) for e in early}) > 5
 
 
-@pytest.mark.parametrize("cls", [Power, Softmax, ForegroundPower, lambda *beta: Stratified(0.5, *beta)])
+@pytest.mark.parametrize("cls", [Power, Softmax, ForegroundPower, Handover, lambda *beta: Stratified(0.5, *beta)])
 def test_a_beta_must_be_positive(cls):
     with pytest.raises(BadInput, match="β > 0"):
         cls(0.0)
@@ -128,6 +130,50 @@ def test_what_no_class_can_spend_follows_the_plain_score():
     assert index[3:].tolist() == list(range(M - 1, M - 10, -1))
 
 
+DRAWN = {
+    "power": Power,
+    "softmax": Softmax,
+    "foreground_power": ForegroundPower,
+    "handover": Handover,
+    "stratified": Stratified,
+    "allocation": Allocation,
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_where_prices_are_equal_they_have_no_say_to_the_bit(name):
+    @given(pools(equal_costs=True), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5]))
+    @settings(max_examples=30)
+    def check(pool, seed, progress):
+        about, offer = readings(name, seed, unseen=0.2), Offer(*pool[1:], progress=progress)
+        plain, priced = (DRAWN[name](per_cost=by)(KEY, pool[0], offer, about) for by in (False, True))
+        jax.tree.map(np.testing.assert_array_equal, plain, priced)
+
+    check()
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_draws_follow_the_score_per_price(name):
+    """The first draw, of a β of 2, against the weights written out: of the score, or of its part of the class."""
+    scores, costs = np.float32([0.1, 0.2, 0.4, 0.0, 0.3]), np.float32([1.0, 0.5, 4.0, 1.0, 2.0])
+    ratio = scores.astype(np.float64) / costs
+    w = np.exp(2 * ratio / ratio.std()) if name == "softmax" else np.maximum(ratio / ratio.max(), 1e-6) ** 2
+    about = {
+        "predicted": np.tile(np.float32([[0.5, 0.5]]), (5, 1)),
+        "by_predicted": np.stack([np.zeros(5), scores], 1).astype(np.float32),
+        "audited": np.full((5, 2), np.nan),
+        "appearance": np.zeros((5, 2)),
+    }
+    offer, first = Offer(costs, np.ones(5, bool), 8.0, progress=0.5), np.zeros(5)
+    rule = DRAWN[name](beta=2.0, beta_end=2.0, per_cost=True)
+    rule = Stratified(1.0, 2.0, 2.0, per_cost=True) if name == "stratified" else rule
+    for seed in range(1500):
+        query = rule(jax.random.key(seed), scores, offer, about)
+        first[bought(query)[0]] += 1
+        assert query.probability is None
+    assert deviation(first, w / w.sum()) < 4
+
+
 TOUCH = np.float32([[1, 0, 0], [0.5, 0.5, 0], [1, 0, 0], [0.9, 0, 0.1], [np.nan] * 3, [0, 0, 1], [1, 0, 0], [1, 0, 0]])
 INSIDE, N = [1, 3, 5], 8
 
@@ -190,6 +236,20 @@ def test_arms_that_know_as_much_differ_only_by_what_they_know(first):
     assert shared / 160 > 0.7
 
 
+@pytest.mark.parametrize("rounds", [1, 2, 5])
+def test_handover_is_foreground_random_once_and_power_from_then_on(rounds):
+    """Of a run with so many purchases, to the region and its probability."""
+    rng = np.random.default_rng(rounds)
+    scores = rng.random(M).astype(np.float32)
+    about = {"predicted": np.where(rng.random((M, 1)) < 0.5, [[0.5, 0.5]], [[1.0, 0.0]])}
+    for number in range(1, rounds + 1):
+        offer = Offer(np.ones(M, np.float32), np.ones(M, bool), 15.0, progress=(number - 1) / max(1, rounds - 1))
+        key = jax.random.key(number)
+        mine = Handover(0.5, 4.0)(key, scores, offer, about)
+        rule = ForegroundRandom() if number == 1 else Power(0.5, 4.0)
+        jax.tree.map(np.testing.assert_array_equal, mine, rule(key, scores, offer, about))
+
+
 def test_a_least_share_of_foreground():
     offer = Offer(np.ones(N, np.float32), np.ones(N, bool), 2.0)
     index = bought(ForegroundRandom(least=0.2)(KEY, np.zeros(N, np.float32), offer, {"predicted": TOUCH}))
@@ -200,10 +260,20 @@ def test_a_least_share_of_foreground():
         OracleForegroundRandom(-0.1)
     with pytest.raises(BadInput, match="least < 1"):
         ForegroundPower(least=1.0)
+    with pytest.raises(BadInput, match="least < 1"):
+        Handover(least=1.0)
 
 
-def test_only_the_oracle_reads_the_truth():
-    assert {name for name, cls in SELECTORS.items() if "truth" in cls().needs} == {"oracle_foreground_random"}
+def test_only_oracles_read_the_truth():
+    of_masks = {"truth", "error"}
+    assert {name for name, cls in SELECTORS.items() if of_masks & set(cls().needs)} == {
+        "oracle_foreground_random",
+        "greedy_oracle",
+    }
+    for name in ("oracle_foreground_random", "greedy_oracle"):
+        assert "truth" in SELECTORS[name]().needs
+        assert "upper baseline" in SELECTORS[name].__doc__
+        assert "must never be reported as a method" in " ".join(SELECTORS[name].__doc__.split())
 
 
 def test_probabilities_of_foreground_draws_never_pretend():

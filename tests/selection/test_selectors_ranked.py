@@ -9,8 +9,8 @@ from helpers import few_and_many
 from hypothesis import given, settings, strategies as st
 from offers import KEY, M, bought, pools
 
-from bal.selection.selectors import Knapsack, TopK
-from bal.selection.selectors._basket import affordable
+from bal.selection.selectors import GreedyOracle, Knapsack, TopK
+from bal.selection.selectors._basket import affordable, gumbel
 from bal.selection.selectors.base import Offer
 
 
@@ -118,3 +118,28 @@ def test_a_knapsack_where_score_per_cost_fails():
     scores, offer = np.float32([1, 10, -1]), Offer(np.float32([1, 10.5, 0.5]), np.ones(3, bool), 11.0)
     assert bought(TopK(per_cost=True)(KEY, scores, offer)).tolist() == [0, 2]
     assert bought(Knapsack()(KEY, scores, offer)).tolist() == [1, 2]
+
+
+@given(pools(equal_costs=True) | pools(), st.integers(0, 2**32 - 1))
+@settings(max_examples=100)
+def test_greedy_oracle_buys_the_most_wrong_pixels_for_the_money(pool, seed):
+    """Counted pixel by pixel; equal ones by the noise of their names, and what was not looked at last."""
+    rng, costs = np.random.default_rng(seed), pool[1].astype(np.float64)
+    label, predicted = rng.integers(0, 3, (2, M, 5))
+    error, ratio = np.zeros((M, 3), np.float32), np.full(M, -1.0)
+    for m in range(M):
+        for truth, guess in zip(label[m], predicted[m], strict=True):
+            for c in {truth, guess} if truth != guess else ():
+                error[m, c] += 1
+    error[rng.random(M) < 0.2] = np.nan
+    for m in range(M):
+        if np.isfinite(error[m]).all() and np.isfinite(costs[m]) and costs[m] > 0:
+            ratio[m] = (label[m] != predicted[m]).sum() / costs[m]
+    offer, noise = Offer(*pool[1:]), gumbel(KEY, Offer(*pool[1:]), M)
+    spent, chosen = 0.0, []
+    for m in sorted(range(M), key=lambda m: (-ratio[m], -noise[m])):
+        usable = pool[2][m] and np.isfinite(pool[0][m]) and np.isfinite(costs[m]) and costs[m] > 0
+        if usable and spent + costs[m] <= pool[3]:
+            spent += costs[m]
+            chosen.append(m)
+    assert bought(GreedyOracle()(KEY, pool[0], offer, {"error": error})).tolist() == chosen

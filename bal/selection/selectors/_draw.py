@@ -41,6 +41,18 @@ def order(key: Key, offer: Offer, log_weight: np.ndarray, able: np.ndarray) -> n
     return among[np.argsort(-noisy, kind="stable")]
 
 
+def for_money(basket: Basket, values: np.ndarray, per_cost: bool) -> np.ndarray:
+    """[M] values, or, if so asked and where prices differ, values per expected price: what share_of_top is taken of.
+
+    So that draws follow (value / price)^β: the expected gain of a second, where a price is in seconds. Where all that
+    is open costs the same, values stay as they are, to the bit. Signs stay, so what is not positive counts as FLOOR.
+    """
+    if not per_cost or basket.equal_costs:
+        return values
+    price = np.where(basket.open, basket.cost, 1.0).astype(np.float64)
+    return np.where(basket.open, values, 0.0).astype(np.float64) / price
+
+
 def share_of_top(values: np.ndarray, able: np.ndarray) -> np.ndarray:
     """[M] float64 weights in (0, 1]: values as a share of the highest able one, no less than FLOOR.
 

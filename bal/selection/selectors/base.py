@@ -40,13 +40,13 @@ class Offer(NamedTuple):
 class Selector(Protocol):
     """Scores and an offer → a Query; set-aware methods live here. An entry of `bal.selection.selectors.SELECTORS`.
 
-    One that needs `truth` reads the masks of what nobody has labelled yet: no method, but an upper baseline.
+    One that needs `truth` or `error` reads the masks of what nobody has labelled yet: no method, but an upper baseline.
     """
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What it reads in `about`: `scoring.descriptors`, `labelled` [M], `truth` [M, C] (shares from the masks), and
-        `style` [M], the number of what a region's image looks like, of a source that knows it (`HasStyles`).
+        """What it reads in `about`: names of `scoring.descriptors`, and `labelled` [M], `style` [M], `appearance`
+        [M, F], `audited` [M, C], `truth` [M, C] and `error` [M, C], of which `experiment.offered` says what they are.
         """
         ...
 

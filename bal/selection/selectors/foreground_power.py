@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bal.selection.selectors._basket import Basket
-from bal.selection.selectors._draw import between, share_of_top
+from bal.selection.selectors._draw import between, for_money, share_of_top
 from bal.selection.selectors._foreground import foreground_first
 from bal.selection.selectors.base import NOTHING, Offer, Query
 from bal.types import BadInput, Key
@@ -35,6 +35,8 @@ class ForegroundPower:
     """β of the last purchase, geometric in between; None keeps it."""
     least: float = 0.0
     """A region of a larger predicted foreground share is drawn first; 0: one pixel is enough."""
+    per_cost: bool = False
+    """Draw by (score / expected price)^β; where all prices are equal nothing changes, to the bit."""
     needs = ("predicted",)
 
     def __post_init__(self) -> None:
@@ -46,5 +48,6 @@ class ForegroundPower:
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
         basket = Basket(scores, offer)
         beta = between(self.beta, self.beta_end, offer.progress)
-        log_weight = beta * np.log(share_of_top(scores, basket.open))
+        worth = for_money(basket, scores, self.per_cost)
+        log_weight = beta * np.log(share_of_top(worth, basket.open))
         return foreground_first(key, basket, about["predicted"], self.least, log_weight)

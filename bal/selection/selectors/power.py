@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bal.selection.selectors._basket import Basket
-from bal.selection.selectors._draw import between, draw, share_of_top
+from bal.selection.selectors._draw import between, draw, for_money, share_of_top
 from bal.selection.selectors.base import NOTHING, Offer, Query
 from bal.types import BadInput, Key
 
@@ -33,6 +33,8 @@ class Power:
     """β of the first purchase."""
     beta_end: float | None = None
     """β of the last purchase, geometric in between; None keeps it."""
+    per_cost: bool = False
+    """Draw by (score / expected price)^β; where all prices are equal nothing changes, to the bit."""
     needs = ()
 
     def __post_init__(self) -> None:
@@ -42,4 +44,5 @@ class Power:
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
         basket = Basket(scores, offer)
         beta = between(self.beta, self.beta_end, offer.progress)
-        return draw(key, basket, beta * np.log(share_of_top(scores, basket.open)))
+        worth = for_money(basket, scores, self.per_cost)
+        return draw(key, basket, beta * np.log(share_of_top(worth, basket.open)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bal.selection.selectors._basket import Basket
+from bal.selection.selectors._basket import Basket, per_cost
 from bal.selection.selectors._draw import between, draw
 from bal.selection.selectors.base import NOTHING, Offer, Query
 from bal.types import BadInput, Key
@@ -31,6 +31,8 @@ class Softmax:
     """β of the first purchase."""
     beta_end: float | None = None
     """β of the last purchase, geometric in between; None keeps it."""
+    per_cost: bool = False
+    """Draw by score per expected price, negative scores times it; where all prices are equal nothing changes."""
     needs = ()
 
     def __post_init__(self) -> None:
@@ -39,6 +41,7 @@ class Softmax:
 
     def __call__(self, key: Key, scores: np.ndarray, offer: Offer, about: Mapping[str, np.ndarray] = NOTHING) -> Query:
         basket = Basket(scores, offer)
+        scores = per_cost(basket) if self.per_cost and not basket.equal_costs else scores
         s = np.where(basket.open, scores, 0.0).astype(np.float64)
         spread = float(np.std(np.sort(s[basket.open]))) if basket.open.any() else 0.0
         scaled = s / spread if spread > 0 else np.zeros_like(s)

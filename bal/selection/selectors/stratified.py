@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from bal.selection.selectors._basket import Basket, reading
-from bal.selection.selectors._draw import between, order, share_of_top
+from bal.selection.selectors._draw import between, for_money, order, share_of_top
 from bal.selection.selectors.base import NOTHING, Offer, Query
 from bal.types import BadInput, Key
 
@@ -38,6 +38,8 @@ class Stratified:
     """β of the first purchase."""
     beta_end: float | None = 100.0
     """β of the last purchase, geometric in between; None keeps it."""
+    per_cost: bool = False
+    """Draw by (score / expected price)^β; where all prices are equal nothing changes, to the bit."""
     needs = ("by_predicted",)
 
     def __post_init__(self) -> None:
@@ -53,7 +55,7 @@ class Stratified:
         turn, noise = jax.random.split(key)
 
         def buy(stream: int, values: np.ndarray, able: np.ndarray, money: float) -> None:
-            log_weight = beta * np.log(share_of_top(values, able))
+            log_weight = beta * np.log(share_of_top(for_money(basket, values, self.per_cost), able))
             basket.fill(order(jax.random.fold_in(noise, stream), offer, log_weight, able), money)
 
         foreground = by_class.shape[1] - 1 if self.share > 0 else 0
