@@ -14,6 +14,7 @@ means.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -44,9 +45,10 @@ def split(each: Tally, test: Sequence[str], pool: Sequence[str], names: Sequence
         pool: the style of each image of the pool.
         names: of all styles, in the order in which they are reported.
     """
-    found = tuple(name for name in names if name in set(test))
+    seen, there = Counter(test), Counter(pool)
+    found = tuple(name for name in names if name in seen)
     of = np.array([[style == name for style in test] for name in found])  # [G, N]
-    share = np.array([sum(style == name for style in pool) / max(len(pool), 1) for name in found])
+    share = np.array([there[name] / max(len(pool), 1) for name in found])
     return Styled(found, of.sum(1), share, jax.tree.map(lambda x: np.stack([x[rows].sum(0) for rows in of]), each))
 
 
