@@ -18,7 +18,7 @@ from bal.well_logs.style import LIMITS
 from bal.well_logs.vintages import VINTAGES, apportion, digest, zipf
 
 TRAP = "drowned"
-FROZEN = "c0a158f42adb"
+FROZEN = "7bfa6611d99e"
 AGAIN = (
     "The vintages look otherwise than they did. Results of earlier runs are of other looks: say so where they are kept,"
     " begin a new comparison, and only then pin the new looks here."
@@ -26,16 +26,16 @@ AGAIN = (
 DRAWN = {  # pixels of curve_1 and curve_2, and mean grey, of the first log of each
     "plain": (474, 914, 0.872),
     "scanned": (589, 402, 0.840),
-    "log": (493, 401, 0.876),
+    "log": (504, 358, 0.877),
     "drowned": (456, 278, 0.756),
     "log_scanned": (537, 944, 0.815),
-    "worn": (208, 488, 0.708),
+    "worn": (370, 830, 0.698),
     "wrapped": (1090, 732, 0.847),
     "stained": (629, 896, 0.641),
     "noted": (478, 404, 0.838),
     "log_worn": (687, 435, 0.800),
-    "crooked": (298, 814, 0.838),
-    "faint": (366, 192, 0.833),
+    "crooked": (294, 817, 0.838),
+    "faint": (374, 225, 0.832),
 }
 
 
@@ -202,7 +202,7 @@ def test_styles_look_as_they_are_said_to(even):
     there = {s: [np.mean([(m == c).any(0).mean() for _, m in d]) for c in (1, 2)] for s, d in drawn.items()}
     ink = {s: [np.mean([(m == c).mean() for _, m in d]) for c in (1, 2)] for s, d in drawn.items()}
     assert there["plain"][1] > 0.95 > 0.85 > there["log"][1]
-    assert max(there["worn"]) < 0.85
+    assert there["faint"][1] < 0.85
     assert ink["plain"][1] > 1.5 * ink["plain"][0], "a bold pen"
     assert sum(ink["faint"]) < 0.75 * sum(ink["scanned"])
     contrast = {s: np.mean([i[m == 0].mean() - i[m > 0].mean() for i, m in d]) for s, d in drawn.items()}
