@@ -88,10 +88,10 @@ VINTAGES = (
     ),
     Vintage(
         "faint",
-        "linear grid, a pen of one pixel, pale ink, second curve dashed",
-        _of("scanned", stroke=(1.0, 1.0), thicker=(1.0, 1.0), contrast=0.45, darkest=0.6),
+        "linear grid, pale ink, a pen of one pixel and one of two",
+        _of("scanned", stroke=(1.0, 1.0), thicker=BOLD, contrast=0.45, darkest=0.6),
         "linear",
-        SECOND,
+        NEITHER,
     ),
 )
 
