@@ -59,7 +59,12 @@ from bal.scoring.acquisitions.base import Acquisition as Acquisition, Learns as 
 from bal.selection.selectors import SELECTORS as SELECTORS
 from bal.selection.selectors.base import Offer as Offer, Query as Query, Selector as Selector
 from bal.sources import SOURCES as SOURCES
-from bal.sources.base import PartlyLabelled as PartlyLabelled, Source as Source, SourceSettings as SourceSettings
+from bal.sources.base import (
+    HasStyles as HasStyles,
+    PartlyLabelled as PartlyLabelled,
+    Source as Source,
+    SourceSettings as SourceSettings,
+)
 from bal.types import (
     IGNORE as IGNORE,
     Array as Array,

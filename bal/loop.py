@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bal.config.dump import dump_yaml
 from bal.config.schema import Config
-from bal.experiment import curve_row, fits, hand_over, query
+from bal.experiment import by_style, curve_row, fits, hand_over, query
 from bal.experiment.answers import (
     Answer,
     Request,
@@ -148,7 +148,8 @@ def _rounds(
             recorder.answered(state, info)
             publish(folder, setup, recorder.snapshot)
             if state.model is not None:
-                yield Record(info.row, list(info.queries), state.model, info.unspent, first)
+                styles = by_style.table(setup, info.tally)
+                yield Record(info.row, list(info.queries), state.model, info.unspent, first, styles)
 
 
 def start(setup: Setup) -> tuple[State, Info]:

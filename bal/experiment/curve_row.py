@@ -7,24 +7,27 @@ from typing import Any
 
 import numpy as np
 
-from bal.experiment import hand_over
+from bal.experiment import by_style, hand_over
 from bal.experiment.audited import candid
 from bal.experiment.setup import Setup
 from bal.experiment.state import State
-from bal.metrics import lure, summary, tally, trust
+from bal.metrics import lure, styles, summary, tally, trust
 from bal.pool.labels import AUDIT, Pool
 from bal.posterior.model import Model
 from bal.scoring.held_out import predict_regions
 from bal.scoring.objective import Objective
+from bal.sources.base import Source
 from bal.types import BadInput, RegionPrediction
 
 BESIDES = ("round", "regions", "pixels", "cost", "regions_audit", "test_images", "steered_share", "temperature")
 BESIDES += ("loss_end", "loss_fall", "seconds_fit", "seconds_score")  # columns that are no metric
 
 
-def check(classes: tuple[str, ...]) -> None:
+def check(source: Source) -> None:
     """Raises BadInput for a metric that would write over another column."""
-    if twice := sorted(set(summary.columns(classes)) & set(BESIDES)):
+    classes = source.classes
+    besides = {*BESIDES, *(styles.names(classes) if by_style.known(source) else ())}
+    if twice := sorted(set(summary.columns(classes)) & besides):
         raise BadInput(f"a metric has the column {twice[0]!r}, which is not for metrics; give it another name")
 
 
@@ -57,6 +60,7 @@ def of_model(
         "test_images": len(setup.source.test),
         "steered_share": steered / max(sum(line["cost"] for line in bought), 1e-9),
         **(measured if setup.source.test else candid(measured, each, classes)),
+        **by_style.columns(setup, each),
         "temperature": float("nan"),
         **{name: float(value) for name, value in model.calibrator.summary(model.state).items()},
         **_audited(setup, pool, model, objective),

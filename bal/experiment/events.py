@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from bal.posterior.model import Model
@@ -31,6 +32,9 @@ class Record(NamedTuple):
     model: Model
     unspent: float  # of that purchase: allowed, but no region was left to buy
     start: Sequence[dict[str, Any]] = ()  # in the first record of a run, the lines of queries.jsonl of the start set
+    styles: Mapping[str, Mapping[str, float]] = MappingProxyType(
+        {}
+    )  # every metric of each, where the source knows them
 
 
 class Waiting(Exception):

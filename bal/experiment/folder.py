@@ -28,8 +28,8 @@ SAYS = ("acq:", "rounds:")  # how some lines of it begin
 class RunFolder:
     """One run on disk: config.yaml, data.jsonl, curve.csv, queries.jsonl, fits/, checkpoints/ and the report's files.
 
-    Where it is logged elsewhere too (`--log`), logs/. Where people answer, questions.jsonl and answers.jsonl too
-    (`bal.annotation.inbox`), which nothing here deletes.
+    Where the source knows styles, styles/. Where it is logged elsewhere too (`--log`), logs/. Where people answer,
+    questions.jsonl and answers.jsonl too (`bal.annotation.inbox`), which nothing here deletes.
     """
 
     def __init__(self, path: Path):
@@ -42,6 +42,7 @@ class RunFolder:
         self.diagrams = path / "reliability.png"
         self.logs = path / "logs"  # of the sinks that a run is logged to besides, see `bal.report.logs`
         self.fits = path / "fits"  # how the loss went, see `bal.experiment.fits`
+        self.styles = path / "styles"  # how good on each, see `bal.experiment.by_style`
         self.config = path / MARK
         self.people = tuple(path / name for name in PEOPLE)
         self.inputs = Lines(path / "data.jsonl")  # what the files of the source hold, see `bal.experiment.inputs`
@@ -107,7 +108,7 @@ class RunFolder:
                 f"{self.path} holds questions to people or their answers, which --overwrite would delete: "
                 "choose another --out, or delete the folder yourself"
             )
-        for folder in (self.checkpoints, self.logs, self.fits):
+        for folder in (self.checkpoints, self.logs, self.fits, self.styles):
             if folder.exists():
                 shutil.rmtree(folder)
         own = (self.report, self.diagrams, self.inputs.path, self.curve.path, self.ledger.path, self.config)
@@ -143,7 +144,7 @@ class RunFolder:
         """Files that only a killed process leaves: it was about to rename or to delete them."""
         names = (MARK, self.inputs.path.name, self.diagrams.name, self.report.name, self.checkpoints.name)
         found = [part for name in names for part in self.path.glob(f".{name}.????????")]
-        found += self.fits.glob(".*.????????")
+        found += [*self.fits.glob(".*.????????"), *self.styles.glob(".*.????????")]
         return found + list(self.checkpoints.glob(f".{LAST}.????????"))
 
     def holds_run(self) -> bool:

@@ -43,7 +43,7 @@ class PoolScores(NamedTuple):
 def check(setup: Setup) -> None:
     """Raises BadInput for a selector or a route that this experiment has nothing to give."""
     config = setup.config
-    curve_row.check(setup.source.classes)
+    curve_row.check(setup.source)
     if isinstance(config.acq.needs, str) or (odd := set(config.acq.needs) - set(Moments._fields)):
         name = config.acq.needs if isinstance(config.acq.needs, str) else min(odd)
         raise BadInput(f"the acquisition needs {name!r}; expected a tuple of {', '.join(Moments._fields)}")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bal.annotation.annotators.base import AnswersLater
-from bal.experiment import fits, journals, packing
+from bal.experiment import by_style, fits, journals, packing
 from bal.experiment.answers import expected_lines
 from bal.experiment.checkpoint import Checkpoints, Damaged
 from bal.experiment.folder import RunFolder
@@ -114,6 +114,8 @@ class Recorder:
         assert state.asked is not None
         if info.looks:
             fits.write(self.folder.fits, state.purchase - 1, info.looks)
+        if table := by_style.table(self.setup, info.tally):
+            by_style.write(self.folder.styles, state.purchase - 1, table)
         if state.asked.purchase.index.size:
             self._save(2 * state.purchase, state, info)
         self.snapshot = snapshot_of(self.setup, state, info, self._journals(), self.snapshot)

@@ -60,6 +60,10 @@ _PER_CLASS = {
     "seen_": "Training regions whose labels show “{}”.",
     "trust_gap_": "Mean confidence minus accuracy over the audited pixels predicted as “{}”, of the probabilities that "
     "the acquisition reads. Above 0: over-confident.",
+    "iou_mix_": "IoU of “{}”, pooled over the test pixels as if the test set had its styles in the proportions of the "
+    "pool.",
+    "iou_styles_": "Mean over the styles of the test set of the IoU of “{}”, which is pooled within each style.",
+    "iou_worst_": "Mean of the IoU of “{}” over the three styles of the test set where it is lowest.",
     "iou_audit_": "IoU of “{}” on the audited regions, which were drawn at random and never trained on.",
     "iou_lure_": "IoU of “{}” on all that was unlabelled, estimated from the regions this model asked about, each "
     "weighted by what it stands for. Empty where nothing was drawn at random or with known probabilities.",

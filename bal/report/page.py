@@ -12,7 +12,7 @@ import yaml
 from bal.annotation.journal import write_whole
 from bal.experiment.state import Look
 from bal.pool.cost import COUNTED
-from bal.report import calibration, convergence, plots, spending, tables
+from bal.report import by_style, calibration, convergence, plots, spending, tables
 from bal.report.columns import Row, count, number, of_whom
 from bal.report.gallery import gallery, touched
 from bal.report.images import Panel
@@ -25,6 +25,7 @@ from bal.report.tiles import tiles
 _TITLE = ("source", "head", "acq")  # slots of the configuration whose names head the page
 _HIDDEN = ("password", "secret", "token", "api_key")
 NONE: Mapping[int, Sequence[Look]] = MappingProxyType({})
+UNKNOWN: Mapping[str, Mapping[str, float]] = MappingProxyType({})
 
 
 def write(
@@ -39,6 +40,7 @@ def write(
     waiting: int = 0,
     team: Team | None = None,
     fits: Mapping[int, Sequence[Look]] = NONE,
+    styles: Mapping[str, Mapping[str, float]] = UNKNOWN,
 ) -> None:
     """Writes the report of a run to `out`, whole or not at all.
 
@@ -55,13 +57,14 @@ def write(
         waiting: regions of the next purchase, which `panels` show, where nobody has answered for all of them yet.
         team: who has answered, where people do.
         fits: how the fit of each round went, as far as is known.
+        styles: every metric of each style of the test set in the newest round, where the source knows them.
 
     Raises:
         ValueError: there is no row.
     """
     if not rows:
         raise ValueError("a report needs at least one row of curve.csv; call it after the first round")
-    write_whole(out, page(rows, queries, panels, config, classes, bins, around, waiting, team, fits))
+    write_whole(out, page(rows, queries, panels, config, classes, bins, around, waiting, team, fits, styles))
 
 
 def page(
@@ -75,9 +78,10 @@ def page(
     waiting: int = 0,
     team: Team | None = None,
     fits: Mapping[int, Sequence[Look]] = NONE,
+    styles: Mapping[str, Mapping[str, float]] = UNKNOWN,
 ) -> str:
     """The HTML of `write`: a pure function of its arguments."""
-    styles = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    css = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     light = f"{css_variables(0)}--ground:#f6f7f9;--card:#fff;--shade:#14191f4d;"
     dark = f"{css_variables(1)}--ground:#14171b;--card:#1c2026;--shade:#e8ebef47;"
     title = " · ".join(["Labelling report", *(name for slot in _TITLE if (name := _name(config.get(slot))))])
@@ -89,6 +93,7 @@ def page(
         '<p class="note narrow">A table that is shaded at its edge goes on there: push it sideways.</p>',
         _section("What the labels bought", on(_CURVES) + _unit(config), _curves(rows, classes)),
         _section("Every class, every round", on(_CLASSES), tables.class_tables(rows, classes)),
+        _section("Style by style", _STYLES, _card(by_style.style_table(styles, classes))) if styles else "",
         _section("How far has the score earned trust?", _GATE, _cards(tables.trust_table(rows, classes), found))
         if (found := calibration.errors_found(rows)) or "trust_share" in rows[-1]
         else "",
@@ -114,7 +119,7 @@ def page(
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><title>{escape(title)}</title>\n'
         f"<style>:root{{color-scheme:light dark;{light}}}"
-        f"@media (prefers-color-scheme:dark){{:root{{{dark}}}}}\n{styles}</style></head>\n"
+        f"@media (prefers-color-scheme:dark){{:root{{{dark}}}}}\n{css}</style></head>\n"
         "<body><main>\n" + "\n".join(sections) + "\n</main></body></html>\n"
     )
 
@@ -129,6 +134,10 @@ _CLASSES = (
     "Pooled: one count over the pixels of all test images. Per image: computed on each test image, then averaged; "
     "neither bounds the other. ECE is the expected calibration error of the class's own probability: 0 is perfect. "
     "What every column means is in the small print."
+)
+_STYLES = (
+    "The newest model on the test images of each style, counted together; the most common style of the pool first. "
+    "Folder styles/ has every round and every metric."
 )
 _NEWEST = (
     "The regions bought last, over the images they come from. The score is what the acquisition thought each "

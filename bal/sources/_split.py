@@ -62,19 +62,23 @@ def given(path: Path, ids: Sequence[str], names: Names) -> Split:
     return Split(chosen["pool"], chosen["test"])
 
 
-def groups_of(path: Path, ids: Sequence[str], names: Names) -> dict[str, str]:
-    """The group of every image, from a CSV with the columns file and group. Raises BadInput where one has none."""
+def named_in(path: Path, ids: Sequence[str], names: Names, what: str) -> dict[str, str]:
+    """The group or style of every image, from a CSV with the columns file and `what`.
+
+    Raises:
+        BadInput: an image has none, or two.
+    """
     listed: dict[str, str] = {}
     unknown = []
-    for name, group in read_table(path, ("file", "group")):
-        found = names.find(name, path)
-        unknown += [] if found else [name]
-        for id in found:
-            if listed.setdefault(id, group) != group:
-                raise BadInput(f"folder: {path} puts {name} into two groups, {listed[id]} and {group}")
+    for name, found in read_table(path, ("file", what)):
+        meant = names.find(name, path)
+        unknown += [] if meant else [name]
+        for id in meant:
+            if listed.setdefault(id, found) != found:
+                raise BadInput(f"folder: {path} puts {name} into two {what}s, {listed[id]} and {found}")
     for id in ids:
         if not listed.get(id):
-            raise BadInput(f"folder: {path} gives no group for {id}{nearest(id, unknown or listed)}")
+            raise BadInput(f"folder: {path} gives no {what} for {id}{nearest(id, unknown or listed)}")
     return {id: listed[id] for id in ids}
 
 

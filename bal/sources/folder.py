@@ -18,12 +18,17 @@ from bal.sources._masks import Masks, Reader, Survey
 from bal.sources._once import each
 from bal.sources._pages import Damaged, Page
 from bal.sources._pictures import check_whole, read_image
-from bal.sources._split import Split, drawn, given, groups_of
+from bal.sources._split import Split, drawn, given, named_in
 from bal.sources._tables import MOST, Names, nearest, one_line
 from bal.sources.base import check_classes
 from bal.types import IGNORE, BadInput
 
-LABELS, SPLIT, GROUPS = "labelmap.txt", "split.csv", "groups.csv"  # what is read if it lies in the folder
+LABELS, SPLIT, GROUPS, STYLES = (
+    "labelmap.txt",
+    "split.csv",
+    "groups.csv",
+    "styles.csv",
+)  # what is read if it lies in the folder
 SHARE, USUAL = 0.25, Masks()
 
 
@@ -44,6 +49,8 @@ class Folder:
     """CSV with the columns file and split (pool, test, unused), or a list of test files; none = split.csv, if there."""
     groups: Path | None = None
     """CSV with the columns file and group: a group is never split; none = groups.csv in the folder, if there."""
+    styles: Path | None = None
+    """CSV with the columns file and style: what images look like; none = styles.csv in the folder, if there."""
     seed: int = 0
     """Seed of the split and of what `limit` keeps."""
     limit: int | None = None
@@ -75,7 +82,8 @@ class Folder:
         most = len(self.classes) or IGNORE
         if self.mask.white is not None and not 1 <= self.mask.white < most:
             raise BadInput(f"folder: mask.white is {self.mask.white}; it is a class from 1 to {most - 1}")
-        return FolderSource(self)
+        table = _table(self.styles, self.path / STYLES, "file,style")
+        return FolderSource(self) if table is None else StyledFolderSource(self, table)
 
     def notes(self) -> tuple[str, ...]:
         """What is left out, set aside or not found. Raises as `open` does, which finds nothing out twice."""
@@ -90,7 +98,7 @@ class FolderSource:
     def __init__(self, settings: Folder):
         listing = list_folder(settings.path, settings.mask.suffix)
         self._notes = listing.notes
-        names = Names(listing.files)
+        self._names = names = Names(listing.files)
         rng = np.random.default_rng(settings.seed)
         used = sorted(listing.images)
         split = _given(settings, used, names)
@@ -196,7 +204,7 @@ class FolderSource:
         """Pool and test set, of the images that are whole, and what is in neither."""
         ids, labelled = sorted(self._images), sorted(self._masks)
         path = _table(settings.groups, settings.path / GROUPS, "file,group")
-        groups = {id: id for id in ids} if path is None else groups_of(path, ids, names)
+        groups = {id: id for id in ids} if path is None else named_in(path, ids, names, "group")
         if split is None:
             self.pool, self.test = drawn(ids, labelled, groups, settings.test, rng, settings.path)
             left = len(ids) - len(self.pool) - len(self.test)
@@ -212,6 +220,25 @@ class FolderSource:
         both = {groups[id] for id in self.pool} & {groups[id] for id in self.test}
         if both:
             self._notes.append(f"the split puts group {min(both)} into the pool and into the test set")
+
+
+class StyledFolderSource(FolderSource):
+    """A folder with a table of styles, which changes nothing else: it is `bal.sources.base.HasStyles`, too."""
+
+    def __init__(self, settings: Folder, table: Path):
+        super().__init__(settings)
+        self._style = named_in(table, sorted(self._images), self._names, "style")
+        self._tables = (*self._tables, table)
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """In the order of the alphabet."""
+        return tuple(sorted(set(self._style.values())))
+
+    def style(self, id: str) -> str:
+        """That of an image."""
+        self._known(id)
+        return self._style[id]
 
 
 def _given(settings: Folder, ids: list[str], names: Names) -> Split | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import zlib
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,16 +13,13 @@ from bal.devices import memory
 from bal.sources._cache import Cache
 from bal.types import BadInput
 from bal.well_logs.curves import Window, cut, generate, starts
-from bal.well_logs.damage import scan
 from bal.well_logs.missing import Missing
 from bal.well_logs.mnemonics import parse_aliases
-from bal.well_logs.render import draw, lay_out
+from bal.well_logs.strip import RENDERED, Sheet, lay_down, render
 from bal.well_logs.style import Style, resolve
-from bal.well_logs.warp import draw_warp
 from bal.well_logs.wells import Reading, files_of, read_wells, split
 
 CACHE = 64 << 20  # bytes
-RENDERED = 37  # bytes a pixel while a page is drawn; twice as many with all that can befall it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +65,12 @@ class WellLog:
     """Thinnest and thickest pen in pixels on an image 128 across; grows with the root of the size, to 2.2 times."""
     dash: tuple[float, float] | None = None
     """Dash and gap in pixels on an image 128 across; grows as the stroke does."""
+    thicker: tuple[float, float] | None = None
+    """How many times as thick as that of curve_1 the pen of curve_2 is, least and most."""
     contrast: float | None = None
     """The palest that ink may be on a page, as a share of full ink."""
+    darkest: float | None = None
+    """The darkest that ink may be on a page, as a share of full ink."""
     off_scale: float | None = None
     """Probability that generated curves get an axis so tight that they wrap to the other edge."""
     header: float | None = None
@@ -133,7 +134,9 @@ class WellLogSource:
     def __init__(self, settings: WellLog, look: Style):
         self.pool = tuple(f"pool-{i:05d}" for i in range(settings.pool))
         self.test = tuple(f"test-{i:05d}" for i in range(settings.test))
-        self._settings, self._look = settings, look
+        size = (settings.width, settings.height) if settings.depth == "width" else (settings.height, settings.width)
+        dashed = (settings.dashed in ("curve_1", "both"), settings.dashed in ("curve_2", "both"))
+        self._settings, self._sheet = settings, Sheet(size, look, settings.pace, dashed)
         self._index = {id: (s, i) for s, ids in enumerate((self.pool, self.test)) for i, id in enumerate(ids)}
         self._cache = Cache(self._render, CACHE)
         self._wells = None
@@ -141,9 +144,9 @@ class WellLogSource:
             missing = Missing(settings.nulls == "common", settings.also_null)
             reading = Reading(settings.columns, parse_aliases(settings.aliases), missing)
             wells = read_wells(settings.curves, reading)
-            usable = [w for w in wells if starts(w, self._samples()).size]
+            usable = [w for w in wells if starts(w, self._sheet.samples).size]
             share = settings.test / (settings.pool + settings.test)
-            self._wells = split(usable, len(wells), self._samples(), share, settings.seed, settings.curves)
+            self._wells = split(usable, len(wells), self._sheet.samples, share, settings.seed, settings.curves)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -175,32 +178,13 @@ class WellLogSource:
             raise BadInput(f"well_log: there is no image {id!r}; ids run from {self.pool[0]} to {self.test[-1]}")
         return self._index[id]
 
-    def _size(self) -> tuple[int, int]:
-        """Pixels along the depth and across."""
-        s = self._settings
-        return (s.width, s.height) if s.depth == "width" else (s.height, s.width)
-
-    def _samples(self) -> int:
-        return int(np.ceil(1.2 * self._size()[0] / self._settings.pace)) + 2
-
     def _window(self, id: str, rng: np.random.Generator) -> Window:
         s, (part, i) = self._settings, self._index[id]
         if self._wells is None:
-            return generate(rng, self._samples(), self._look.off_scale, s.grid)
+            return generate(rng, self._sheet.samples, self._sheet.style.off_scale, s.grid)
         wells = self._wells[part]
-        return cut(wells[i % len(wells)], rng, self._samples(), None if s.grid == "any" else s.grid == "log")
+        return cut(wells[i % len(wells)], rng, self._sheet.samples, None if s.grid == "any" else s.grid == "log")
 
-    def _render(self, id: str) -> tuple[np.ndarray, np.ndarray]:
-        s = self._settings
-        look = self._look
-        size = self._size()
-        seeds = np.random.SeedSequence([s.seed, zlib.crc32(id.encode())]).spawn(4)
-        window_rng, warp_rng, ink_rng, scan_rng = (np.random.default_rng(k) for k in seeds)
-        page = lay_out(ink_rng, size, look, s.pace)
-        warp = draw_warp(warp_rng, size, look)
-        dashed = (s.dashed in ("curve_1", "both"), s.dashed in ("curve_2", "both"))
-        ink, label = draw(ink_rng, page, warp, self._window(id, window_rng), look, dashed)
-        image = scan(scan_rng, ink, warp, look)
-        if s.depth == "width":  # the strip lies on its side: downwards on paper becomes rightwards
-            image, label = np.rot90(image), np.rot90(label)
-        return np.ascontiguousarray(image), np.ascontiguousarray(label)
+    def _render(self, id: str) -> tuple[np.ndarray, ...]:
+        drawn = render(self._settings.seed, id, self._sheet, partial(self._window, id))
+        return lay_down(*drawn) if self._settings.depth == "width" else drawn

@@ -31,7 +31,7 @@ def scan(rng: np.random.Generator, ink: np.ndarray, warp: Warp, style: Style) ->
         sigma = style.bleed * rng.uniform(0.75, 1.25)
         spread = gaussian_filter(ink, sigma)
         ink = np.maximum(spread * (1 + 0.35 * style.bleed), 0.35 * ink)
-    ink = np.clip(ink, 0, 1) * np.float32(rng.uniform(style.contrast, 1.0))
+    ink = np.clip(ink, 0, 1) * np.float32(rng.uniform(style.contrast, style.darkest))
     paper = _paper(rng, shape, style)
     _stains(paper, rng, style)
     _seams(paper, rng, warp)

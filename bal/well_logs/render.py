@@ -80,7 +80,7 @@ def draw(
     tone = rng.uniform(0.62, 0.95)
     thick = rng.uniform(*style.stroke) * page.scale
     for c in range(2):
-        radius = 0.5 * thick * (1.0, rng.uniform(1.05, 1.45))[c]
+        radius = 0.5 * thick * (1.0, rng.uniform(*style.thicker))[c]
         cover = np.zeros(page.size, np.float32)
         _curve(cover, rng, page, warp, window.value[c], radius, style, dashed[c])
         label[cover >= 0.5] = c + 1

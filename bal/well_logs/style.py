@@ -14,7 +14,9 @@ class Style:
 
     stroke: tuple[float, float]
     dash: tuple[float, float]
+    thicker: tuple[float, float]
     contrast: float
+    darkest: float
     off_scale: float
     header: float
     labels: float
@@ -36,7 +38,9 @@ PRESETS = {
     "clean": Style(
         stroke=(1.2, 1.8),
         dash=(8.0, 4.0),
+        thicker=(1.05, 1.45),
         contrast=0.9,
+        darkest=1.0,
         off_scale=0.2,
         header=0.2,
         labels=0.3,
@@ -56,7 +60,9 @@ PRESETS = {
     "scanned": Style(
         stroke=(1.2, 1.8),
         dash=(8.0, 4.0),
+        thicker=(1.05, 1.45),
         contrast=0.75,
+        darkest=1.0,
         off_scale=0.3,
         header=0.2,
         labels=0.5,
@@ -76,7 +82,9 @@ PRESETS = {
     "harsh": Style(
         stroke=(1.1, 2.0),
         dash=(7.0, 4.0),
+        thicker=(1.05, 1.45),
         contrast=0.5,
+        darkest=1.0,
         off_scale=0.4,
         header=0.2,
         labels=0.7,
@@ -98,7 +106,9 @@ PRESETS = {
 LIMITS = {
     "stroke": (0.5, 8.0),
     "dash": (1.0, 100.0),
-    "contrast": (0.1, 1.0),
+    "thicker": (0.2, 5.0),
+    "contrast": (0.02, 1.0),
+    "darkest": (0.02, 1.0),
     "off_scale": (0.0, 1.0),
     "header": (0.0, 1.0),
     "labels": (0.0, 20.0),
@@ -141,4 +151,8 @@ def resolve(preset: str, settings: object) -> Style:
                 raise BadInput(f"well_log: {name} is {value}; it must lie between {low:g} and {high:g}")
     if style.stroke[0] > style.stroke[1]:
         raise BadInput(f"well_log: stroke is {style.stroke}; give the thinnest first, such as (1.2, 1.8)")
+    if style.thicker[0] > style.thicker[1]:
+        raise BadInput(f"well_log: thicker is {style.thicker}; give the least first, such as (1.05, 1.45)")
+    if style.contrast > style.darkest:
+        raise BadInput(f"well_log: contrast is {style.contrast} and darkest {style.darkest}; raise darkest")
     return style

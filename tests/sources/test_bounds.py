@@ -61,7 +61,7 @@ def test_what_is_no_file_is_no_image_and_no_mask(root, name, make):
 
 
 @pytest.mark.parametrize(("what", "make"), KINDS.items())
-@pytest.mark.parametrize("name", ["labelmap.txt", "split.csv", "groups.csv"])
+@pytest.mark.parametrize("name", ["labelmap.txt", "split.csv", "groups.csv", "styles.csv"])
 def test_what_is_no_file_is_no_table_that_lies_there(root, name, what, make):
     make(root / name)
     refused(rf"^folder: .*{name} is {what}; give a file$", root)

@@ -12,6 +12,8 @@ from PIL import Image
 
 from bal.sources import Folder
 from bal.sources._tables import read_table
+from bal.sources.base import HasStyles
+from bal.types import BadInput
 
 ROWS = [("page0", "test"), ("page1", "unused"), *((f"page{k}", "pool") for k in range(2, 8))]
 
@@ -185,3 +187,32 @@ def test_unlabelled_images_of_a_test_group_are_left_out_and_counted(root):
     assert len(source.pool) == 4
     assert len(source.test) == 3
     assert said(source, "1 images without a mask are in groups of the test set, and left out")
+
+
+def test_styles_change_no_split(root, tmp_path_factory):
+    plain = Folder(path=root).open()
+    assert not isinstance(plain, HasStyles)
+    other = tmp_path_factory.mktemp("styles") / "looks.csv"
+    other.write_text(table([(f"page{k}", "old" if k % 2 else "new") for k in range(8)], head="file,style"))
+    given = Folder(path=root, styles=other).open()
+    other.rename(root / "styles.csv")
+    for source in (given, Folder(path=root).open()):
+        assert isinstance(source, HasStyles)
+        assert (source.pool, source.test) == (plain.pool, plain.test)
+        assert source.styles == ("new", "old")
+        assert [source.style(f"page{k}") for k in range(8)] == ["new", "old"] * 4
+        assert source.said == plain.said
+        with pytest.raises(BadInput, match="no image 'page9'"):
+            source.style("page9")
+    assert root / "styles.csv" in Folder(path=root).open().files
+    refused("looks.csv does not exist; it is a CSV with the columns file,style", root, styles=other)
+
+
+def test_bad_styles(root):
+    file = root / "styles.csv"
+    file.write_text(table([(f"page{k}", "old") for k in range(7)], head="file,style"))
+    refused("styles.csv gives no style for page7", root)
+    file.write_text(table([*((f"page{k}", "old") for k in range(8)), ("page3", "new")], head="file,style"))
+    refused("puts page3.png into two styles, old and new", root)
+    file.write_text(table([("page0", "old")], head="file,group"))
+    refused("styles.csv has the columns file, group; it needs file and style", root)

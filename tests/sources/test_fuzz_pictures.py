@@ -66,6 +66,7 @@ TABLES = {
     "labelmap.txt": b"# label:color_rgb:parts:actions\nbackground:0,0,0::\nline:250,50,83::\n",
     "split.csv": b"file,split\np0.png,pool\np1.png,test\np2,unused\n",
     "groups.csv": b"file;group\np0.png;a\np1.png;b\np2.png;a\n",
+    "styles.csv": b"file;style\np0.png;a\np1.png;b\np2.png;a\n",
 }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bal.sources import SOURCES, Folder, WellLog
+from bal.sources import SOURCES, Folder, Vintages, WellLog
 from bal.sources.base import Notes
 from bal.types import IGNORE, BadInput
 
@@ -29,7 +29,11 @@ def small(tmp_path_factory) -> dict:
         size = (20 + k, 30)
         Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8)).save(root / "images" / f"{k}.png")
         Image.fromarray(rng.integers(0, 3, size, dtype=np.uint8)).save(root / "masks" / f"{k}.png")
-    return {"well_log": WellLog(height=48, width=64, pool=4, test=2), "folder": Folder(path=root)}
+    return {
+        "well_log": WellLog(height=48, width=64, pool=4, test=2),
+        "folder": Folder(path=root),
+        "vintages": Vintages(height=48, width=64, windows=2, pool=3, test=1, styles=("plain", "worn", "faint")),
+    }
 
 
 @pytest.fixture(params=sorted(SOURCES))
