@@ -206,3 +206,11 @@ def test_no_module_has_grown_too_large():
 def test_few_entries_at_the_top():
     entries = {path.stem for path in (ROOT / "bal").iterdir()} - {"__pycache__"}  # __init__ and its stub are one
     assert len(entries) <= 20, sorted(entries)
+
+
+def test_what_is_listed_as_slow_is_there():
+    listed = (ROOT / "tests" / "slow.txt").read_text().split()
+    assert listed == sorted(set(listed))
+    for name in listed:
+        path, _, function = name.partition("::")
+        assert f"def {function}(" in (ROOT / path).read_text(), name
