@@ -7,6 +7,7 @@ report is drawn: that takes as long as all the rest.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import select
@@ -111,6 +112,8 @@ def main() -> None:
         done.append(True)
 
     devices.set_up_platform = once
+    gc.freeze()  # forks need not look through it
+    gc.set_threshold(100_000, 20, 20)
     for line in sys.stdin:
         plan = json.loads(line)
         said = Path(plan["said"])

@@ -28,7 +28,7 @@ def tidy(line):
     inside = (
         "NoneType",
         "<class",
-        "invalid literal",
+        "invalid literal for",
         "object at",
         "Traceback",
         "inhomogeneous",
