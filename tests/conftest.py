@@ -42,7 +42,7 @@ from runs import run, tiny  # noqa: E402
 from bal.posterior.nets import UNet  # noqa: E402
 from bal.sources import WellLog  # noqa: E402
 
-SLOW = Path(__file__).with_name("slow.txt")  # the tests that take a second or more, by measurement
+SLOW = Path(__file__).with_name("slow.txt")  # tests, and files of tests, that take a second or more, by measurement
 MAPS = 40_000  # of the 65,530 memory maps that Linux gives a process; a compiled program takes several, and none left
 # means a segmentation fault in the compiler
 
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items):
     """Marks as slow what takes a second or more, besides what says so itself."""
     slow = set(SLOW.read_text().split())
     for item in items:
-        if item.nodeid.partition("[")[0] in slow:
+        if slow & {item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]}:
             item.add_marker(pytest.mark.slow)
 
 
