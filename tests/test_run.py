@@ -99,6 +99,24 @@ def test_resume_without_a_run_says_so(capsys, tmp_path):
     assert f"(no run in {tmp_path / 'new'} yet: a new one)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("more", [[], ["--rounds", "8", "--budget", "300"], ["--quiet"]])
+def test_resume_alone_never_begins_a_run_of_other_settings(more, capsys, tmp_path):
+    """As after a name that was mistyped, or a signal before the first file."""
+    out = tmp_path / "nwe"
+    assert main(["--out", str(out), "--resume", *more]) == 2
+    hint = "name it with --out, or give the settings of a new one"
+    assert capsys.readouterr() == ("", f"bal: error: {out} holds no run that could go on: {hint}\n")
+    assert not out.exists()
+
+
+def test_a_run_without_its_settings_is_named(capsys, done):
+    (done / "config.yaml").unlink()
+    for argv in ([], FLAGS):
+        assert main([*argv, "--out", str(done), "--resume"]) == 2
+        said = f"bal: error: {done} has lost its config.yaml, and a run cannot go on without: put it back\n"
+        assert capsys.readouterr() == ("", said)
+
+
 def test_the_module_and_its_help(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "bal.run", "--help"], capture_output=True, text=True, env=environment(tmp_path)

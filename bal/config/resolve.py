@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +52,11 @@ def parse(argv: Sequence[str] | None = None, default: Config | None = None) -> C
         stored = [path for path in (out / "config.yaml",) if path.exists()]
         if (options.close or options.accept_changes) and not stored:
             raise BadInput(f"{out} holds no run that could go on; name it with --out")
+        if not stored and (out / "checkpoints").exists():
+            raise BadInput(f"{out} has lost its config.yaml, and a run cannot go on without: put it back")
     config = _resolve(default, [*stored, *options.files], names, words)
+    if options.resume and not stored and not (options.files or names) and _but_for_more(config, default) == default:
+        raise BadInput(f"{out} holds no run that could go on: name it with --out, or give the settings of a new one")
     return Command(
         config,
         out or default_out(config),
@@ -77,6 +82,11 @@ def default_out(config: Config) -> Path:
     """Where a run leaves its results unless it is told: `runs/bald-well_log-0`."""
     acq, source = (extensions.name_of(slot, getattr(config, slot)).rpartition(":")[2] for slot in ("acq", "source"))
     return Path("runs") / f"{acq}-{source}-{config.seed}"
+
+
+def _but_for_more(config: Config, default: Config) -> Config:
+    """The same without what a run may be given more of: what is left are the settings of a new one."""
+    return dataclasses.replace(config, rounds=default.rounds, budget=default.budget)
 
 
 def _resolve(default: Config, paths: Sequence[str | Path], names: Settings, words: Sequence[str]) -> Config:
