@@ -25,7 +25,6 @@ import jax
 import pytest
 from hypothesis import settings
 
-gc.set_threshold(100_000, 20, 20)  # with many programs in memory a third of the time went into looking through them
 atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
