@@ -97,12 +97,10 @@ def _describe(folder: Path) -> None:
 
 
 def _as_written(folder: Path) -> bool:
-    """Whether the files of a checkpoint are as they were; also where the first of a run was never described.
+    """Whether the files of a checkpoint are as they were described.
 
     Known before orbax reads them, which tells of damage on every thread that it has.
     """
-    if not (folder / FILES).exists():
-        return True
     try:
         then = unpack(json.loads((folder / FILES).read_bytes()))
         return all(stand(folder / name) == was for name, was in then.items())
@@ -140,11 +138,11 @@ class Checkpoints:
         """The numbers of the complete checkpoints that are still there, in ascending order.
 
         Of one more than are kept, the oldest was being deleted when the process was killed. One that a kill has kept
-        from being described counts only where it is the first: damage of it would not be noticed.
+        from being described does not count: damage of it would not be noticed.
         """
         found = self._checkpointer.checkpoints if self._folder.exists() else ()
         newest = sorted(int(saved.step) for saved in found)[-self._keep :]
-        return [step for step in newest if (self._folder / str(step) / FILES).exists()] or newest
+        return [step for step in newest if self.has(step)]
 
     def tidy(self) -> None:
         """Deletes what a kill, or a full disk, has left of checkpoints that were never complete."""
@@ -152,8 +150,8 @@ class Checkpoints:
             shutil.rmtree(part, ignore_errors=True)
 
     def has(self, step: int) -> bool:
-        """Whether a checkpoint is there and complete: it has its name last of all."""
-        return (self._folder / str(step)).is_dir()
+        """Whether a checkpoint is there and complete: it is described last of all."""
+        return (self._folder / str(step) / FILES).exists()
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Writes a nested dict of arrays and returns once it is on disk.
@@ -166,8 +164,7 @@ class Checkpoints:
         _reserve(self._folder, 3 * sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + ROOM)
         try:
             self._checkpointer.save(step, state, overwrite=True)
-            with contextlib.suppress(OSError):  # it is whole, and does not count
-                _describe(self._folder / str(step))
+            _describe(self._folder / str(step))
         except Exception as error:
             self._failed = True
             self.tidy()

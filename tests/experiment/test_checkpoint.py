@@ -11,7 +11,7 @@ import pytest
 from helpers import HEADS_SMALL, TINY
 
 from bal.devices import replicate
-from bal.experiment.checkpoint import FILES, Checkpoints, flat, unflat
+from bal.experiment.checkpoint import FILES, Checkpoints, Damaged, flat, unflat
 from bal.posterior.calibrators import CALIBRATORS
 from bal.posterior.heads import MCDropout
 from bal.posterior.nets import UNet
@@ -87,12 +87,14 @@ def test_what_a_kill_left_of_an_old_checkpoint_is_not_read(tmp_path):
     again.close()
 
 
-def test_one_that_was_never_described_counts_only_where_it_is_the_first(tmp_path):
-    """Damage of it would not be noticed; the round before it is done again."""
+def test_one_that_was_never_described_does_not_count(tmp_path):
+    """Damage of it would not be noticed; what came after the one before it is done again."""
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
     checkpoints.save(0, {"journals": np.array([0])})
     (tmp_path / "checkpoints" / "0" / FILES).unlink()
-    assert checkpoints.all() == [0]
+    assert checkpoints.all() == []
+    with pytest.raises(Damaged):
+        checkpoints.load(0)
     for step in (1, 2):
         checkpoints.save(step, {"journals": np.array([step])})
     assert checkpoints.all() == [1, 2]

@@ -16,7 +16,7 @@ from fuzz import CHANGES, every, fuzzed, outcome, spoilt
 from harm import files
 from hypothesis import strategies as st
 
-from bal.experiment.checkpoint import Checkpoints
+from bal.experiment.checkpoint import FILES, Checkpoints
 from bal.experiment.folder import LAST, RunFolder
 from bal.experiment.lock import NAME, Lock
 from bal.experiment.recorder import _stands
@@ -73,13 +73,16 @@ def test_last_entries_that_are_spoilt(folder, examples):
         curve.write_bytes(before)
 
 
+@pytest.mark.parametrize("described", [True, False])
 @fuzzed(5, 100)
-def test_checkpoints_that_are_spoilt(whole, tmp_path, examples, capfd):
-    """What is loaded is what was saved; of one that was never described nobody could tell, so it does not count."""
+def test_checkpoints_that_are_spoilt(whole, tmp_path, described, examples, capfd):
+    """Also one that a kill has left undescribed: what is loaded is what was saved."""
     run = RunFolder(shutil.copytree(whole, tmp_path / "run"))
     checkpoints = Checkpoints(run.checkpoints, reading=True)
     step = checkpoints.all()[-1]
     place, saved = run.checkpoints / str(step), checkpoints.load(step)
+    if not described:
+        (place / FILES).unlink()
     wholes = {place / name: data for name, data in files(place).items()}
 
     @every(examples, st.sampled_from(list(wholes)), CHANGES)
