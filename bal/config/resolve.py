@@ -13,6 +13,8 @@ from bal.config.files import Setting, Settings
 from bal.config.schema import Config
 from bal.types import BadInput
 
+MORE = ("rounds", "budget")  # what a run may be given more of when it is resumed
+
 
 class Command(NamedTuple):
     """What a command line asked for."""
@@ -86,7 +88,7 @@ def default_out(config: Config) -> Path:
 
 def _but_for_more(config: Config, default: Config) -> Config:
     """The same without what a run may be given more of: what is left are the settings of a new one."""
-    return dataclasses.replace(config, rounds=default.rounds, budget=default.budget)
+    return dataclasses.replace(config, **{name: getattr(default, name) for name in MORE})
 
 
 def _resolve(default: Config, paths: Sequence[str | Path], names: Settings, words: Sequence[str]) -> Config:

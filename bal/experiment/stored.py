@@ -9,13 +9,11 @@ from bal.annotation.annotators.base import AnswersLater
 from bal.annotation.journal import write_whole
 from bal.config import extensions
 from bal.config.dump import differences, dump_yaml
-from bal.config.resolve import load
+from bal.config.resolve import MORE, load
 from bal.config.schema import Config
 from bal.experiment.checkpoint import Checkpoints, Damaged
 from bal.experiment.folder import RunFolder
 from bal.types import BadInput
-
-MORE = ("rounds", "budget")  # what a run may be given more of
 
 
 def check_stored(folder: RunFolder, config: Config, resume: bool, overwrite: bool) -> tuple[Config, bool]:
