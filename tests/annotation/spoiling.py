@@ -28,7 +28,7 @@ def tidy(line):
     inside = (
         "NoneType",
         "<class",
-        "invalid literal for",
+        "invalid literal",
         "object at",
         "Traceback",
         "inhomogeneous",

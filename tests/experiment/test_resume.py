@@ -338,7 +338,7 @@ def kills(out: Path) -> list[tuple[str, Callable[[], bool], float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["cold", "shrink"])
+@pytest.mark.parametrize("how", ["cold", "warm", "shrink"])
 def test_killed_at_ten_instants(how, forks, tmp_path):
     flags = [*FLAGS, "--rounds", "5", "--quiet", "--train.start", how, "--train.later-steps", "5"]
     flags += ["--train.self-training", "0.5"] if how == "shrink" else []
