@@ -36,8 +36,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 from forks import Forks  # noqa: E402
 from helpers import CLASSES, HEADS_SMALL, Pictures, ask  # noqa: E402  (after the settings above)
-from runs import run, tiny  # noqa: E402
+from runs import drawn, quick_publish, run, tiny  # noqa: E402
 
+from bal import loop  # noqa: E402
 from bal.posterior.nets import UNet  # noqa: E402
 from bal.sources import WellLog  # noqa: E402
 
@@ -63,6 +64,14 @@ def room_for_programs():
     if maps.exists() and len(maps.read_bytes().splitlines()) > MAPS:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_reports():
+    """The report of a run is a line: it takes longer than all the rest of a tiny run. `drawn` has it drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "publish", quick_publish)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +115,8 @@ def forks(tmp_path_factory):
 def usual(tmp_path_factory):
     """The tiny run, complete and undisturbed: its records and its folder, with a report."""
     out = tmp_path_factory.mktemp("usual") / "run"
-    return run(tiny(), out), out
+    with drawn():
+        return run(tiny(), out), out
 
 
 @pytest.fixture(scope="session")

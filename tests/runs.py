@@ -8,14 +8,17 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from PIL import Image
 
-from bal import Config, Record, run_loop
+from bal import Config, Record, loop, run_loop
 from bal.annotation.journal import write_whole
 from bal.experiment.folder import RunFolder
 from bal.experiment.recorder import Snapshot
@@ -24,6 +27,7 @@ from bal.posterior.heads import MCDropout
 from bal.posterior.losses import Loss
 from bal.posterior.nets import UNet
 from bal.posterior.recipe import Train
+from bal.report.publish import publish
 from bal.sources import WellLog
 
 ROOT = Path(__file__).parents[1]
@@ -111,6 +115,13 @@ def quick_publish(folder: RunFolder | None, setup: Setup, snapshot: Snapshot | N
         write_whole(folder.report, "a report")
         if not folder.diagrams.exists():
             write_whole(folder.diagrams, "diagrams")
+
+
+@contextmanager
+def drawn() -> Iterator[None]:
+    """The reports of runs are drawn, as a user's are."""
+    with mock.patch.object(loop, "publish", publish):
+        yield
 
 
 def pictures(root: Path, count: int = 6, shape: tuple[int, int] = (40, 40), unlabelled: bool = False) -> Path:

@@ -12,9 +12,9 @@ import jax
 import numpy as np
 import pytest
 from helpers import HEADS_SMALL, in_subprocess, slow_where
-from runs import FILES, curve, ledger, left_behind, metrics_of, pictures, quick_publish, run, tiny
+from runs import FILES, curve, ledger, left_behind, metrics_of, pictures, run, tiny
 
-from bal import BadInput, loop, run_loop
+from bal import BadInput, run_loop
 from bal.annotation.annotators import Oracle
 from bal.config.resolve import load
 from bal.loop import train_on
@@ -34,11 +34,6 @@ PER_CLASS = ("iou", "f1", "iou_image", "ece", "brier_reliability", "brier_resolu
 
 
 EVERY = [*((h, "bald") for h in HEADS), *(("mc_dropout", a) for a in ACQUISITIONS if a != "bald")]
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    monkeypatch.setattr(loop, "publish", quick_publish)
 
 
 @lru_cache

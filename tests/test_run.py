@@ -23,12 +23,11 @@ from runs import (
     environment,
     metrics_of,
     pictures,
-    quick_publish,
     start,
     tiny,
 )
 
-from bal import devices, loop
+from bal import devices
 from bal.experiment.folder import RunFolder
 from bal.report import terminal
 from bal.run import main
@@ -38,9 +37,8 @@ SMALL = [*FLAGS, "--source.pool", "6"]
 
 @pytest.fixture(autouse=True)
 def _platform(monkeypatch):
-    """The platform of the tests stays as it is, and nothing is drawn."""
+    """The platform of the tests stays as it is."""
     monkeypatch.setattr(devices, "set_up_platform", lambda: None)
-    monkeypatch.setattr(loop, "publish", quick_publish)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
 from bal.report.lines import round_parts
 from bal.report.page import page
+from bal.report.publish import republish
 from bal.report.terminal import summary_table
 from bal.sources import WellLog
 
@@ -36,7 +37,9 @@ BLIND = tiny(source=WellLog(height=48, width=48, pool=6, test=0), start=16, budg
 def blind(tmp_path_factory):
     """A run that has no test set."""
     out = tmp_path_factory.mktemp("blind") / "run"
-    return run(BLIND, out), out
+    records = run(BLIND, out)
+    republish(out)
+    return records, out
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,15 @@ import math
 from dataclasses import replace
 
 import pytest
-from runs import curve, pictures, quick_publish, run, tiny
+from runs import curve, pictures, run, tiny
 
-from bal import loop, run_loop
+from bal import run_loop
 from bal.experiment import by_style, curve_row
 from bal.experiment.folder import RunFolder
 from bal.experiment.setup import set_up
 from bal.metrics import styles
 from bal.report.columns import meaning
+from bal.report.publish import republish
 from bal.run import main
 from bal.sources import Folder, Vintages
 from bal.types import BadInput
@@ -27,7 +28,9 @@ CLASSES = ("background", "curve_1", "curve_2")
 def archive(tmp_path_factory):
     """A run, and the records of it."""
     out = tmp_path_factory.mktemp("archive") / "run"
-    return out, run(tiny(source=ARCHIVE, rounds=1), out)
+    records = run(tiny(source=ARCHIVE, rounds=1), out)
+    republish(out)
+    return out, records
 
 
 def test_columns_follow_the_metrics(archive):
@@ -95,7 +98,6 @@ def test_other_looks_are_no_run_to_go_on_with(archive, capsys):
 
 
 def test_a_folder_with_and_without_styles(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "publish", quick_publish)
     root = pictures(tmp_path / "pages")
     config = tiny(source=Folder(path=root, test=0.5), rounds=0, budget=10)
     plain = run(config, tmp_path / "plain")

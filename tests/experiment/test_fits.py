@@ -15,6 +15,7 @@ from bal.experiment.state import Look
 from bal.posterior.heads import DeepEnsemble, LastLayerLaplace
 from bal.report import convergence
 from bal.report.columns import meaning
+from bal.report.publish import republish
 from bal.run import main
 
 LONGER = dataclasses.replace(tiny().train, steps=250)
@@ -59,6 +60,7 @@ def test_what_is_written_is_read(tmp_path):
 def looked(tmp_path_factory):
     out = tmp_path_factory.mktemp("looked") / "run"
     run(tiny(train=dataclasses.replace(LONGER, looks=2)), out)
+    republish(out)
     return out
 
 

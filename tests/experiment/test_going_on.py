@@ -7,17 +7,12 @@ from pathlib import Path
 
 import pytest
 from later import Later
-from runs import FLAGS, curve, ledger, quick_publish, run, tiny
+from runs import FLAGS, curve, ledger, run, tiny
 
-from bal import BadInput, Config, Waiting, load, loop, run_loop
+from bal import BadInput, Config, Waiting, load, run_loop
 from bal.run import main
 
 MORE = {"rounds": 4, "budget": 50}
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    monkeypatch.setattr(loop, "publish", quick_publish)
 
 
 @pytest.fixture

@@ -11,18 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from runs import assert_same_run, pictures, quick_publish, run, tiny
+from runs import assert_same_run, pictures, run, tiny
 
-from bal import BadInput, loop, run_loop
+from bal import BadInput, run_loop
 from bal.config.resolve import parse
 from bal.experiment.folder import RunFolder
 from bal.sources import Folder, WellLog
 from bal.sources.base import check_masks, truth
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    monkeypatch.setattr(loop, "publish", quick_publish)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +29,6 @@ def begun(tmp_path_factory):
     with open(root / "data" / "split.csv", "a") as file:
         file.write("p4.png,test\np5.png,test\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "publish", quick_publish)
         patch.chdir(root)
         run(config(), Path("whole"))
         rounds = run_loop(config(), Path("run"))

@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import ROOT, assert_same_run, quick_publish, run, tiny
+from runs import ROOT, assert_same_run, run, tiny
 
-from bal import BadInput, loop, run_loop
+from bal import BadInput, run_loop
 from bal.experiment.lock import NAME, Lock
 
 HOLDER = """
@@ -70,7 +70,6 @@ def test_a_second_process_is_refused_and_touches_nothing(holder, tmp_path):
 
 
 def test_the_lock_of_a_dead_process_is_taken_over(holder, tmp_path, whole, monkeypatch):
-    monkeypatch.setattr(loop, "publish", quick_publish)
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     assert (tmp_path / NAME).exists()
@@ -79,7 +78,6 @@ def test_the_lock_of_a_dead_process_is_taken_over(holder, tmp_path, whole, monke
 
 
 def test_within_a_process_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "publish", quick_publish)
     first = run_loop(tiny(), tmp_path / "run")
     next(first)
     assert json.loads((tmp_path / "run" / NAME).read_text())["pid"] == os.getpid()

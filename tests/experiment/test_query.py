@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from helpers import slow_where
-from runs import TINY, assert_same_run, ledger, quick_publish, run, tiny
+from runs import TINY, assert_same_run, ledger, run, tiny
 
-from bal import Config, loop, run_loop
+from bal import Config, run_loop
 from bal.experiment import offered, prices, query
 from bal.experiment.setup import set_up
 from bal.loop import propose, start
@@ -26,11 +26,6 @@ from bal.scoring.held_out import predict_probabilities
 from bal.selection.selectors import SELECTORS, ForegroundRandom, OracleForegroundRandom, Stratified, TopK
 from bal.selection.selectors.base import NOTHING
 from bal.types import BadInput
-
-
-@pytest.fixture(autouse=True)
-def no_report(monkeypatch):
-    monkeypatch.setattr(loop, "publish", quick_publish)
 
 
 def steered(lines: list[dict]) -> list[dict]:

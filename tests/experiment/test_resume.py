@@ -25,7 +25,6 @@ from runs import (
     ledger,
     left_behind,
     metrics_of,
-    quick_publish,
     run,
     tiny,
 )
@@ -38,21 +37,14 @@ from bal.posterior.nets import UNet
 from bal.scoring.acquisitions import Margin
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    monkeypatch.setattr(loop, "publish", quick_publish)
-
-
 @pytest.fixture(scope="module")
 def left(whole, tmp_path_factory):
     """A run that was left after its second round, one round from its end."""
     out = tmp_path_factory.mktemp("left") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "publish", quick_publish)
-        rounds = run_loop(tiny(), out)
-        next(rounds)
-        next(rounds)
-        rounds.close()
+    rounds = run_loop(tiny(), out)
+    next(rounds)
+    next(rounds)
+    rounds.close()
     return out
 
 

@@ -12,7 +12,7 @@ import pytest
 from forks import Step
 from helpers import slow_where
 from later import Later
-from runs import FLAGS, curve, ledger, quick_publish, run, tiny
+from runs import FLAGS, curve, ledger, run, tiny
 
 from bal import Answer, BadInput, Waiting, loop
 from bal.annotation.annotators import Oracle
@@ -21,11 +21,6 @@ from bal.experiment.checkpoint import Checkpoints
 from bal.experiment.recorder import Recorder
 from bal.pool.cost import Effort
 from bal.run import main
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    monkeypatch.setattr(loop, "publish", quick_publish)
 
 
 def visit_until_done(config, out, most=20, **how):

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from runs import assert_same_run, quick_publish, run, tiny
+from runs import assert_same_run, run, tiny
 
-from bal import BadInput, loop, run_loop
+from bal import BadInput, run_loop
 from bal.experiment import fitting
 from bal.metrics.trust import Estimate, Trust, judge, sentence
 from bal.posterior.heads import DeepEnsemble
@@ -213,7 +213,6 @@ def test_audit_is_needed():
 
 
 def test_auto_survives_resuming(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "publish", quick_publish)
     config = tiny(steer="auto", acq=Entropy())
     whole, out = tmp_path / "whole", tmp_path / "run"
     records = run(config, whole)

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 from later import Later
-from runs import run, tiny
+from runs import drawn, run, tiny
 
 from bal import Waiting, devices, run_loop
 from bal.report.__main__ import main
@@ -34,6 +34,7 @@ def test_a_page_is_written_again_to_the_same_bytes(whole, tmp_path, capsys):
     assert contents(out) == before
 
 
+@drawn()
 def test_a_run_that_is_going_on_is_left_alone(whole, tmp_path):
     out = tmp_path / "run"
     rounds = run_loop(tiny(), out)
@@ -49,6 +50,7 @@ def test_a_run_that_is_going_on_is_left_alone(whole, tmp_path):
     assert saving.is_dir()
 
 
+@drawn()
 def test_a_run_that_waits_shows_what_it_asks(tmp_path):
     out = tmp_path / "run"
     config = tiny(annotator=Later(second=(0,)), rounds=1)

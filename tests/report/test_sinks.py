@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from PIL import Image
-from runs import FLAGS, assert_quiet, quick_publish
+from runs import FLAGS, assert_quiet
 
-from bal import loop
 from bal.config import flags
 from bal.config.resolve import parse
 from bal.experiment.events import Event
@@ -303,7 +302,6 @@ class Mine:
 
 
 def test_the_command_line_feeds_a_sink(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(loop, "publish", quick_publish)
     out = tmp_path / "run"
     assert (
         main([*FLAGS, "--rounds", "1", "--budget", "20", "--out", str(out), "--log", "test_sinks:Mine", "--quiet"]) == 0
