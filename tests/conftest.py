@@ -42,17 +42,19 @@ from bal import loop  # noqa: E402
 from bal.posterior.nets import UNet  # noqa: E402
 from bal.sources import WellLog  # noqa: E402
 
-SLOW = Path(__file__).with_name("slow.txt")  # tests, and files of tests, that take a second or more, by measurement
+SLOW = Path(__file__).with_name("slow.txt")  # tests, and files of tests, that take half a second or more, by measurement
+RUNS = {"usual", "asked"}  # fixtures that are whole runs
 MAPS = 40_000  # of the 65,530 memory maps that Linux gives a process; a compiled program takes several, and none left
 # means a segmentation fault in the compiler
 
 
 @pytest.hookimpl(tryfirst=True)  # before the marks are looked at
 def pytest_collection_modifyitems(items):
-    """Marks as slow what takes a second or more, besides what says so itself."""
+    """Marks as slow what takes half a second or more, or needs a run, besides what says so itself."""
     slow = set(SLOW.read_text().split())
     for item in items:
-        if slow & {item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]}:
+        names = {item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]}
+        if slow & names or RUNS & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.slow)
 
 
