@@ -42,7 +42,7 @@ from bal import loop  # noqa: E402
 from bal.posterior.nets import UNet  # noqa: E402
 from bal.sources import WellLog  # noqa: E402
 
-SLOW = Path(__file__).with_name("slow.txt")  # tests, and files of tests, that take half a second or more, by measurement
+SLOW = Path(__file__).with_name("slow.txt")  # tests, and files of them, that take half a second or more
 RUNS = {"usual", "asked"}  # fixtures that are whole runs
 MAPS = 40_000  # of the 65,530 memory maps that Linux gives a process; a compiled program takes several, and none left
 # means a segmentation fault in the compiler
