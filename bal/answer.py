@@ -35,7 +35,7 @@ class Settings:
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
     export: Annotated[Path | None, tyro.conf.Positional, option("EXPORT")] = None
-    """A file, a folder or a .zip; without one, what is open is said."""
+    """A file, a folder, a .zip, or the folder of another run; without one, what is open is said."""
     by: Annotated[str | None, option("NAME")] = None
     """Who answered; whom the file names unless given."""
     format: Annotated[FormatName | None, option("FORMAT", f"{', '.join(FORMATS)}; by its look unless given.")] = None
@@ -67,6 +67,8 @@ def _answer(settings: Settings) -> None:
 def told(taken: Taken) -> list[str]:
     """What became of an export, a line a kind; at least one."""
     lines = [_line(len(ids), kind, MEANS[kind], ids) for kind, ids in taken.outcomes.items() if ids]
+    if taken.elsewhere:
+        lines.append(f"{taken.elsewhere:>5} elsewhere: about regions not asked about here, or blindly; try again later")
     if taken.unknown:
         lines.append(_line(len(taken.unknown), "unknown", "were never asked here", taken.unknown))
     return lines or ["the export holds no answer"]

@@ -22,6 +22,7 @@ from typing import get_args
 import numpy as np
 
 from bal.annotation import views
+from bal.annotation.earlier import answers_of, holds_run
 from bal.annotation.entries import Entry, Reply, checked, name_of
 from bal.annotation.formats import FORMATS, FormatName
 from bal.annotation.formats._files import LARGEST, below, json_of, xml_of
@@ -40,6 +41,7 @@ class Taken:
 
     outcomes: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in get_args(Outcome)})
     unknown: list[str] = field(default_factory=list)  # never asked here
+    elsewhere: int = 0  # answers of another run about regions that are not asked about here
 
     def add(self, id: str, outcome: Outcome) -> None:
         """Counts one."""
@@ -102,7 +104,7 @@ def take(inbox: Inbox, export: Path, by: str | None = None, format: FormatName |
 
     Args:
         inbox: of the run.
-        export: a file, a folder, or a .zip of either.
+        export: a file, a folder, or a .zip of either; or the folder of another run.
         by: who answered; whom the file names, or else the format, unless given.
         format: of `FORMATS`; by what the export looks like unless given.
 
@@ -119,10 +121,15 @@ def take(inbox: Inbox, export: Path, by: str | None = None, format: FormatName |
     if (what := kind(export)) not in (None, "a folder"):
         raise BadInput(f"{export} is {what}; give a file or a folder")
     with _unpacked(export) as place:
-        name = format or recognise(place, export)
-        found = FORMATS[name].read(place, asked, next(reversed(asked.values())).classes)
+        if format is None and holds_run(place):
+            name, (found, elsewhere) = "run", answers_of(place, asked)
+        else:
+            name, elsewhere = format or recognise(place, export), 0
+            found = FORMATS[name].read(place, asked, next(reversed(asked.values())).classes)
     found = [answer._replace(by=by or answer.by) for answer in found]
-    return keep(inbox, found, name, str(export), f"{name}:{export.name}")
+    taken = keep(inbox, found, name, str(export), f"{name}:{export.name}")
+    taken.elsewhere = elsewhere
+    return taken
 
 
 def keep(

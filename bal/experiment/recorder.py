@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bal.annotation.annotators.base import AnswersLater
+from bal.annotation.inbox import Inbox
 from bal.experiment import by_style, fits, journals, packing
 from bal.experiment.answers import expected_lines
 from bal.experiment.checkpoint import Checkpoints, Damaged
@@ -94,10 +95,7 @@ class Recorder:
         saved = self._newest(tell)
         if saved is None:
             if any(self._journals()):
-                raise BadInput(
-                    f"{self.folder.path} has lost its checkpoints, and a run cannot go on without: "
-                    "put them back, or choose another --out"
-                )
+                raise BadInput(f"{self.folder.path} has lost its checkpoints, {self._instead()}")
             self.checkpoints.tidy()
             return begin(self.setup)
         if "tally" in saved:
@@ -177,10 +175,16 @@ class Recorder:
             return saved
         if damaged:
             raise BadInput(
-                f"{self.folder.checkpoints} holds only damaged checkpoints ({', '.join(map(str, damaged))}), and a run "
-                "cannot go on without: put them back, or choose another --out"
+                f"{self.folder.checkpoints} holds only damaged checkpoints ({', '.join(map(str, damaged))}), "
+                f"{self._instead()}"
             )
         return None
+
+    def _instead(self) -> str:
+        """What there is to do about checkpoints that are lost."""
+        said, path = Inbox(self.folder.path).answers.size, self.folder.path
+        along = f", to which python -m bal.answer OUT {path} brings what people have answered" if said else ""
+        return f"and a run cannot go on without: put them back, or choose another --out{along}"
 
     def _has(self, row: Mapping[str, Any]) -> bool:
         """Whether a row is in curve.csv: that of the last model of a run that had ended."""

@@ -337,6 +337,18 @@ def test_answers_of_another_run_are_refused(inbox, tmp_path, name, what):
     assert inbox.answers.size == before
 
 
+def test_masks_without_any_status_are_not_passed_over(inbox, tmp_path):
+    export, _ = exported(inbox, tmp_path, "png")
+    table = export / "queries.csv"
+    text = table.read_text()
+    count, before = text.count("labelled"), inbox.answers.size
+    table.write_text(text.replace("labelled", ""))
+    refused(inbox, export, f"none of its {count} regions has a status, .*: write labelled or skipped")
+    assert inbox.answers.size == before
+    table.write_text(text.replace("labelled", "", count - 1))
+    assert len(take(inbox, export).outcomes["taken"]) == 1
+
+
 def test_a_row_beside_the_wrong_file_or_box(inbox, tmp_path):
     export, _ = exported(inbox, tmp_path, "png")
     table = export / "queries.csv"

@@ -78,7 +78,7 @@ class PNG:
             raise BadInput(f"{path} has two columns called {twice[0]!r:.40}; leave one of them")
         if missing := [name for name in ("id", "file", "status") if name not in header]:
             raise BadInput(f"{path} lacks the column {missing[0]}; it needs {', '.join(COLUMNS)}")
-        found = []
+        found, unmarked = [], 0
         for number, row in rows:
             where = f"{path}: line {number}"
             if None in row or None in row.values():
@@ -87,6 +87,7 @@ class PNG:
             if status not in DONE:
                 raise BadInput(f"{where}: status is {status!r:.40}; expected labelled, skipped, or nothing")
             if DONE[status] is None:
+                unmarked += 1
                 continue
             id, by = row["id"].strip(), row.get("by", "").strip() or None
             label = None
@@ -95,6 +96,11 @@ class PNG:
             if not DONE[status] and id in asked:
                 label = _mask(_beside(path, row["file"], where), asked[id].view[2:], classes)
             found.append(Imported(id, label, by, seconds_of(_decimal(row.get("seconds", ""), where), where)))
+        if unmarked and not found:
+            raise BadInput(
+                f"{path}: none of its {unmarked} regions has a status, so nothing was taken: write labelled or skipped "
+                "beside each that is done"
+            )
         return found
 
 

@@ -1,0 +1,64 @@
+"""The answers of another run to questions about the same regions: a label is paid once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bal.annotation.entries import Entry, Reply
+from bal.annotation.formats.base import Imported
+from bal.annotation.inbox import Inbox, open_inbox
+
+Place = tuple[str, tuple[int, int, int, int], str | None, tuple[str, ...]]  # an image, box, mask and classes
+
+
+def holds_run(export: Path) -> bool:
+    """Whether a folder is that of a run that people were asked in."""
+    return Inbox(export).exists()
+
+
+def answers_of(run: Path, asked: Mapping[str, Entry]) -> tuple[list[Imported], int]:
+    """What people said in another run about regions that this one asks about.
+
+    An image is the same if its pixels are. Where this run must not show what a model thinks, an answer that began from
+    what a model had drawn is left out.
+
+    Args:
+        run: the folder of the other run, which is not changed.
+        asked: questions of this one by id.
+
+    Returns:
+        The last answer of each person to each region, by the ids of this run; and how many others there are.
+
+    Raises:
+        BadInput: the files of the other run are damaged.
+    """
+    inbox = open_inbox(run)
+    entries, said = inbox.entries(), inbox.by_question()
+    last: dict[Place, dict[str, Reply]] = {}
+    for id, replies in said.items():
+        last.setdefault(_place(entries[id]), {}).update(replies)
+    found = [
+        Imported(entry.id, _in_view(reply, entry), by, reply.seconds)
+        for entry in asked.values()
+        for by, reply in last.get(_place(entry), {}).items()
+        if reply.touched is None or not entry.blind
+    ]
+    here = {(_place(asked[answer.id]), answer.by) for answer in found}
+    return found, sum(map(len, last.values())) - len(here)
+
+
+def _place(entry: Entry) -> Place:
+    return entry.pixels, entry.box, entry.mask, entry.classes
+
+
+def _in_view(reply: Reply, entry: Entry) -> np.ndarray | None:
+    """The label [h, w] of the view of a question; None where it was skipped."""
+    if reply.label is None:
+        return None
+    top, left, height, width = entry.inside
+    label = np.zeros(entry.view[2:], np.int32)
+    label[top : top + height, left : left + width] = reply.label
+    return label
