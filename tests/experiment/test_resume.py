@@ -22,6 +22,7 @@ from runs import (
     FLAGS,
     assert_same_run,
     curve,
+    drawn,
     ledger,
     left_behind,
     metrics_of,
@@ -244,8 +245,8 @@ def test_killed_before_the_first_file(whole, tmp_path):
     assert_same_run(tmp_path / "run", whole)
 
 
-def test_a_complete_run_has_nothing_left_to_do(whole, monkeypatch):
-    monkeypatch.undo()  # the same report, too
+@drawn()
+def test_a_complete_run_has_nothing_left_to_do(whole):
     before = {path: path.read_bytes() for path in whole.iterdir() if path.is_file()}
     assert run(tiny(), whole, resume=True) == []
     assert {path: path.read_bytes() for path in whole.iterdir() if path.is_file()} == before
