@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 from helpers import HEADS_SMALL, in_subprocess, slow_where
-from runs import FILES, curve, ledger, left_behind, metrics_of, pictures, run, tiny
+from runs import FILES, curve, drawn, ledger, left_behind, metrics_of, pictures, run, tiny
 
 from bal import BadInput, run_loop
 from bal.annotation.annotators import Oracle
@@ -368,8 +368,8 @@ class Brightest:
         return moments.mean_p[..., 1]
 
 
-def test_a_head_and_an_acquisition_from_outside_with_a_sum_of_losses(tmp_path, monkeypatch):
-    monkeypatch.undo()  # a report, too
+@drawn()
+def test_a_head_and_an_acquisition_from_outside_with_a_sum_of_losses(tmp_path):
     config = tiny(head=Shaken(), acq=Brightest(), loss=Loss("cross_entropy + 0.5*dice"), rounds=1, budget=20)
     records = run(config, tmp_path / "out")
     assert np.isfinite(records[-1].row["nll"])
@@ -419,8 +419,8 @@ def test_a_folder(tmp_path, unlabelled):
     assert len(ledger([], tmp_path / "out")) == 16
 
 
-def test_an_image_that_only_the_annotator_can_label(tmp_path, monkeypatch):
-    monkeypatch.undo()  # a report, too
+@drawn()
+def test_an_image_that_only_the_annotator_can_label(tmp_path):
     root = pictures(tmp_path / "data")
     source = Folder(path=root).open()
     for id in source.pool:
