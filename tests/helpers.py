@@ -46,7 +46,7 @@ SMALL = {
 HEADS_SMALL = {name: cls() for name, cls in HEADS.items() if name not in SMALL} | SMALL  # every head of the table
 
 
-few_and_many = pytest.mark.parametrize("examples", [50, pytest.param(1000, marks=pytest.mark.slow)])
+few_and_many = pytest.mark.parametrize("examples", [50, pytest.param(300, marks=pytest.mark.slow)])
 
 
 def slow_where(rest: Callable[[Any], bool], values: Iterable[Any]) -> list[Any]:
