@@ -176,7 +176,7 @@ def table() -> str:
         lines.append([dataset, str(len(seeds)), *cells])
     header = ["regime", "seeds", *(f"{name} ≥ {least:.2f}" for name, least in GATES.items())]
     return (
-        "## Gates\n\n`python benchmarks/gates.py`: whether rules could be told apart in a regime, before any runs in it. "
+        "## Gates\n\n`python benchmarks/gates.py`: whether rules could be told apart, before any runs in a regime. "
         "What each gate measures stands in the script. Means over seeds.\n\n" + rows.markdown(header, lines)
     )
 
