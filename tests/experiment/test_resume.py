@@ -142,6 +142,11 @@ def test_what_a_kill_may_leave(name, half, whole):
 
 EDITED = {
     "crlf": ("curve.csv", lambda text: text.replace("\n", "\r\n"), r"saved with other line ends \(CRLF\)"),
+    "crlf-and-a-row-more": (
+        "curve.csv",
+        lambda text: text.replace("\n", "\r\n") + text.splitlines()[-1] + "\r\n",
+        r"\(CRLF\): save it with LF",
+    ),
     "a-number": ("curve.csv", lambda text: text[:-8] + "7" + text[-7:], "been changed"),
     "a-header": ("curve.csv", lambda text: text.replace("steered_share", "steered_money", 1), "been changed"),
     "a-row-more": (
@@ -177,6 +182,13 @@ def test_a_journal_that_is_not_as_it_was_written_is_refused_untouched(name, half
         (half / file).write_bytes(before)
         run(tiny(), half, resume=True)
         assert_same_run(half, whole)
+
+
+@pytest.mark.parametrize("file", ["curve.csv", "queries.jsonl"])
+def test_a_journal_that_has_gone(file, half):
+    (half / file).unlink()
+    with pytest.raises(BadInput, match=f"{file} is missing: put it back as it was; nothing has been touched"):
+        run(tiny(), half, resume=True)
 
 
 def largest(folder: Path) -> Path:
