@@ -37,5 +37,5 @@ def said(changes: Changes) -> str:
     many = files > 1
     return (
         f"{files} file{'s' * many} of the data {'were' if many else 'was'} changed after the run was begun, and "
-        f"accepted with --accept-changes: what is said from round {first} on rests on other data than what is said before."
+        f"accepted with --accept-changes: what is said from round {first} on rests on other data than what came before."
     )
