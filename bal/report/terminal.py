@@ -59,6 +59,7 @@ class Display:
         self.console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN)
         self.last: Mapping[str, Any] | None = None
         self.seen: set[str] = set()  # stages that have made progress, so that their programs are compiled
+        self.told = False  # that it compiles, where there is no terminal
         self.begun: tuple[float, float] | None = None  # when measuring the pace began, and how far the run was then
         self.pace: float | None = None  # seconds a round
         self.progress = Progress(
@@ -133,11 +134,15 @@ class Display:
             return
         first, length = SHARE[event.stage]
         completed = event.round + first + length * event.done / max(event.total, 1)
-        if event.done:
+        if event.done and event.stage not in self.seen:
             self.seen.add(event.stage)
-        detail = f"{UNITS[event.stage]} {event.done}/{event.total}"
+            self.begun = None  # compiling says nothing of how long the rest will take
+        stage, detail = NAMES[event.stage], f"{UNITS[event.stage]} {event.done}/{event.total}"
         if event.stage not in self.seen:
-            detail = "compiling, which takes a while"
+            stage, detail = "compiling", "takes a while"
+            if event.stage == "fit" and not (self.quiet or self.told or self.console.is_terminal):
+                self.say([f"round {event.round}: compiling, which takes a while, then training"])
+                self.told = True
         elif not event.done:
             detail = "starting"
         elif event.loss is not None:
@@ -145,7 +150,7 @@ class Display:
         self.progress.update(
             self.task,
             completed=completed,
-            description=f"round {event.round}/{self.config.rounds}: {NAMES[event.stage]:<10}",
+            description=f"round {event.round}/{self.config.rounds}: {stage:<10}",
             detail=detail,
             done_at=self._done_at(completed),
         )
