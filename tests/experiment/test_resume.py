@@ -221,6 +221,39 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(name, half, whole)
     assert_same_run(half, whole)
 
 
+@pytest.mark.parametrize("gone", [5, 4])
+def test_a_checkpoint_that_has_gone_is_said(gone, half, whole):
+    """The run went on from the one before, and did a round again without a word."""
+    shutil.rmtree(half / "checkpoints" / str(gone))
+    told = []
+    run(tiny(), half, resume=True, watch=told.append)
+    there = half / "checkpoints"
+    assert [event.note for event in told if event.note] == [
+        f"{there} holds {9 - gone} alone, where two are kept: one has gone, and the run goes on from {9 - gone}"
+    ]
+    assert_same_run(half, whole)
+
+
+def test_what_a_kill_leaves_of_checkpoints_lacks_none(tmp_path):
+    """Of the first of a run, of one that is being written or is not described yet, and of one that was set aside."""
+    checkpoints = Checkpoints(tmp_path / "checkpoints", reading=True)
+    for lacks, *names in (
+        (False,),
+        (False, "0"),
+        (False, "0", "1"),
+        (True, "1"),
+        (False, "4", "5"),
+        (True, "5"),
+        (False, "5", f"6{TEMPORARY}"),
+        (False, "5", "6"),
+        (False, "4", "damaged-5"),
+    ):
+        for name in names:
+            (tmp_path / "checkpoints" / name).mkdir(parents=True)
+        assert checkpoints.lacks_one() == lacks, names
+        shutil.rmtree(tmp_path / "checkpoints", ignore_errors=True)
+
+
 def test_only_damaged_checkpoints_are_refused_untouched(half):
     for step in ("4", "5"):
         flip(largest(half / "checkpoints" / step))
