@@ -52,7 +52,8 @@ def done(whole, tmp_path):
 def refusal(capsys, *argv: str) -> str:
     """The error of a command line: one or two lines on stderr, and status 2."""
     assert main(argv) == 2
-    error = capsys.readouterr().err
+    printed, error = capsys.readouterr()
+    assert printed == "" or "training failed" in error, "nothing is announced that is then refused"
     assert error.startswith("bal: error: ")
     assert error.count("\n") <= 2
     assert "Traceback" not in error

@@ -59,6 +59,7 @@ class Display:
         self.console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN)
         self.last: Mapping[str, Any] | None = None
         self.seen: set[str] = set()  # stages that have made progress, so that their programs are compiled
+        self.banner: Sequence[str] = ()  # what the run is, until it is said: not before a refusal
         self.told = False  # that it compiles, where there is no terminal
         self.begun: tuple[float, float] | None = None  # when measuring the pace began, and how far the run was then
         self.pace: float | None = None  # seconds a round
@@ -85,20 +86,20 @@ class Display:
             counted = COUNTED[config.cost]
             again = f"resuming {folder.path}" if folder.config.is_file() else f"no run in {folder.path} yet: a new one"
             rounds = f"{config.rounds} round{'s' * (config.rounds != 1)}"
-            self.say(
-                [
-                    f"bal: {name_of('acq', config.acq)} with {head} on {source};",
-                    f"{config.start:g} {counted} at random, then up to {config.budget:g} in {rounds}",
-                    *(["(the selector reads the truth: an upper baseline)"] if reads_truth(config) else []),
-                    f"→ {self.out}",
-                    *([f"({again})"] if self.resume else []),
-                ]
-            )
+            self.banner = [
+                f"bal: {name_of('acq', config.acq)} with {head} on {source};",
+                f"{config.start:g} {counted} at random, then up to {config.budget:g} in {rounds}",
+                *(["(the selector reads the truth: an upper baseline)"] if reads_truth(config) else []),
+                f"→ {self.out}",
+                *([f"({again})"] if self.resume else []),
+            ]
         self.progress.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *rest: object) -> None:
         self.progress.stop()
+        if kind is None or isinstance(error, Waiting):
+            self._introduce()
         if isinstance(error, Waiting) and error.row is not None and not self.quiet:
             self.say(round_parts(error.row, self.last, self.config))
             self._print(f"report: {RunFolder(self.out).report}")
@@ -110,6 +111,12 @@ class Display:
                 self.note([said])
             if not self.quiet:
                 self._print(f"report: {folder.report}", f"curve:  {folder.curve.path}")
+
+    def _introduce(self) -> None:
+        """Says what the run is, once it is known to go on."""
+        banner, self.banner = self.banner, ()
+        if banner:
+            self.say(banner)
 
     def say(self, parts: Sequence[str], style: str | None = None) -> None:
         """Prints a line; where the terminal is too narrow, it goes on below, indented."""
@@ -124,6 +131,8 @@ class Display:
 
     def note(self, lines: Sequence[str]) -> None:
         """What a person should know although nothing has failed; also of a quiet run."""
+        if lines:
+            self._introduce()
         for line in lines:
             self.say([f"note: {line}"], style="yellow")
 
@@ -132,6 +141,8 @@ class Display:
         if event.note:
             self.note([event.note])
             return
+        if event.stage != "read" or self.console.is_terminal:  # how far reading is, is shown there
+            self._introduce()
         first, length = SHARE[event.stage]
         completed = event.round + first + length * event.done / max(event.total, 1)
         if event.done and event.stage not in self.seen:
