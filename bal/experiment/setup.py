@@ -21,6 +21,7 @@ from bal.pool.cost import COUNTED, price
 from bal.pool.coverage import appearance
 from bal.pool.labels import Pool
 from bal.pool.regions import Regions, lay_out
+from bal.pool.units import Tile
 from bal.posterior import door, training
 from bal.posterior.model import Model
 from bal.posterior.nets import NETS
@@ -131,6 +132,21 @@ def set_up(config: Config) -> Setup:
     if config.train.pretrain != "none":
         training.check_loss(config.head, setup.bind(source.channels), config.train, Reconstruction(), repairs=True)
     return setup
+
+
+def remarks(setup: Setup) -> list[str]:
+    """What a person would want to know of settings that can be used, and may not be meant."""
+    unit, source = setup.config.unit, setup.source
+    if not isinstance(unit, Tile):
+        return []
+    small = [id for id in source.pool if max(source.shape(id)) < unit.size]
+    if not small:
+        return []
+    height, width = source.shape(small[0])
+    return [
+        f"tiles of {unit.size} are larger than {len(small)} of {len(source.pool)} images of the pool, such as "
+        f"{small[0]!r} of {height} x {width}: each is one region (--unit.size)"
+    ]
 
 
 def _patches(images: Sequence[np.ndarray], train: Train) -> tuple[Array, Array]:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any
 
 from rich import box
@@ -29,7 +30,7 @@ from bal.report.columns import of_whom, on_audit, told
 from bal.report.learned import sentence as unlearned
 from bal.report.lines import classes_of, digits, folded, notes, reads_truth, round_parts
 
-PLAIN = 160  # columns where there is no terminal
+PLAIN = 80  # columns where there is no terminal, and COLUMNS does not say
 SHARE = {
     "read": (0.0, 0.0),
     "pretrain": (0.0, 0.0),
@@ -56,7 +57,9 @@ class Display:
 
     def __init__(self, config: Config, out: Path, quiet: bool = False, resume: bool = False):
         self.config, self.out, self.quiet, self.resume = config, out, quiet, resume
-        self.console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN)
+        self.console = Console(
+            highlight=False, width=None if sys.stdout.isatty() else get_terminal_size((PLAIN, 24)).columns
+        )
         self.last: Mapping[str, Any] | None = None
         self.seen: set[str] = set()  # stages that have made progress, so that their programs are compiled
         self.banner: Sequence[str] = ()  # what the run is, until it is said: not before a refusal
@@ -106,7 +109,7 @@ class Display:
         folder = RunFolder(self.out)
         if kind is None and (rows := folder.rows()):
             if not self.quiet:
-                self.console.print(summary_table(rows, self.console.width))
+                self._table(summary_table(rows, self.console.width))
             if said := unlearned(rows, classes_of(rows[-1])):
                 self.note([said])
             if not self.quiet:
@@ -128,6 +131,15 @@ class Display:
     def _print(self, *lines: str, style: str | None = None) -> None:
         """Lines as they are: no name in them is taken for markup, and none moves the cursor."""
         self.console.print("\n".join(map(shown, lines)), style=style, soft_wrap=True, markup=False, emoji=False)
+
+    def _table(self, table: Table) -> None:
+        """As rich lays it out; where there is no terminal, without blanks at the ends of lines."""
+        if self.console.is_terminal:
+            self.console.print(table)
+            return
+        with self.console.capture() as captured:
+            self.console.print(table)
+        self._print(*(line.rstrip() for line in captured.get().splitlines()))
 
     def note(self, lines: Sequence[str]) -> None:
         """What a person should know although nothing has failed; also of a quiet run."""
@@ -152,7 +164,7 @@ class Display:
         if event.stage not in self.seen:
             stage, detail = "compiling", "takes a while"
             if event.stage == "fit" and not (self.quiet or self.told or self.console.is_terminal):
-                self.say([f"round {event.round}: compiling, which takes a while, then training"])
+                self.say([f"round {event.round}/{self.config.rounds}: compiling, which takes a while, then training"])
                 self.told = True
         elif not event.done:
             detail = "starting"

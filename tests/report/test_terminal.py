@@ -54,7 +54,7 @@ def test_compiling_is_said_until_the_first_step_returns(tmp_path, capsys):
     """Half a minute in which nothing was said where there is no terminal, and "training" on one."""
     display = terminal.Display(tiny(), tmp_path / "run")
     display.watch(Event(0, "fit", 0, 400))
-    assert capsys.readouterr().out == "round 0: compiling, which takes a while, then training\n"
+    assert capsys.readouterr().out == "round 0/2: compiling, which takes a while, then training\n"
     assert display.progress.tasks[0].description == "round 0/2: compiling "
     display.watch(Event(0, "fit", 0, 400))
     display.watch(Event(0, "fit", 1, 400))
