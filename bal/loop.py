@@ -35,7 +35,7 @@ from bal.experiment.folder import RunFolder
 from bal.experiment.inputs import Inputs
 from bal.experiment.query import PoolScores
 from bal.experiment.recorder import Recorder, Unrecorded, begin
-from bal.experiment.setup import BUY, Setup, set_up
+from bal.experiment.setup import BUY, Setup, remarks, set_up
 from bal.experiment.state import Asked, Info, Look, State
 from bal.experiment.stored import amend, check_stored, check_unmoved
 from bal.metrics import evaluate
@@ -95,6 +95,8 @@ def run_loop(
         setup = set_up(config)
         inputs = Inputs(setup.source)
         check_masks(setup.source)
+    for line in remarks(setup):
+        watch(Event(0, "note", note=line))
     query.check(setup)
     if warm_start and (warm_start.head, warm_start.net) != (config.head, setup.net):
         raise BadInput("the model to begin with has another head or network than this configuration")

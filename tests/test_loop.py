@@ -204,6 +204,19 @@ def test_what_cannot_be_run_is_refused_before_anything_is_done(changes, message,
     assert not (tmp_path / "out").exists()
 
 
+def test_tiles_that_are_larger_than_images_are_said():
+    """Each image was one region, and padded to the tile, without a word."""
+    said = []
+    run_loop(tiny(unit=Tile(64), start=3, budget=6), watch=lambda event: said.append(event.note))
+    larger = (
+        "tiles of 64 are larger than 6 of 6 images of the pool, such as 'pool-00000' of 48 x 48: each is one region"
+    )
+    assert [note for note in said if note] == [f"{larger} (--unit.size)"]
+    said.clear()
+    run_loop(tiny(unit=Tile(48), start=3, budget=6), watch=lambda event: said.append(event.note))
+    assert not any(said)
+
+
 def test_a_member_that_diverged_after_its_last_look_stops_the_run(tmp_path, monkeypatch):
     """With an audit in calibration, and without one in evaluation."""
     spoilt = lambda *args, **how: jax.tree.map(lambda p: p.at[1].set(np.nan), fit(*args, **how))  # noqa: E731

@@ -53,7 +53,8 @@ class Lines:
         """Each whole line since the last visit, parsed, with the byte at which it ends.
 
         Raises:
-            BadInput: a line cannot be parsed, or the file has become shorter.
+            BadInput: a line cannot be parsed, the file has become shorter, or another program has changed its line
+                ends: what is remembered of it is counted in bytes.
         """
         if not self.path.exists():
             return
@@ -62,6 +63,8 @@ class Lines:
             new = file.read()
             if os.fstat(file.fileno()).st_size < self._read:
                 raise BadInput(f"{self.path} has become shorter while it was read; put it back as it was")
+        if b"\r" in new:
+            raise other_ends(self.path)
         for line in new[: new.rfind(b"\n") + 1].splitlines(keepends=True):
             try:
                 found = parse(line.decode())
@@ -105,6 +108,14 @@ class Lines:
 def of_file(error: OSError, path: Path) -> OSError:
     """The same error, with the name of the file that somebody knows."""
     return OSError(error.errno, error.strerror, str(path)) if error.errno else error
+
+
+def other_ends(path: Path) -> BadInput:
+    """What there is to say of a file that another program has saved with CRLF at the ends of its lines."""
+    return BadInput(
+        f"{path} has been saved with other line ends (CRLF): save it with LF, or put it back as it was; "
+        "nothing has been touched"
+    )
 
 
 def _whole(file: BinaryIO | FileIO) -> int:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from bal.annotation.annotators import Oracle
@@ -80,7 +80,7 @@ class Config:
     from strata of regions that look alike (`coverage`). Its audit is uniform."""
     budget: float = 144.0
     """All labels bought, start set and audits included, in units of cost."""
-    history: tuple[tuple[int, float], ...] = ()
+    history: tuple[tuple[int, float], ...] = field(default=(), metadata={"hidden": True})
     """Of a run that was given more rounds or budget when it was resumed: the rounds decided by then, and the budget of
     these. Written by the run; later rounds share what is left."""
     steer: float | Literal["auto"] = 1.0

@@ -144,6 +144,14 @@ class Checkpoints:
         newest = sorted(int(saved.step) for saved in found)[-self._keep :]
         return [step for step in newest if self.has(step)]
 
+    def lacks_one(self) -> bool:
+        """Whether somebody has deleted one: those that are kept were all written, and no kill leaves fewer.
+
+        Unless it comes between the deletion of an undescribed one and its end; the first of a run has none beside it.
+        """
+        there = [part.name for part in self._folder.iterdir() if part.is_dir()] if self._folder.exists() else []
+        return 0 < len(there) < self._keep and all(name.isdecimal() and int(name) >= self._keep - 1 for name in there)
+
     def tidy(self) -> None:
         """Deletes what a kill, or a full disk, has left of checkpoints that were never complete."""
         for part in self._folder.glob("*.orbax-checkpoint-tmp*"):

@@ -50,7 +50,8 @@ def train_on(
     crops = list(crops_of(setup, pool, teacher_of(setup, pool, round, before)))
     key, begun = setup.key(round, FIT), before.params if before else None
     key = jax.random.fold_in(key, config.train.seed) if config.train.seed else key
-    return setup.model(fit(config.head, setup.net, config.loss, config.train, crops, key, heard, begun, weights))
+    given = (config.head, setup.net, config.loss, config.train, crops, key, heard, begun, weights)
+    return setup.model(fit(*given, compiled=lambda: watch(Event(round, "fit", 1, now.steps))))
 
 
 def teacher_of(setup: Setup, pool: Pool, round: int, before: Model | None) -> Mapping[str, np.ndarray]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bal.annotation.journal import write_whole
+from bal.annotation.journal import Lines, write_whole
 from bal.experiment.folder import RunFolder
 from bal.outside import shown
 from bal.sources.base import HasFiles, Source
@@ -29,6 +30,19 @@ class Content(NamedTuple):
 
     bytes: int | None  # None: it is not there
     sha256: str | None
+
+
+GONE = Content(None, None)
+
+
+class Held(NamedTuple):
+    """What a run knows of a file."""
+
+    content: Content
+    round: int | None = None  # of which the model is the first to see it as it is now; None: it was begun with it
+
+
+NEVER = (Held(GONE),)  # of a file that was not there when the run was begun
 
 
 class Inputs:
@@ -65,27 +79,41 @@ class Inputs:
             if now:
                 write_whole(folder.inputs.path, "".join(_line(name, content) for name, content in now.items()))
             return []
-        before: dict[str, Content] = {}
-        for _, (name, content, accepted) in folder.inputs.news(_entry):
-            if name in before and not accepted:
-                raise BadInput(f"{folder.inputs.path} has {shown(name)} twice; put it back as it was")
-            before[name] = content
-        now |= {name: Content(None, None) for name in before if name not in now}
-        changed = {name: content for name, content in now.items() if before.get(name, Content(None, None)) != content}
-        if changed and not accept:
-            raise BadInput(
-                f"{_some([*changed])} since {folder.path} was begun: put {_them(changed)} back, or give "
-                "--accept-changes to go on with what is there now"
-            )
+        before = history(folder)
+        now |= {name: GONE for name in before if name not in now}
+        changed = {name: content for name, content in now.items() if before.get(name, NEVER)[-1].content != content}
+        if not changed:
+            return []
+        said, known = _said(changed, before)
+        if not accept:
+            since = "" if known else f" since {folder.path} was begun"
+            there = f"put {_them(changed)} back{' as accepted' if known else ''}"
+            raise BadInput(f"{said}{since}: {there}, or give --accept-changes to go on with what is there now")
         round = len(folder.rows())
         folder.inputs.append("".join(_line(name, content, round=round) for name, content in changed.items()))
-        are = "is" if len(changed) == 1 else "are"
-        said = f"{_some([*changed])} since the run was begun, and {are} read as now; data.jsonl says so"
-        return [said] if changed else []
+        since, are = "" if known else " since the run was begun", "is" if len(changed) == 1 else "are"
+        return [f"{said}{since}, and {are} read as now; data.jsonl says so"]
 
     def _read(self) -> Iterator[Content]:
         with ThreadPoolExecutor(THREADS) as threads:
             yield from counted(threads.map(content_of, self._states), len(self._states))
+
+
+def history(folder: RunFolder) -> dict[str, list[Held]]:
+    """Every file that a run knows, by name: what it held, oldest first. Raises BadInput for a damaged data.jsonl."""
+    found: dict[str, list[Held]] = {}
+    for _, (name, held) in Lines(folder.inputs.path).news(_entry):
+        if name in found and held.round is None:
+            raise BadInput(f"{folder.inputs.path} has {shown(name)} twice; put it back as it was")
+        found.setdefault(name, [] if held.round is None else [*NEVER]).append(held)
+    return found
+
+
+def accepted(folder: RunFolder) -> list[tuple[int, str, Content]]:
+    """Changes that were accepted, oldest first: the first round whose model saw it, the file, and what it holds."""
+    found = [(name, held) for name, all_of_it in history(folder).items() for held in all_of_it]
+    changes = [(held.round, name, held.content) for name, held in found if held.round is not None]
+    return sorted(changes, key=lambda change: change[:2])
 
 
 def content_of(name: str) -> Content:
@@ -98,10 +126,10 @@ def content_of(name: str) -> Content:
         return Content(None, None)
 
 
-def _entry(text: str) -> tuple[str, Content, bool]:
-    """A file, what it holds, and whether that was accepted as a change."""
+def _entry(text: str) -> tuple[str, Held]:
+    """A file, and what it held when a run was begun or from a round on."""
     line = json.loads(text)
-    return line["file"], Content(line["bytes"], line["sha256"]), "round" in line
+    return line["file"], Held(Content(line["bytes"], line["sha256"]), int(line["round"]) if "round" in line else None)
 
 
 def _line(name: str, content: Content, **more: Any) -> str:
@@ -116,12 +144,33 @@ def _state(name: str) -> State:
     return found.st_size, found.st_mtime_ns
 
 
-def _some(names: list[str]) -> str:
+def _said(changed: Mapping[str, Content], before: Mapping[str, Sequence[Held]]) -> tuple[str, bool]:
+    """What there is to say of files that have changed, and whether a change of one of them was accepted before."""
+    back: dict[str, int] = {}  # those that are as they were before a change, and the round of that
+    for name, content in changed.items():
+        held = before.get(name, NEVER)
+        was = [later.round for earlier, later in pairwise(held) if earlier.content == content]
+        back |= {name: was[-1]} if was and was[-1] is not None else {}
+    parts = [_some(others)] if (others := [name for name in changed if name not in back]) else []
+    for round in sorted(set(back.values())):
+        names = [name for name in back if back[name] == round]
+        many = len(names) > 1
+        parts.append(
+            f"{f'{len(names)} files ({_few(names)}) are as they were' if many else f'{shown(names[0])} is as it was'} "
+            f"before the change{'s' * many} that {'were' if many else 'was'} accepted in round {round}"
+        )
+    return ", and ".join(parts), any(len(before.get(name, NEVER)) > 1 for name in changed)
+
+
+def _some(names: Sequence[str]) -> str:
     if len(names) == 1:
         return f"{shown(names[0])} has changed"
-    more = ", …" if len(names) > SHOWN else ""
-    return f"{len(names)} files have changed ({', '.join(map(shown, names[:SHOWN]))}{more})"
+    return f"{len(names)} files have changed ({_few(names)})"
 
 
-def _them(names: Any) -> str:
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(map(shown, names[:SHOWN])) + (", …" if len(names) > SHOWN else "")
+
+
+def _them(names: Sized) -> str:
     return "it" if len(names) == 1 else "them"

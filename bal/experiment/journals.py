@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bal.annotation.journal import of_file, settle, write_whole
+from bal.annotation.journal import of_file, other_ends, settle, write_whole
 from bal.types import BadInput
 
 
@@ -121,14 +121,17 @@ def check(path: Path, then: Stand, added: bytes | None = b"") -> None:
     """Raises BadInput unless a file is as it was; after that may follow the first part of `added`, or, if None, all."""
     found = path.read_bytes() if path.exists() else b""
     same = hashlib.sha256(found[: then.size]).digest() == then.mark
+    unix = found.replace(b"\r\n", b"\n")
+    if unix != found and hashlib.sha256(unix[: then.size]).digest() == then.mark:
+        raise other_ends(path)
     if same and (added is None or added.startswith(found[then.size :])):
         return
     if same:
         why = f"has {len(found) - then.size} bytes more than the run has written"
+    elif not path.exists():
+        why = "is missing"
     elif len(found) < then.size:
         why = f"has lost {then.size - len(found)} bytes since the run wrote it"
-    elif b"\r\n" in found and hashlib.sha256(found.replace(b"\r\n", b"\n")[: then.size]).digest() == then.mark:
-        why = "has been saved with other line ends (CRLF)"
     else:
         why = "has been changed since the run wrote it"
     raise BadInput(f"{path} {why}: put it back as it was; nothing has been touched")

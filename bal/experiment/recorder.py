@@ -87,7 +87,7 @@ class Recorder:
         """The newest state; takes the journals back to where they agree with it.
 
         Args:
-            tell: is told of a damaged checkpoint, which is set aside for the one before it.
+            tell: is told of a damaged checkpoint, which is set aside for the one before it, and of one that has gone.
 
         Raises:
             BadInput: the data, the journals or the checkpoints are not those of this run any more.
@@ -169,6 +169,11 @@ class Recorder:
                 damaged.append(step)
                 continue
             self.folder.check(_stands(saved))
+            if self.checkpoints.lacks_one():
+                tell(
+                    f"{self.folder.checkpoints} holds {step} alone, where two are kept: one has gone, and the run "
+                    f"goes on from {step}"
+                )
             for odd in damaged:
                 place = self.checkpoints.set_aside(odd)
                 tell(f"checkpoint {odd} is damaged: it was set aside as {place}, and the run goes on from {step}")

@@ -21,13 +21,17 @@ from bal.pool.cost import COUNTED, price
 from bal.pool.coverage import appearance
 from bal.pool.labels import Pool
 from bal.pool.regions import Regions, lay_out
+from bal.pool.units import Tile
 from bal.posterior import door, training
 from bal.posterior.model import Model
+from bal.posterior.nets import NETS
 from bal.posterior.nets.base import Net
+from bal.posterior.patches import crop_around, middles
 from bal.posterior.pretraining import Reconstruction
+from bal.posterior.recipe import Train
 from bal.sources.base import Source, check_classes, check_ids, pixels
 from bal.sources.batches import first_shape
-from bal.types import BadInput, Key, Params
+from bal.types import Array, BadInput, Key, Params
 
 FIT, SCORE, BUY, LEARN, LOOK, COVER = range(6)  # what a key of a round is for
 
@@ -112,7 +116,8 @@ def set_up(config: Config) -> Setup:
         raise BadInput(
             f"a start of {config.start:g} {COUNTED[config.cost]} buys no region to train on; one costs {costs.min():g}"
         )
-    seen = np.concatenate([pixels(source, id).reshape(-1, source.channels) for id in source.pool[:SCALED_BY]])
+    first = [pixels(source, id) for id in source.pool[:SCALED_BY]]
+    seen = np.concatenate([image.reshape(-1, source.channels) for image in first])
     mean = tuple(round(float(v), 6) for v in seen.mean(0, dtype=np.float64))
     std = tuple(max(round(float(v), 6), 1e-3) for v in seen.std(0, dtype=np.float64))
     net = _bound(config, source, mean, std)
@@ -122,9 +127,34 @@ def set_up(config: Config) -> Setup:
     if shape is not None:
         door.check_samples(setup.model(params), shape)
     training.check_loss(config.head, net, config.train, config.loss)
+    if type(config.net) not in NETS.values():  # ours takes seconds to compile, and gives numbers
+        door.check_finite(type(config.net).__name__, net, *_patches(first, config.train))
     if config.train.pretrain != "none":
         training.check_loss(config.head, setup.bind(source.channels), config.train, Reconstruction(), repairs=True)
     return setup
+
+
+def remarks(setup: Setup) -> list[str]:
+    """What a person would want to know of settings that can be used, and may not be meant."""
+    unit, source = setup.config.unit, setup.source
+    if not isinstance(unit, Tile):
+        return []
+    small = [id for id in source.pool if max(source.shape(id)) < unit.size]
+    if not small:
+        return []
+    height, width = source.shape(small[0])
+    return [
+        f"tiles of {unit.size} are larger than {len(small)} of {len(source.pool)} images of the pool, such as "
+        f"{small[0]!r} of {height} x {width}: each is one region (--unit.size)"
+    ]
+
+
+def _patches(images: Sequence[np.ndarray], train: Train) -> tuple[Array, Array]:
+    """A corner of each of the first images as a patch of the first step: [B, P, P, Cin] and [B, 2]."""
+    crops = [crop_around(x, np.zeros(x.shape[:2], np.int32), (0, 0, 1, 1), train.patch) for x in images[: train.batch]]
+    batch = middles(crops, train.patch)
+    assert batch.size is not None
+    return batch.image, batch.size
 
 
 def _bound(config: Config, source: Source, *scale: tuple[float, ...]) -> Net:

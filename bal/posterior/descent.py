@@ -169,6 +169,7 @@ def descend(
     steps: int,
     watch: Callable[[Progress], None] | None = None,
     peek: bool = False,
+    compiled: Callable[[], None] | None = None,
 ) -> Callable[[], Params]:
     """Takes all steps of some optimisations, in turn.
 
@@ -177,6 +178,7 @@ def descend(
         descents: under way.
         steps: to take.
         watch: called every few dozen steps; `peek`, also with a way to see the parameters of that moment.
+        compiled: called once the first step is under way, before which everything is compiled.
 
     Returns:
         What makes the head's parameters of where they stand, on every device of the mesh.
@@ -190,6 +192,8 @@ def descend(
     for i in range(steps):
         for descent in descents:
             descent.advance(i)
+        if compiled and i == 0:
+            compiled()
         if (i + 1) % LOOK_EVERY == 0 or i + 1 == steps:
             seen = sum(descent.look() for descent in descents) / head.members / (i + 1 - since)
             since = i + 1

@@ -1,4 +1,4 @@
-"""What is asked of a head and a network before anything is computed, found out by tracing them in abstract.
+"""What is asked of a head and a network before anything is trained, found out by tracing them in abstract.
 
 Whatever they do that scoring could not use is said here, in one line, instead of somewhere in a compiler an hour later.
 """
@@ -11,10 +11,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import Literal
 
+from bal.posterior.heads._plain import keep
 from bal.posterior.heads.function import FunctionHead
 from bal.posterior.model import Model
+from bal.posterior.nets.base import Net
 from bal.posterior.samples import prepare
 from bal.types import Array, BadInput
 
@@ -57,6 +60,41 @@ def check_samples(model: Model, shape: tuple[int, int, int]) -> None:
             "`drop(site, x)` in the network"
         )
     raise BadInput(f"{_what(model)}: its {model.head.samples} samples are all the same, for {why}")
+
+
+def check_finite(name: str, net: Net, x: Array, size: Array) -> None:
+    """Raises BadInput unless a network gives numbers before it is trained. The one check here that computes.
+
+    Args:
+        name: of the network.
+        net: bound.
+        x: [B, H, W, Cin] images that it is to be trained on.
+        size: [B, 2] valid height and width.
+    """
+    what = f"the network {name}"
+    logits = np.asarray(_guarded(what, _untrained, net, x, size))
+    rows, columns = (np.arange(n) < np.asarray(size)[:, k, None] for k, n in enumerate(x.shape[1:3]))  # [B, H], [B, W]
+    inside = rows[:, :, None] & columns[:, None, :]
+    odd = no_numbers(logits) & inside
+    if odd.any():
+        kind = "NaN" if np.isnan(logits[odd]).any() else "infinite"
+        raise BadInput(
+            f"{what} gives {kind} logits at {odd.sum()} of {inside.sum()} pixels of the first images before it is "
+            "trained, though these hold numbers only: look at its first weights, and for a division or a log of 0 in it"
+        )
+
+
+def no_numbers(logits: np.ndarray) -> np.ndarray:
+    """[...] whether the logits [..., C] of a pixel give no probabilities: one is NaN or +inf, or all of them are −inf."""
+    return ~(logits < np.inf).all(-1) | (logits == -np.inf).all(-1)
+
+
+@functools.partial(jax.jit, static_argnames="net")
+def _untrained(net: Net, x: Array, size: Array) -> Array:
+    """[B, H, W, C] logits with random parameters."""
+    params = net.init(jax.random.key(0))
+    code = net.bridge(params, net.encode(params, x, size, keep))
+    return net.readout(params, net.decode(params, code, keep), keep)
 
 
 @functools.lru_cache(maxsize=64)

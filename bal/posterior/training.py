@@ -126,6 +126,7 @@ def fit(
     watch: Callable[[Progress], None] | None = None,
     begun: Params | None = None,
     pretrained: Params | None = None,
+    compiled: Callable[[], None] | None = None,
 ) -> Params:
     """Fits a head to labelled crops.
 
@@ -136,6 +137,7 @@ def fit(
         watch: called every few dozen steps.
         begun: the result of an earlier fit, to go on from as `train.start` says; random weights unless given.
         pretrained: parameters whose encoders and decoders a cold start begins with, see `bal.posterior.pretraining`.
+        compiled: called once the first step is under way, before which everything is compiled.
 
     Returns:
         The parameters, on every device of the mesh.
@@ -158,7 +160,7 @@ def fit(
     examples = functools.partial(batches, crops, train)
     under_way = descents(head, net, criterion, train, examples, fit_key, initial)
     finalizes = isinstance(head, Finalizes)
-    joined = descend(head, under_way, train.steps, watch, peek=not finalizes)
+    joined = descend(head, under_way, train.steps, watch, peek=not finalizes, compiled=compiled)
     if not finalizes:
         return joined()
     return devices.replicate(finish(head, net, joined(), middles(crops, train.patch), final_key))

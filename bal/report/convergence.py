@@ -11,8 +11,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from bal.experiment.fits import fall
 from bal.experiment.state import Look
-from bal.report.plots import PER_LETTER, direct_labels
-from bal.report.style import GRID, INK, MUTED, SMALLEST, WIDTH, class_colour, drawing, printable
+from bal.report.plots import LINE, direct_labels, figure_of, labelled_axes, short_names
+from bal.report.style import GRID, INK, MUTED, SMALLEST, WIDTH, class_colour, drawing
 
 
 def loss_curves(fits: Mapping[int, Sequence[Look]]) -> Figure:
@@ -55,19 +55,18 @@ def audit_curves(fits: Mapping[int, Sequence[Look]], classes: Sequence[str]) -> 
     if not measured:
         return None
     with drawing():
-        longest = max(len(printable(name)) for name in classes) + 5
-        figure = Figure(figsize=(WIDTH, 3.0))
-        axes = figure.add_axes((0.45 / WIDTH, 0.165, 1 - (0.55 + PER_LETTER * longest) / WIDTH, 0.71))
+        names, width = short_names(classes[1:])
+        axes = labelled_axes(0.45, width, max(2.13, LINE * len(names)))
         ends = []
         for k, name in list(enumerate(classes))[1:]:
             y = [look.iou.get(name, math.nan) for look in measured]
             axes.plot([look.step for look in measured], y, "o-", color=class_colour(k), lw=1.8, ms=4)
             if math.isfinite(y[-1]):
-                ends.append((y[-1], f"{printable(name)} {y[-1]:.2f}", class_colour(k)))
+                ends.append((y[-1], f"{names[name]} {y[-1]:.2f}", class_colour(k)))
         axes.set(ylim=(0, 1))
         _steps(axes, "IoU on the audit", 3)
-        direct_labels(axes, ends, 1.0, gap=0.08)
-        return figure
+        direct_labels(axes, ends)
+        return figure_of(axes)
 
 
 def _steps(axes: Axes, title: str, ticks: int) -> None:

@@ -12,7 +12,7 @@ import yaml
 from bal.annotation.journal import write_whole
 from bal.experiment.state import Look
 from bal.pool.cost import COUNTED
-from bal.report import by_style, calibration, convergence, plots, spending, tables
+from bal.report import by_style, calibration, changes as changed, convergence, plots, spending, tables
 from bal.report.columns import Row, count, number, of_whom
 from bal.report.gallery import gallery, touched
 from bal.report.images import Panel
@@ -41,6 +41,7 @@ def write(
     team: Team | None = None,
     fits: Mapping[int, Sequence[Look]] = NONE,
     styles: Mapping[str, Mapping[str, float]] = UNKNOWN,
+    changes: changed.Changes = (),
 ) -> None:
     """Writes the report of a run to `out`, whole or not at all.
 
@@ -58,13 +59,14 @@ def write(
         team: who has answered, where people do.
         fits: how the fit of each round went, as far as is known.
         styles: every metric of each style of the test set in the newest round, where the source knows them.
+        changes: files of the data that were changed under the run, and accepted.
 
     Raises:
         ValueError: there is no row.
     """
     if not rows:
         raise ValueError("a report needs at least one row of curve.csv; call it after the first round")
-    write_whole(out, page(rows, queries, panels, config, classes, bins, around, waiting, team, fits, styles))
+    write_whole(out, page(rows, queries, panels, config, classes, bins, around, waiting, team, fits, styles, changes))
 
 
 def page(
@@ -79,6 +81,7 @@ def page(
     team: Team | None = None,
     fits: Mapping[int, Sequence[Look]] = NONE,
     styles: Mapping[str, Mapping[str, float]] = UNKNOWN,
+    changes: changed.Changes = (),
 ) -> str:
     """The HTML of `write`: a pure function of its arguments."""
     css = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
@@ -91,6 +94,9 @@ def page(
         f"<h1>{escape(title)} · round {round_}</h1>{lead(rows, classes, waiting)}",
         tiles(rows, classes),
         '<p class="note narrow">A table that is shaded at its edge goes on there: push it sideways.</p>',
+        _section("The data has changed", changed.said(changes), _card(changed.changes_table(changes)))
+        if changes
+        else "",
         _section("What the labels bought", on(_CURVES) + _unit(config), _curves(rows, classes)),
         _section("Every class, every round", on(_CLASSES), tables.class_tables(rows, classes)),
         _section("Style by style", _STYLES, _card(by_style.style_table(styles, classes))) if styles else "",

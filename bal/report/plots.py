@@ -23,11 +23,16 @@ from bal.report.style import (
     WIDTH,
     class_colour,
     drawing,
+    fitting,
+    label_width,
     policy_colour,
     printable,
 )
 
-PER_LETTER = 0.088  # inches that a letter of a direct label takes
+ROOM = 1.6  # inches for direct labels at most, so that most of a chart is the chart
+LINE = 0.149  # inches from one of them to the next
+HEIGHT = 2.485  # inches of axes whose labels have room beside them
+MARGIN = 0.5075  # inches above and below the axes
 CROWDED = 5  # above this many foreground classes, a curve per class is all that one figure can carry
 
 
@@ -39,13 +44,12 @@ def acquisition_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
         classes: names; class 0 is the background and is left to `background_curve`.
     """
     with drawing():
-        figure = Figure(figsize=(WIDTH, 3.5))
         x, label = horizontal(rows)
         shown = list(enumerate(classes))[1:]
         crowded = len(shown) > CROWDED
         highest, bars, ends = 0.0, False, []
-        longest = max((len(printable(name)) for _, name in shown), default=0) + 5
-        axes = figure.add_axes((0.45 / WIDTH, 0.145, 1 - (0.55 + PER_LETTER * longest) / WIDTH, 0.71))
+        names, width = short_names(classes[1:])
+        axes = labelled_axes(0.45, width, max(HEIGHT, LINE * len(shown)))
         for k, name in shown:
             pooled = [number(row, f"iou_{name}") if sure(row, f"iou_{name}") else math.nan for row in rows]
             image = [math.nan if on_audit(row) else number(row, f"iou_image_{name}") for row in rows]
@@ -64,25 +68,24 @@ def acquisition_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
             finite = [v for v in pooled if math.isfinite(v)]
             highest = max([highest, *finite, *(v for v in image if math.isfinite(v) and not crowded)])
             if finite and math.isfinite(pooled[-1]):
-                ends.append((finite[-1], f"{printable(name)} {finite[-1]:.2f}", class_colour(k)))
+                ends.append((finite[-1], f"{names[name]} {finite[-1]:.2f}", class_colour(k)))
             elif finite:
-                ends.append((finite[-1], printable(name), class_colour(k)))
+                ends.append((finite[-1], names[name], class_colour(k)))
         top = min(1.02, max(0.2, math.ceil(highest * 10 + 0.3) / 10))
         _frame(axes, x, label, (0.0, top))
-        direct_labels(axes, ends, top, gap=0.06 * top)
+        direct_labels(axes, ends)
         means = "" if crowded or on_audit(rows[-1]) else f"{'open' if len(rows) == 1 else 'dashed'}: mean over images"
         whose = "IoU on the audited regions" if on_audit(rows[-1]) else "IoU, pooled over all test pixels"
         more = " · ".join(part for part in (means, "bars: 95 % intervals" if bars else "") if part)
         text = "\n".join(part for part in (whose, more) if part)
-        axes.text(0, 1.035, text, transform=axes.transAxes, color=MUTED[0], fontsize=SMALLEST)
-        return figure
+        _title(axes, text)
+        return figure_of(axes)
 
 
 def background_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
     """IoU of the background against cost, on its own scale, beside that of predicting background everywhere."""
     with drawing():
-        figure = Figure(figsize=(WIDTH, 3.5))
-        axes = figure.add_axes((0.55 / WIDTH, 0.145, 1 - (0.6 + PER_LETTER * 20) / WIDTH, 0.71))
+        axes = labelled_axes(0.55, label_width("all background 0.000"), HEIGHT)
         x, label = horizontal(rows)
         lines = (
             (f"iou_{classes[0]}", "pooled", class_colour(0), "o-", 2.2),
@@ -102,11 +105,9 @@ def background_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
         pad = max(0.005, 0.15 * (high - low))
         _frame(axes, x, label, (low - pad, min(high + pad, 1.0 + pad / 2)))
-        direct_labels(axes, ends, high + pad, gap=0.066 * (high - low + 2 * pad))
-        axes.text(
-            0, 1.035, "IoU of the background, zoomed in", transform=axes.transAxes, color=MUTED[0], fontsize=SMALLEST
-        )
-        return figure
+        direct_labels(axes, ends)
+        _title(axes, "IoU of the background, zoomed in")
+        return figure_of(axes)
 
 
 def panel(item: Panel, classes: Sequence[str]) -> Figure:
@@ -150,13 +151,48 @@ def panel(item: Panel, classes: Sequence[str]) -> Figure:
         return figure
 
 
+def short_names(names: Sequence[str]) -> tuple[dict[str, str], float]:
+    """Names as direct labels have them, with a number behind each, and the inches that all of that takes."""
+    short = {name: fitting(name, ROOM - label_width(" 0.00")) for name in names}
+    return short, max((label_width(f"{name} 0.00") for name in short.values()), default=0.0)
+
+
+def labelled_axes(left: float, right: float, height: float) -> Axes:
+    """Of a figure of its own, with so many inches beside it, the right ones for direct labels."""
+    whole = height + 2 * MARGIN
+    figure = Figure(figsize=(WIDTH, whole))
+    return figure.add_axes((left / WIDTH, MARGIN / whole, 1 - (left + 0.1 + right) / WIDTH, height / whole))
+
+
+def figure_of(axes: Axes) -> Figure:
+    """The one that they are in."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def _inches(axes: Axes) -> tuple[float, float]:
+    """Width and height."""
+    box, figure = axes.get_position(), figure_of(axes)
+    return box.width * figure.get_figwidth(), box.height * figure.get_figheight()
+
+
+def _title(axes: Axes, text: str) -> None:
+    above = 1 + 0.087 / _inches(axes)[1]
+    axes.text(0, above, text, transform=axes.transAxes, color=MUTED[0], fontsize=SMALLEST)
+
+
 def _frame(axes: Axes, x: Sequence[float], label: str, y: tuple[float, float]) -> None:
     finite = [v for v in x if math.isfinite(v)] or [0.0]
     pad = 0.03 * (max(finite) - min(finite)) or 1.0
     axes.set(xlim=(min(finite) - pad, max(finite) + pad), ylim=y)
     axes.set_xlabel(label)
     whole = all(float(v).is_integer() for v in finite)
-    axes.xaxis.set_major_locator(FixedLocator(finite) if len(finite) <= 7 else MaxNLocator(6, integer=whole))
+    room = int(
+        _inches(axes)[0] / (max(label_width(f"{v:g}", "normal") for v in finite) + 0.1)
+    )  # labels beside each other
+    each = len(finite) <= min(7, room)
+    axes.xaxis.set_major_locator(FixedLocator(finite) if each else MaxNLocator(max(1, min(6, room - 1)), integer=whole))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.grid(axis="y", color=GRID[0], lw=0.8)
     axes.set_axisbelow(True)
@@ -165,11 +201,13 @@ def _frame(axes: Axes, x: Sequence[float], label: str, y: tuple[float, float]) -
     axes.tick_params(axis="x", length=3)
 
 
-def direct_labels(axes: Axes, ends: list[tuple[float, str, str]], top: float, gap: float) -> None:
-    """Names at the right end of their curves, moved as little as keeps them `gap` apart, never above `top`.
+def direct_labels(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
+    """Names at the right end of their curves, moved as little as keeps them apart and beside the axes.
 
     The least-squares places y with y_i + gap ≤ y_(i+1) are those of an isotonic regression of y_i − i·gap.
     """
+    bottom, top = axes.get_ylim()
+    gap = LINE / _inches(axes)[1] * (top - bottom)
     ends = sorted(ends)
     blocks: list[tuple[float, int]] = []  # (mean, members) of pooled neighbours
     for i, (value, _, _) in enumerate(ends):
@@ -180,8 +218,8 @@ def direct_labels(axes: Axes, ends: list[tuple[float, str, str]], top: float, ga
             block = (mean * members + block[0] * block[1]) / total, total
         blocks.append(block)
     pooled = [mean for mean, members in blocks for _ in range(members)]
-    over = max(0.0, pooled[-1] + (len(ends) - 1) * gap - top) if ends else 0.0
-    places = [mean - over + i * gap for i, mean in enumerate(pooled)]
+    highest = top - (len(ends) - 1) * gap
+    places = [min(max(mean, bottom), highest) + i * gap for i, mean in enumerate(pooled)]
     transform = axes.get_yaxis_transform()
     for place, (_, text, colour) in zip(places, ends, strict=True):
         axes.text(1.012, place, text, transform=transform, color=colour, va="center", fontsize=SMALLEST, weight="bold")

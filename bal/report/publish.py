@@ -12,7 +12,7 @@ import yaml
 from bal.annotation.inbox import Inbox
 from bal.annotation.journal import write_whole
 from bal.config.resolve import load
-from bal.experiment import by_style, fits
+from bal.experiment import by_style, fits, inputs
 from bal.experiment.folder import RunFolder
 from bal.experiment.recorder import Recorder, Snapshot
 from bal.experiment.setup import Setup, set_up
@@ -56,6 +56,7 @@ def publish(folder: RunFolder | None, setup: Setup, snapshot: Snapshot | None) -
         team=team_of(Inbox(folder.path)),
         fits=_fits(folder, rows),
         styles=by_style.table(setup, tally),
+        changes=inputs.accepted(folder),
     )
     if bins:
         write_whole(folder.diagrams, reliability_png(bins, classes))

@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import matplotlib as mpl
@@ -136,10 +137,30 @@ def printable(text: str, limit: int = 18) -> str:
     return "".join(c if c.isprintable() and font.get_char_index(ord(c)) else "□" for c in text)
 
 
-def _font() -> FT2Font:
+def fitting(text: str, width: float) -> str:
+    """`text` for a bold label of at most so many inches: its middle is left out, for names often begin alike."""
+    text = printable(text, 200)
+    kept, short = len(text), text
+    while kept > 2 and label_width(short) > width:
+        kept -= 1
+        short = f"{text[: -(-kept // 2)]}…{text[-(kept // 2) :]}"
+    return short
+
+
+@cache
+def label_width(text: str, weight: str = "bold") -> float:
+    """Inches that a text takes in a figure."""
+    font = _font(weight)
+    font.set_size(SMALLEST, 72)
+    font.set_text(text, 0.0)
+    return font.get_width_height()[0] / 64 / 72
+
+
+def _font(weight: str = "normal") -> FT2Font:
     from matplotlib import font_manager
 
-    return font_manager.get_font(font_manager.findfont("DejaVu Sans"))
+    wanted = font_manager.FontProperties(family="DejaVu Sans", weight=weight)
+    return font_manager.get_font(font_manager.findfont(wanted))
 
 
 _BY_COLOUR = {pair[0]: name for name, pair in _variables().items()}

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any
 
 from rich import box
@@ -29,7 +30,7 @@ from bal.report.columns import of_whom, on_audit, told
 from bal.report.learned import sentence as unlearned
 from bal.report.lines import classes_of, digits, folded, notes, reads_truth, round_parts
 
-PLAIN = 160  # columns where there is no terminal
+PLAIN = 80  # columns where there is no terminal, and COLUMNS does not say
 SHARE = {
     "read": (0.0, 0.0),
     "pretrain": (0.0, 0.0),
@@ -56,9 +57,13 @@ class Display:
 
     def __init__(self, config: Config, out: Path, quiet: bool = False, resume: bool = False):
         self.config, self.out, self.quiet, self.resume = config, out, quiet, resume
-        self.console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN)
+        self.console = Console(
+            highlight=False, width=None if sys.stdout.isatty() else get_terminal_size((PLAIN, 24)).columns
+        )
         self.last: Mapping[str, Any] | None = None
         self.seen: set[str] = set()  # stages that have made progress, so that their programs are compiled
+        self.banner: Sequence[str] = ()  # what the run is, until it is said: not before a refusal
+        self.told = False  # that it compiles, where there is no terminal
         self.begun: tuple[float, float] | None = None  # when measuring the pace began, and how far the run was then
         self.pace: float | None = None  # seconds a round
         self.progress = Progress(
@@ -84,31 +89,37 @@ class Display:
             counted = COUNTED[config.cost]
             again = f"resuming {folder.path}" if folder.config.is_file() else f"no run in {folder.path} yet: a new one"
             rounds = f"{config.rounds} round{'s' * (config.rounds != 1)}"
-            self.say(
-                [
-                    f"bal: {name_of('acq', config.acq)} with {head} on {source};",
-                    f"{config.start:g} {counted} at random, then up to {config.budget:g} in {rounds}",
-                    *(["(the selector reads the truth: an upper baseline)"] if reads_truth(config) else []),
-                    f"→ {self.out}",
-                    *([f"({again})"] if self.resume else []),
-                ]
-            )
+            self.banner = [
+                f"bal: {name_of('acq', config.acq)} with {head} on {source};",
+                f"{config.start:g} {counted} at random, then up to {config.budget:g} in {rounds}",
+                *(["(the selector reads the truth: an upper baseline)"] if reads_truth(config) else []),
+                f"→ {self.out}",
+                *([f"({again})"] if self.resume else []),
+            ]
         self.progress.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *rest: object) -> None:
         self.progress.stop()
+        if kind is None or isinstance(error, Waiting):
+            self._introduce()
         if isinstance(error, Waiting) and error.row is not None and not self.quiet:
             self.say(round_parts(error.row, self.last, self.config))
             self._print(f"report: {RunFolder(self.out).report}")
         folder = RunFolder(self.out)
         if kind is None and (rows := folder.rows()):
             if not self.quiet:
-                self.console.print(summary_table(rows, self.console.width))
+                self._table(summary_table(rows, self.console.width))
             if said := unlearned(rows, classes_of(rows[-1])):
                 self.note([said])
             if not self.quiet:
                 self._print(f"report: {folder.report}", f"curve:  {folder.curve.path}")
+
+    def _introduce(self) -> None:
+        """Says what the run is, once it is known to go on."""
+        banner, self.banner = self.banner, ()
+        if banner:
+            self.say(banner)
 
     def say(self, parts: Sequence[str], style: str | None = None) -> None:
         """Prints a line; where the terminal is too narrow, it goes on below, indented."""
@@ -121,8 +132,19 @@ class Display:
         """Lines as they are: no name in them is taken for markup, and none moves the cursor."""
         self.console.print("\n".join(map(shown, lines)), style=style, soft_wrap=True, markup=False, emoji=False)
 
+    def _table(self, table: Table) -> None:
+        """As rich lays it out; where there is no terminal, without blanks at the ends of lines."""
+        if self.console.is_terminal:
+            self.console.print(table)
+            return
+        with self.console.capture() as captured:
+            self.console.print(table)
+        self._print(*(line.rstrip() for line in captured.get().splitlines()))
+
     def note(self, lines: Sequence[str]) -> None:
         """What a person should know although nothing has failed; also of a quiet run."""
+        if lines:
+            self._introduce()
         for line in lines:
             self.say([f"note: {line}"], style="yellow")
 
@@ -131,13 +153,19 @@ class Display:
         if event.note:
             self.note([event.note])
             return
+        if event.stage != "read" or self.console.is_terminal:  # how far reading is, is shown there
+            self._introduce()
         first, length = SHARE[event.stage]
         completed = event.round + first + length * event.done / max(event.total, 1)
-        if event.done:
+        if event.done and event.stage not in self.seen:
             self.seen.add(event.stage)
-        detail = f"{UNITS[event.stage]} {event.done}/{event.total}"
+            self.begun = None  # compiling says nothing of how long the rest will take
+        stage, detail = NAMES[event.stage], f"{UNITS[event.stage]} {event.done}/{event.total}"
         if event.stage not in self.seen:
-            detail = "compiling, which takes a while"
+            stage, detail = "compiling", "takes a while"
+            if event.stage == "fit" and not (self.quiet or self.told or self.console.is_terminal):
+                self.say([f"round {event.round}/{self.config.rounds}: compiling, which takes a while, then training"])
+                self.told = True
         elif not event.done:
             detail = "starting"
         elif event.loss is not None:
@@ -145,7 +173,7 @@ class Display:
         self.progress.update(
             self.task,
             completed=completed,
-            description=f"round {event.round}/{self.config.rounds}: {NAMES[event.stage]:<10}",
+            description=f"round {event.round}/{self.config.rounds}: {stage:<10}",
             detail=detail,
             done_at=self._done_at(completed),
         )

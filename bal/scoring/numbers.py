@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bal import devices
+from bal.posterior.door import no_numbers
 from bal.posterior.heads.function import FunctionHead
 from bal.posterior.model import Model
 from bal.posterior.moments import predict_moments
@@ -34,7 +35,7 @@ def why_not(model: Model, loaded: Loaded, b: int, id: str) -> BadInput:
     head, count = type(model.head).__name__, model.head.samples
     for s in range(count):
         z = devices.fetch(_logits(model, loaded.image, loaded.size, jnp.int32(s)))[b, :height, :width]
-        odd = ~(z < np.inf).all(-1) | (z == -np.inf).all(-1)
+        odd = no_numbers(z)
         if odd.any():
             row, column = np.argwhere(odd)[0].tolist()
             what = "NaN" if np.isnan(z[row, column]).any() else "infinite"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ BLOCK = 2**22  # pixels that are counted at a time
 VOID = (224, 224, 192)  # what PASCAL VOC paints where nobody knows
 NEARLY_WHITE = 248
 SHOWN = 4  # of many values, how many are named
+FEW, RARE = 16, 1000  # a slip has so few pixels at most, and one in so many of its mask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +90,14 @@ class Survey(NamedTuple):
     unlabelled: bool  # whether it holds 255
 
 
+class Slip(NamedTuple):
+    """A value that a few pixels of one mask have, and no other mask."""
+
+    value: int
+    page: Page
+    pixels: int
+
+
 def check_mask(page: Page) -> None:
     """Raises BadInput for a file that cannot hold class ids."""
     if page.format == "jpeg" or (page.tiff is not None and page.tiff.lossy):
@@ -141,6 +151,7 @@ def infer_classes(surveys: Mapping[Page, Survey], reader: Reader) -> tuple[str, 
         if mask.values and mask.values[-1] >= MOST:
             _refuse_soft(page, mask, reader, MOST)
         highest = max(highest, *mask.values, 0)
+    _refuse_slips(surveys, reader)
     if highest >= MOST:
         worst = max(surveys, key=lambda page: surveys[page].values[-1:])
         raise BadInput(
@@ -177,13 +188,16 @@ def check_foreground(surveys: Mapping[Page, Survey]) -> None:
         )
 
 
-def remarks(surveys: Mapping[Page, Survey], classes: Sequence[str]) -> list[str]:
+def remarks(surveys: Mapping[Page, Survey], reader: Reader, classes: Sequence[str]) -> list[str]:
     """What a person would want to know of masks that can be used."""
     used = {value for mask in surveys.values() for value in mask.values}
     never = [name for k, name in enumerate(classes) if k not in used]
     found = []
     if never:
-        found.append(f"no mask has a pixel of {', '.join(never)}")
+        more = f" and {len(never) - SHOWN} others" if len(never) > SHOWN else ""
+        found.append(f"no mask has a pixel of {', '.join(never[:SHOWN])}{more}")
+    for slip in _slips(surveys, reader, range(1, len(classes)))[:SHOWN]:
+        found.append(f"{classes[slip.value]} is {_pixels(slip)} of {slip.page.path.name} and in no other mask: a slip?")
     white = [page for page, mask in surveys.items() if mask.unlabelled and mask.values in ((0,), ())]
     if white:
         found.append(
@@ -191,6 +205,40 @@ def remarks(surveys: Mapping[Page, Survey], classes: Sequence[str]) -> list[str]
             " is unlabelled there (--source.mask.white 1 takes white as class 1)"
         )
     return found
+
+
+def _slips(surveys: Mapping[Page, Survey], reader: Reader, values: Container[int]) -> list[Slip]:
+    """Which of some values look like slips of the pen."""
+    holders: dict[int, list[Page]] = {}
+    for page, mask in surveys.items():
+        for value in mask.values:
+            holders.setdefault(value, []).append(page)
+    alone = {value: pages[0] for value, pages in holders.items() if len(pages) == 1 and value in values}
+    found = []
+    for page in dict.fromkeys(alone.values()):
+        ids = reader(page)
+        counts = {value: int((ids == value).sum()) for value, holder in alone.items() if holder == page}
+        found += [Slip(value, page, n) for value, n in counts.items() if n <= min(FEW, ids.size / RARE)]
+    return sorted(found, key=lambda slip: slip.value)
+
+
+def _refuse_slips(surveys: Mapping[Page, Survey], reader: Reader) -> None:
+    """Raises BadInput if a few pixels would make many classes: those after a gap in the ids, in one mask each."""
+    used = sorted({0, *(value for mask in surveys.values() for value in mask.values)})
+    above = {value for before, value in pairwise(used) if value > before + 1}
+    slips = _slips(surveys, reader, range(min(above), IGNORE)) if above else []
+    top = max({*used} - {slip.value for slip in slips})
+    far = [slip for slip in slips if slip.value > top + 1]
+    if far and len(far) <= SHOWN:  # more are objects that are numbered
+        first, them = far[0], "it" if far[0].pixels == 1 else "them"
+        raise BadInput(
+            f"folder: {_pixels(first)} of mask {first.page.path} {'is' if first.pixels == 1 else 'are'} {first.value}, "
+            f"where the others end at {top}: correct {them}, or name all {used[-1] + 1} classes (--source.classes)"
+        )
+
+
+def _pixels(slip: Slip) -> str:
+    return f"{slip.pixels} pixel{'s' * (slip.pixels != 1)}"
 
 
 def _refuse_soft(page: Page, mask: Survey, reader: Reader, classes: int) -> None:

@@ -76,9 +76,9 @@ def named_in(path: Path, ids: Sequence[str], names: Names, what: str) -> dict[st
         for id in meant:
             if listed.setdefault(id, found) != found:
                 raise BadInput(f"folder: {path} puts {name} into two {what}s, {listed[id]} and {found}")
-    for id in ids:
-        if not listed.get(id):
-            raise BadInput(f"folder: {path} gives no {what} for {id}{nearest(id, unknown or listed)}")
+    if lacking := [id for id in ids if not listed.get(id)]:
+        which = lacking[0] if len(lacking) == 1 else f"{len(lacking)} of {len(ids)} images, such as {lacking[0]}"
+        raise BadInput(f"folder: {path} gives no {what} for {which}{nearest(lacking[0], unknown or listed)}")
     return {id: listed[id] for id in ids}
 
 

@@ -196,7 +196,7 @@ class FolderSource:
             _masks.check_values(page, mask, self._reader, self.classes)
         if len(masks) == len(self._images) or any(mask.unlabelled for mask in masks.values()) or len(self.classes) < 2:
             _masks.check_foreground(masks)
-        self._notes += _masks.remarks(masks, self.classes)
+        self._notes += _masks.remarks(masks, self._reader, self.classes)
         if export:
             self._notes.append(f"{export[1].name} is not read: {importer(export)}")
 

@@ -48,7 +48,7 @@ class Vintages:
     overlap: float = 0.5
     """Share of a window that lies in the next one, too."""
     pool: int = 60
-    """Logs whose regions may be bought, of every style at least one."""
+    """Logs whose regions may be bought, of every style at least one: twelve or more, or as many as `styles` names."""
     test: int = 2
     """Logs of every style that are kept for evaluation; 0: what is said of a model is said from the audit."""
     exponent: float = 1.5
@@ -57,7 +57,7 @@ class Vintages:
     """Names of the styles that there are, in any order; empty = all of them."""
     seed: int = 0
     """Seed of everything that is drawn; an image depends on the seed and its own id, not on the others."""
-    looks: str = digest()
+    looks: str = dataclasses.field(default=digest(), metadata={"hidden": True})
     """Hash of the looks and ranks; a run of other looks than these is not gone on with, or repeated."""
 
     def open(self) -> VintagesSource:
@@ -79,7 +79,10 @@ class Vintages:
             raise BadInput(f"vintages: there is no style {odd[0]!r}; choose of {', '.join(names)}")
         chosen = tuple(v for v in VINTAGES if v.name in (self.styles or names))
         if self.pool < len(chosen):
-            raise BadInput(f"vintages: pool is {self.pool}; {len(chosen)} styles need a log each")
+            raise BadInput(
+                f"vintages: pool is {self.pool}, and {len(chosen)} styles need a log each: give --source.pool "
+                f"{len(chosen)} or more, or name fewer styles (--source.styles)"
+            )
         if self.windows * (self.pool + self.test * len(chosen)) > MOST:
             raise BadInput(f"vintages: more than {MOST} images; lower pool, test or windows")
         if (needed := RENDERED * self.height * self.length) > memory():

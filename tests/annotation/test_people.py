@@ -312,6 +312,32 @@ def test_a_damaged_line_is_named_and_half_a_line_is_cut_off(asked, tmp_path):
         read.replies()
 
 
+@pytest.mark.parametrize("name", ["answers", "questions"])
+@pytest.mark.parametrize("ends", ["CRLF", "CR", "CRLF of the newest line"])
+def test_other_line_ends_are_refused_untouched(asked, tmp_path, name, ends):
+    """How many bytes of answers a purchase was closed with is on record: what counts would be others."""
+    inbox = _copy(asked, tmp_path)
+    answer_all(inbox.folder)
+    path = getattr(inbox, name).path
+    kept = path.read_bytes()
+    spoilt = {
+        "CRLF": kept.replace(b"\n", b"\r\n"),
+        "CR": kept.replace(b"\n", b"\r"),
+        "CRLF of the newest line": kept[:-1] + b"\r\n",
+    }[ends]
+    path.write_bytes(spoilt)
+    entry = Inbox(asked).newest()[0]
+    said = rf"{name}\.jsonl has been saved with other line ends \(CRLF\): save it with LF, or put it back as it was"
+    with pytest.raises(BadInput, match=said):
+        Inbox(inbox.folder).answer(reply(entry, "bob"))
+    if ends != "CR":
+        with pytest.raises(BadInput, match=said):
+            go_on(inbox.folder)
+    assert path.read_bytes() == spoilt
+    path.write_bytes(kept)
+    assert Inbox(inbox.folder).answer(reply(entry, "bob")) == "taken"
+
+
 def test_a_run_that_people_were_asked_in_is_not_deleted(asked, tmp_path):
     inbox = _copy(asked, tmp_path)
     with pytest.raises(BadInput, match="would delete"):
@@ -323,6 +349,9 @@ def test_a_run_that_people_were_asked_in_is_not_deleted(asked, tmp_path):
     assert {p.name for p in inbox.folder.iterdir()} == {p.name for p in asked.iterdir()}
     inbox.answers.path.write_text("")
     with pytest.raises(BadInput, match=r"answers\.jsonl has lost \d+ bytes since the run wrote it: put it back"):
+        go_on(inbox.folder)
+    inbox.answers.path.unlink()
+    with pytest.raises(BadInput, match=r"answers\.jsonl is missing: put it back"):
         go_on(inbox.folder)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bal import answer, desk, query, run
+from bal.config import resolve
+from bal.config.dump import dump_yaml
 from bal.report import __main__ as report
 
 PROGRAMS = {"answer": answer.main, "desk": desk.main, "query": query.main, "report": report.main, "run": run.main}
@@ -48,3 +50,17 @@ def test_help_is_no_error_and_fits_a_terminal(program, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert any("python -m bal" in line for line in lines)
     assert max(map(len, lines)) <= 80
+
+
+def test_what_only_a_run_writes_is_no_option_of_help(capsys):
+    """The settings are there, and a file of a run may hold them."""
+    with pytest.raises(SystemExit):
+        run.main(["source:vintages", "--help"])
+    text = capsys.readouterr().out
+    assert "--source.windows" in text
+    assert "--source.looks" not in text
+    assert "--history" not in text
+    config = resolve.parse(["source:vintages"]).config
+    written = dump_yaml(config)
+    assert "history:" in written
+    assert f"looks: {config.source.looks}" in written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,6 +17,8 @@ from runs import assert_same_run, pictures, run, tiny
 from bal import BadInput, run_loop
 from bal.config.resolve import parse
 from bal.experiment.folder import RunFolder
+from bal.experiment.inputs import accepted
+from bal.report.publish import publish
 from bal.sources import Folder, WellLog
 from bal.sources.base import check_masks, truth
 
@@ -149,6 +152,66 @@ def test_changes_that_are_accepted_are_on_record(folder):
     assert not [event.note for event in again if "changed" in event.note], "once"
 
 
+def test_a_change_that_was_accepted_and_put_back(folder):
+    """It was told to put it back, which is what had been done."""
+    mask = folder / "data" / "masks" / "p1.png"
+    kept = mask.read_bytes()
+    repaint(mask)
+    rounds = run_loop(config(), Path("run"), resume=True, accept_changes=True)
+    next(rounds)
+    rounds.close()
+    changed = mask.read_bytes()
+    mask.write_bytes(kept)
+    said = "data/masks/p1.png is as it was before the change that was accepted in round 1"
+    there = "put it back as accepted, or give --accept-changes to go on with what is there now"
+    before = content(folder / "run")
+    with pytest.raises(BadInput) as error:
+        run(config(), Path("run"), resume=True)
+    assert str(error.value) == f"{said}: {there}"
+    repaint(folder / "data" / "images" / "p2.png", 200)
+    with pytest.raises(
+        BadInput, match=r"images/p2\.png has changed, and data/masks/p1\.png is as it was before .* them "
+    ):
+        run(config(), Path("run"), resume=True)
+    assert content(folder / "run") == before
+    mask.write_bytes(changed)
+    lengthen(mask)
+    with pytest.raises(BadInput, match=r"2 files have changed .*: put them back as accepted, or"):
+        run(config(), Path("run"), resume=True)
+    mask.write_bytes(kept)
+    told = []
+    run(config(), Path("run"), resume=True, accept_changes=True, watch=told.append)
+    (note,) = [event.note for event in told if "p1.png" in event.note]
+    assert note.endswith(f"{said}, and are read as now; data.jsonl says so")
+    found = [(round, name, held.sha256) for round, name, held in accepted(RunFolder(Path("run"))) if "p1" in name]
+    assert [round for round, *_ in found] == [1, 2]
+    assert found[1][2] == hashlib.sha256(kept).hexdigest()
+
+
+def test_a_table_that_came_was_accepted_and_went(folder):
+    table = folder / "data" / "groups.csv"
+    table.write_text("file,group\n" + "".join(f"p{n}.png,{n}\n" for n in range(6)))
+    rounds = run_loop(config(), Path("run"), resume=True, accept_changes=True)
+    next(rounds)
+    rounds.close()
+    table.unlink()
+    with pytest.raises(BadInput, match=r"groups\.csv is as it was before the change that was accepted in round 1: "):
+        run(config(), Path("run"), resume=True)
+
+
+def test_what_was_accepted_is_in_the_report(folder, monkeypatch):
+    monkeypatch.setattr(loop, "publish", publish)
+    repaint(folder / "data" / "masks" / "p1.png")
+    run(config(), Path("run"), resume=True, accept_changes=True)
+    text = (folder / "run" / "report.html").read_text()
+    section = text[text.index("<h2>The data has changed") : text.index("<h2>What the labels bought")]
+    assert "1 file of the data was changed" in section
+    assert "from round 1 on" in section
+    mark = hashlib.sha256((folder / "data" / "masks" / "p1.png").read_bytes()).hexdigest()
+    for cell in ("1", "data/masks/p1.png", mark[:12]):
+        assert f">{cell}</td>" in section
+
+
 def test_what_is_accepted_without_a_change_is_nothing(folder):
     run(config(), Path("run"), resume=True, accept_changes=True)
     assert (folder / "run" / "data.jsonl").read_bytes() == (folder / "whole" / "data.jsonl").read_bytes()
@@ -200,14 +263,15 @@ def test_a_change_under_a_run_that_goes_on(folder):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     {
-        "gone": (lambda text: None, "has lost"),
+        "gone": (lambda text: None, "is missing: put it back"),
         "shorter": (lambda text: text[: text.index("\n") + 1], "has lost"),
         "edited": (lambda text: text.replace('"bytes": ', '"bytes": 1'), "changed since"),
-        "CRLF": (lambda text: text.replace("\n", "\r\n"), "CRLF"),
+        "CRLF": (lambda text: text.replace("\n", "\r\n"), "CRLF.*save it with LF"),
+        "CRLF and longer": (lambda text: text.replace("\n", "\r\n") + "{}\r\n", "CRLF.*save it with LF"),
         "no line of ours": (lambda text: "[]\n" + text, "changed since"),
         "double": (lambda text: text + text, "twice"),
     }.values(),
-    ids=["gone", "shorter", "edited", "CRLF", "no line of ours", "double"],
+    ids=["gone", "shorter", "edited", "CRLF", "CRLF and longer", "no line of ours", "double"],
 )
 def test_the_record_itself(folder, spoil, message):
     path = folder / "run" / "data.jsonl"

@@ -135,6 +135,11 @@ def test_what_a_kill_may_leave(name, half, whole):
 
 EDITED = {
     "crlf": ("curve.csv", lambda text: text.replace("\n", "\r\n"), r"saved with other line ends \(CRLF\)"),
+    "crlf-and-a-row-more": (
+        "curve.csv",
+        lambda text: text.replace("\n", "\r\n") + text.splitlines()[-1] + "\r\n",
+        r"\(CRLF\): save it with LF",
+    ),
     "a-number": ("curve.csv", lambda text: text[:-8] + "7" + text[-7:], "been changed"),
     "a-header": ("curve.csv", lambda text: text.replace("steered_share", "steered_money", 1), "been changed"),
     "a-row-more": (
@@ -172,6 +177,13 @@ def test_a_journal_that_is_not_as_it_was_written_is_refused_untouched(name, half
         assert_same_run(half, whole)
 
 
+@pytest.mark.parametrize("file", ["curve.csv", "queries.jsonl"])
+def test_a_journal_that_has_gone(file, half):
+    (half / file).unlink()
+    with pytest.raises(BadInput, match=f"{file} is missing: put it back as it was; nothing has been touched"):
+        run(tiny(), half, resume=True)
+
+
 def largest(folder: Path) -> Path:
     return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
 
@@ -200,6 +212,39 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(name, half, whole)
     assert re.search(r"checkpoint 5 is damaged: it was set aside as \S+damaged-5, and the run goes on from 4", notes[0])
     shutil.rmtree(half / "checkpoints" / "damaged-5")
     assert_same_run(half, whole)
+
+
+@pytest.mark.parametrize("gone", [5, 4])
+def test_a_checkpoint_that_has_gone_is_said(gone, half, whole):
+    """The run went on from the one before, and did a round again without a word."""
+    shutil.rmtree(half / "checkpoints" / str(gone))
+    told = []
+    run(tiny(), half, resume=True, watch=told.append)
+    there = half / "checkpoints"
+    assert [event.note for event in told if event.note] == [
+        f"{there} holds {9 - gone} alone, where two are kept: one has gone, and the run goes on from {9 - gone}"
+    ]
+    assert_same_run(half, whole)
+
+
+def test_what_a_kill_leaves_of_checkpoints_lacks_none(tmp_path):
+    """Of the first of a run, of one that is being written or is not described yet, and of one that was set aside."""
+    checkpoints = Checkpoints(tmp_path / "checkpoints", reading=True)
+    for lacks, *names in (
+        (False,),
+        (False, "0"),
+        (False, "0", "1"),
+        (True, "1"),
+        (False, "4", "5"),
+        (True, "5"),
+        (False, "5", f"6{TEMPORARY}"),
+        (False, "5", "6"),
+        (False, "4", "damaged-5"),
+    ):
+        for name in names:
+            (tmp_path / "checkpoints" / name).mkdir(parents=True)
+        assert checkpoints.lacks_one() == lacks, names
+        shutil.rmtree(tmp_path / "checkpoints", ignore_errors=True)
 
 
 def test_only_damaged_checkpoints_are_refused_untouched(half):

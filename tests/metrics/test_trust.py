@@ -180,10 +180,10 @@ def verdicts(config):
 def test_an_honest_score_earns_its_share_and_sabotage_is_caught_within_two_rounds(monkeypatch):
     fitted = {}
 
-    def fit_once(head, net, loss, train, crops, key, *rest):  # equal labels make equal members, quiet or loud
+    def fit_once(head, net, loss, train, crops, key, *rest, **how):  # equal labels make equal members, quiet or loud
         known = np.asarray(jax.random.key_data(key)).tobytes(), b"".join(crop.label.tobytes() for crop in crops)
         if known not in fitted:
-            fitted[known] = fit(head, net, loss, train, crops, key, *rest)
+            fitted[known] = fit(head, net, loss, train, crops, key, *rest, **how)
         return fitted[known]
 
     monkeypatch.setattr(fitting, "fit", fit_once)

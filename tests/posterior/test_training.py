@@ -143,7 +143,10 @@ def test_small_images_come_with_their_size():
 
 def test_one_step_is_compiled_whatever_the_number_of_crops():
     told: list[Progress] = []
-    one = fit(HEAD, TINY, LOSS, TRAIN, toy(5), KEY, told.append)
+    steps: list[int] = []
+    begun = partial(steps.append, 1)
+    one = fit(HEAD, TINY, LOSS, TRAIN, toy(5), KEY, lambda p: (told.append(p), steps.append(p.step)), compiled=begun)
+    assert steps == [1, *(p.step for p in told)], "once, and before the loss is looked at"
     compiled = step._cache_size()
     other = fit(HEAD, TINY, LOSS, TRAIN, toy(8), KEY)
     same = fit(HEAD, TINY, LOSS, TRAIN, toy(5), KEY)

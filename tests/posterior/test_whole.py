@@ -13,6 +13,7 @@ from helpers import bucketed, check_protocol, forward
 from runs import assert_same_run, run, tiny
 
 import bal
+from bal.posterior import door
 from bal.posterior.heads import BatchEnsemble, DeepEnsemble, LastLayerLaplace, LastLayerSVI, MCDropout
 from bal.posterior.nets.base import Net, NetSettings
 from bal.posterior.nets.whole import BoundWholeNet
@@ -126,6 +127,41 @@ def test_heads_that_need_parts_are_refused_in_a_line(head, expected):
 def test_what_is_no_segmentation_network_is_named(net, expected):
     with pytest.raises(bal.BadInput, match=expected):
         bal.run_loop(tiny(net=net, head=DeepEnsemble(2)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind"),
+    [(lambda z, x: z * jnp.sqrt(-1 - x * x), "NaN"), (lambda z, x: jnp.where(x > 0.5, jnp.inf, z), "infinite")],
+    ids=["root", "infinite"],
+)
+def test_logits_that_are_no_numbers_from_the_start_are_said_of_the_network(spoil, kind):
+    """A fit ended with the advice to lower its rate."""
+    net = bal.WholeNet(MODULE.init, lambda p, x: spoil(MODULE.apply(p, x), x), 2)
+    said = rf"the network WholeNet gives {kind} logits at \d+ of \d+ pixels of the first images before it is trained"
+    with pytest.raises(bal.BadInput, match=said) as error:
+        bal.run_loop(tiny(net=net, head=DeepEnsemble(2)))
+    assert "\n" not in str(error.value)
+
+
+def test_padding_of_the_first_images_is_not_looked_at():
+    x, size = np.zeros((2, 8, 8, 1), np.float32), np.array([[8, 8], [4, 8]], np.int32)
+    net = bal.WholeNet(MODULE.init, lambda p, x: MODULE.apply(p, x).at[1, 4:].set(jnp.nan), 2).bind(1, 3)
+    door.check_finite("Mine", net, x, size)
+    with pytest.raises(bal.BadInput, match="the network Mine gives NaN logits at 32 of 128 pixels"):
+        door.check_finite("Mine", net, x, np.full((2, 2), 8))
+
+
+def test_a_class_may_be_impossible_from_the_start():
+    x, size = np.zeros((2, 8, 8, 1), np.float32), np.full((2, 2), 8, np.int32)
+    for classes, well in (([2], True), ([0, 1, 2], False)):
+        net = bal.WholeNet(
+            MODULE.init, lambda p, x, out=classes: MODULE.apply(p, x).at[..., jnp.array(out)].set(-jnp.inf), 2
+        )
+        if well:
+            door.check_finite("Mine", net.bind(1, 3), x, size)
+        else:
+            with pytest.raises(bal.BadInput, match="gives infinite logits"):
+                door.check_finite("Mine", net.bind(1, 3), x, size)
 
 
 def test_it_is_asked_from_a_notebook(pictures):

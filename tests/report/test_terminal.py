@@ -6,7 +6,9 @@ import io
 
 import pytest
 from rich.console import Console
+from runs import tiny
 
+from bal.experiment.events import Event
 from bal.metrics.summary import columns, headlines
 from bal.report import terminal
 from bal.report.lines import folded
@@ -46,6 +48,23 @@ def test_what_is_left_out_first(width, classes):
     assert means or not more
     assert not means or len(kept) == classes
     assert (f"{classes - len(kept)} more classes" in title) == (len(kept) < classes)
+
+
+def test_compiling_is_said_until_the_first_step_returns(tmp_path, capsys):
+    """Half a minute in which nothing was said where there is no terminal, and "training" on one."""
+    display = terminal.Display(tiny(), tmp_path / "run")
+    display.watch(Event(0, "fit", 0, 400))
+    assert capsys.readouterr().out == "round 0/2: compiling, which takes a while, then training\n"
+    assert display.progress.tasks[0].description == "round 0/2: compiling "
+    display.watch(Event(0, "fit", 0, 400))
+    display.watch(Event(0, "fit", 1, 400))
+    assert display.progress.tasks[0].description == "round 0/2: training  "
+    assert display.progress.tasks[0].fields["detail"] == "step 1/400"
+    assert display.progress.tasks[0].fields["done_at"] is None, "how long compiling took says nothing of the rest"
+    display.watch(Event(1, "fit", 0, 400))
+    assert capsys.readouterr().out == "", "once"
+    terminal.Display(tiny(), tmp_path / "run", quiet=True).watch(Event(0, "fit", 0, 400))
+    assert capsys.readouterr().out == ""
 
 
 def test_lines_fold_between_parts_or_else_between_words():

@@ -215,4 +215,37 @@ def test_classes_are_those_of_the_masks(tmp_path_factory, values, unlabelled):
         assert len(source.classes) == max(values) + 1
         never = sorted({*range(max(values) + 1)} - {0, *values})
         assert said(source, "no mask has a pixel of") == bool(never)
-        assert all(said(source, f"class_{c}") for c in never)
+        assert all(said(source, f"class_{c}") for c in never[:4])
+        assert said(source, f" and {len(never) - 4} others") == (len(never) > 4)
+
+
+def slipped(root, value, pixels):
+    """Masks of 0, 1 and 2, and a slip of the pen in one of them."""
+    for k in range(4):
+        mask = np.kron(bar(k), np.ones((20, 20), np.uint8))  # [240, 320]
+        mask[:20] = 2
+        mask[-1, :pixels] = value if k == 1 else 0
+        save(root / "images" / f"{k}.png", np.zeros(mask.shape, np.uint8))
+        save(root / "masks" / f"{k}.png", mask)
+    return Folder(path=root, test=0)
+
+
+@pytest.mark.parametrize("value", [4, 31, 200])
+def test_a_slip_of_the_pen_makes_no_classes(tmp_path, value):
+    """Two pixels made 32 classes, with a note that named 28 of them."""
+    settings = slipped(tmp_path, value, 2)
+    there = rf"2 pixels of mask .*1\.png are {value}, where the others end at 2: correct them, or name all {value + 1} "
+    refused(there + r"classes \(--source\.classes\)", tmp_path, test=0)
+    named = tuple(f"c{k}" for k in range(value + 1))
+    source = Folder(path=tmp_path, classes=named, test=0).open()
+    assert said(source, f"c{value} is 2 pixels of 1.png and in no other mask: a slip?")
+    assert max(map(len, source.said)) <= 150, "two lines"
+    assert len(slipped(tmp_path, value % 32, 300).open().classes) == value % 32 + 1, "no slip"
+    assert settings.open().classes
+
+
+def test_a_slip_of_the_pen_that_makes_one_class_is_said(tmp_path):
+    source = slipped(tmp_path, 3, 1).open()
+    assert source.classes == ("background", "class_1", "class_2", "class_3")
+    assert source.said == ("class_3 is 1 pixel of 1.png and in no other mask: a slip?",)
+    assert slipped(tmp_path, 3, 20).open().said == ()

@@ -212,6 +212,8 @@ def test_bad_styles(root):
     file = root / "styles.csv"
     file.write_text(table([(f"page{k}", "old") for k in range(7)], head="file,style"))
     refused("styles.csv gives no style for page7", root)
+    file.write_text(table([(f"page{k}", "old") for k in range(5)], head="file,style"))
+    refused("styles.csv gives no style for 3 of 8 images, such as page5", root)
     file.write_text(table([*((f"page{k}", "old") for k in range(8)), ("page3", "new")], head="file,style"))
     refused("puts page3.png into two styles, old and new", root)
     file.write_text(table([("page0", "old")], head="file,group"))

@@ -227,7 +227,10 @@ def test_notes():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"pool": 11}, "pool is 11; 12 styles need a log each"),
+        (
+            {"pool": 11},
+            r"pool is 11, and 12 styles need a log each: give --source\.pool 12 or more, or name fewer styles",
+        ),
         ({"pool": 0}, "pool is 0; it must be 1 to"),
         ({"test": -1}, "test is -1"),
         ({"overlap": 0.95}, "overlap is 0.95; it must be 0.0 to 0.9"),
