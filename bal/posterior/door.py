@@ -85,7 +85,7 @@ def check_finite(name: str, net: Net, x: Array, size: Array) -> None:
 
 
 def no_numbers(logits: np.ndarray) -> np.ndarray:
-    """[...] whether the logits [..., C] of a pixel give no probabilities: one is NaN or +inf, or all of them are −inf."""
+    """[...] whether the logits [..., C] of a pixel make no probabilities: one is NaN or +inf, or all are −inf."""
     return ~(logits < np.inf).all(-1) | (logits == -np.inf).all(-1)
 
 

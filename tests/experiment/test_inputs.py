@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from runs import assert_same_run, pictures, run, tiny
+from runs import assert_same_run, drawn, pictures, run, tiny
 
 from bal import BadInput, run_loop
 from bal.config.resolve import parse
 from bal.experiment.folder import RunFolder
 from bal.experiment.inputs import accepted
-from bal.report.publish import publish
 from bal.sources import Folder, WellLog
 from bal.sources.base import check_masks, truth
 
@@ -199,8 +198,8 @@ def test_a_table_that_came_was_accepted_and_went(folder):
         run(config(), Path("run"), resume=True)
 
 
-def test_what_was_accepted_is_in_the_report(folder, monkeypatch):
-    monkeypatch.setattr(loop, "publish", publish)
+@drawn()
+def test_what_was_accepted_is_in_the_report(folder):
     repaint(folder / "data" / "masks" / "p1.png")
     run(config(), Path("run"), resume=True, accept_changes=True)
     text = (folder / "run" / "report.html").read_text()
