@@ -142,7 +142,12 @@ def browser():
         made.close()
 
 
-LONG = ("background", "a class of a long name", "another_one_without_blanks", *(f"c{k}" for k in range(5)))
+LONG = (
+    "background",
+    "one_without_blanks_that_goes_on_and_on_and_on",
+    "a class of a long name",
+    *(f"c{k}" for k in range(5)),
+)
 CUT = """() => [...document.querySelectorAll('main *')].filter(e => {
   const box = e.getBoundingClientRect()
   return box.width && !e.closest('.scroll') && !e.closest('svg') && (box.right > innerWidth + 0.5 || box.left < -0.5)
