@@ -34,7 +34,7 @@ from bal.experiment.fitting import train_on
 from bal.experiment.folder import RunFolder
 from bal.experiment.inputs import Inputs
 from bal.experiment.query import PoolScores
-from bal.experiment.recorder import Recorder, Unrecorded, begin
+from bal.experiment.recorder import Recorder, Snapshot, Unrecorded, begin
 from bal.experiment.setup import BUY, Setup, remarks, set_up
 from bal.experiment.state import Asked, Info, Look, State
 from bal.experiment.stored import amend, check_stored, check_unmoved
@@ -119,39 +119,51 @@ def _rounds(
     """The method, one round after the other."""
     with Recorder(setup, folder) if folder else Unrecorded(setup) as recorder:
         state, info = recorder.restore(lambda line: watch(Event(0, "note", note=line)))
+        setup = recorder.setup
         with told(partial(_tell, watch, 0, "read")):
-            for line in inputs.remember(folder, accept) if folder else ():
+            for line in inputs.remember(folder, accept, next_fit(state)) if folder else ():
                 watch(Event(0, "note", note=line))
         if folder and not folder.new:
             amend(folder, setup.config)
         if state.done and not is_last(setup, state.purchase - 2):
             state, info = reopen(setup, state, info, watch)
             recorder.asked(state, info)
-        publish(folder, setup, recorder.snapshot)
+        _report(folder, setup, recorder.snapshot, watch)
         shown = recorder.snapshot
         closing = state.purchase if close and state.asked is not None else None
         while not state.done:
             first = list(info.queries) if state.purchase == 1 else []  # the start set, which has no model of its own
             if state.asked is None:
                 state, info = propose(setup, state, info, watch, warm_start)
-                inputs.check()
+                inputs.check(recorder.stays)
                 recorder.asked(state, info)
             annotator, request = setup.config.annotator, request_of(setup, state, folder, state.purchase == closing)
             answers = ask(annotator, request)
             if len(answers) < len(request.questions) and not let_go(annotator, request):
                 if recorder.snapshot is not shown:
-                    publish(folder, setup, recorder.snapshot)
+                    _report(folder, setup, recorder.snapshot, watch)
                 how, open_ = hint(annotator, request), len(request.questions)
                 raise Waiting(state.purchase, open_, len(answers), request.folder, how, info.row or None)
             check_trainable(state, request, answers)
             answers = close_purchase(annotator, request, answers)
             state, info = absorb(setup, state, info, request, answers)
-            inputs.check()
+            inputs.check(recorder.stays)
             recorder.answered(state, info)
-            publish(folder, setup, recorder.snapshot)
+            _report(folder, setup, recorder.snapshot, watch)
             if state.model is not None:
                 styles = by_style.table(setup, info.tally)
                 yield Record(info.row, list(info.queries), state.model, info.unspent, first, styles)
+
+
+def _report(folder: RunFolder | None, setup: Setup, snapshot: Snapshot | None, watch: Watch) -> None:
+    """Draws the report. A run does not end for want of it: what it shows is durable, and it can be drawn again."""
+    try:
+        publish(folder, setup, snapshot)
+    except OSError as error:
+        assert folder is not None
+        why = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+        line = f"the report could not be written ({why}); python -m bal.report {folder.path} does it again"
+        watch(Event(0, "note", note=line))
 
 
 def start(setup: Setup) -> tuple[State, Info]:
@@ -224,6 +236,11 @@ def absorb(setup: Setup, state: State, info: Info, request: Request, answers: di
     done = state.model is not None and is_last(setup, state.purchase - 1)
     after = State(state.purchase + 1, pool, None, state.model, state.objective, done)
     return after, info._replace(row=row, queries=lines)
+
+
+def next_fit(state: State) -> int:
+    """The round of the next model to be trained: that of a purchase that is open has been."""
+    return max(0, state.purchase - (state.asked is None))
 
 
 def is_last(setup: Setup, round: int) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,7 +16,7 @@ import pytest
 from helpers import HEADS_SMALL, in_subprocess, slow_where
 from runs import FILES, curve, drawn, ledger, left_behind, metrics_of, pictures, run, tiny
 
-from bal import BadInput, run_loop
+from bal import BadInput, loop, run_loop
 from bal.annotation.annotators import Oracle
 from bal.config.resolve import load
 from bal.loop import train_on
@@ -416,6 +418,19 @@ def test_a_steered_purchase_that_is_drawn_estimates_the_risk(selector):
     assert np.isnan(last.row["risk_lure"])
     top = run(tiny(selector=TopK(), steer=1.0))
     assert all(np.isnan(record.row["risk_lure"]) for record in top)
+
+
+def test_a_report_that_cannot_be_written_is_said_and_nothing_else(tmp_path, usual, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "out" / "report.html"))
+
+    told = []
+    monkeypatch.setattr(loop, "publish", full)
+    records = run(tiny(), tmp_path / "out", watch=told.append)
+    assert metrics_of([r.row for r in records]) == metrics_of([r.row for r in usual[0]])
+    (note, *_) = [event.note for event in told if event.note]
+    assert note.startswith("the report could not be written (No space left on device: ")
+    assert note.endswith(f"python -m bal.report {tmp_path / 'out'} does it again")
 
 
 # Folders

@@ -27,7 +27,8 @@ Watch = Callable[[Event], None]
 class Record(NamedTuple):
     """One round: the model trained on everything bought so far, and what was bought next because of it."""
 
-    row: dict[str, Any]  # the line of curve.csv
+    row: dict[str, Any]  # the line of curve.csv, which never changes: where a run is given more, what its last model
+    # then asks for is in the record alone
     queries: list[dict[str, Any]]  # the new lines of queries.jsonl, bought after this model had been asked
     model: Model
     unspent: float  # of that purchase: allowed, but no region was left to buy

@@ -52,21 +52,27 @@ class Inputs:
         names = sorted(set(map(str, source.files))) if isinstance(source, HasFiles) else []
         self._states: dict[str, State] = {name: _state(name) for name in names}
 
-    def check(self) -> None:
-        """Raises BadInput if a file is not as it was when this was made, as far as its size and its time tell."""
+    def check(self, stays: bool) -> None:
+        """Raises BadInput if a file is not as it was when this was made, as far as its size and its time tell.
+
+        Args:
+            stays: whether there is then a run to go on with.
+        """
         changed = [name for name, state in self._states.items() if _state(name) != state]
         if changed:
+            go_on = "give --resume --accept-changes to go on with what is there now"
             raise BadInput(
-                f"{_some(changed)} while the run was going on: put {_them(changed)} back, or give --resume "
-                "--accept-changes to go on with what is there now"
+                f"{_some(changed)} while the run was going on: put {_them(changed)} back, or "
+                f"{go_on if stays else 'begin again'}"
             )
 
-    def remember(self, folder: RunFolder, accept: bool) -> list[str]:
+    def remember(self, folder: RunFolder, accept: bool, round: int) -> list[str]:
         """Writes down what the files hold, if the run has not done so, or else what has changed.
 
         Args:
             folder: of the run, whose data.jsonl is as the run left it.
             accept: whether changes are accepted.
+            round: of the next model to be trained, the first that sees them.
 
         Returns:
             What a person should know.
@@ -89,7 +95,6 @@ class Inputs:
             since = "" if known else f" since {folder.path} was begun"
             there = f"put {_them(changed)} back{' as accepted' if known else ''}"
             raise BadInput(f"{said}{since}: {there}, or give --accept-changes to go on with what is there now")
-        round = len(folder.rows())
         folder.inputs.append("".join(_line(name, content, round=round) for name, content in changed.items()))
         since, are = "" if known else " since the run was begun", "is" if len(changed) == 1 else "are"
         return [f"{said}{since}, and {are} read as now; data.jsonl says so"]

@@ -52,6 +52,7 @@ def pack(setup: Setup, state: State, info: Info) -> dict[str, Any]:
         "purchase": np.array(state.purchase),
         "done": np.array(state.done),
         "pool": labels.pack(state.pool),
+        "scale": np.array(setup.scale, np.float64),
         "row": text(info.row),
         "unspent": np.array(info.unspent),
     }
@@ -80,6 +81,11 @@ def check(setup: Setup, saved: Saved, where: object) -> None:
             f"the images are not those that {where} was begun with: other names, sizes, channels or classes; put them "
             "back, or choose another --out"
         )
+
+
+def as_begun(setup: Setup, saved: Saved) -> Setup:
+    """The experiment with the scale that its networks were trained on, whatever its images have become since."""
+    return setup.rescaled(*saved["scale"].tolist()) if "scale" in saved else setup
 
 
 def state_of(setup: Setup, saved: Saved) -> State:

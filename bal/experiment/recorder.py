@@ -53,6 +53,7 @@ class Unrecorded:
     """The recorder of a run that leaves nothing on disk."""
 
     snapshot: Snapshot | None = None
+    stays = False  # there is no folder
 
     def __init__(self, setup: Setup):
         self.setup = setup
@@ -82,6 +83,12 @@ class Recorder:
         self.setup, self.folder = setup, folder
         self.checkpoints = Checkpoints(folder.checkpoints, reading=reading)
         self.snapshot: Snapshot | None = None
+
+    @property
+    def stays(self) -> bool:
+        """Whether a run that is refused keeps its folder: something was bought or asked, or it was begun before."""
+        asks = isinstance(self.setup.config.annotator, AnswersLater)
+        return any(self._journals()) or asks or not self.folder.new
 
     def restore(self, tell: Callable[[str], None] = lambda line: None) -> tuple[State, Info]:
         """The newest state; takes the journals back to where they agree with it.
@@ -150,11 +157,9 @@ class Recorder:
 
         Unless people have been asked, or another process began it: what has been bought is never deleted.
         """
-        hopeless = kind is not None and issubclass(kind, BadInput) and not any(self._journals())
-        alone = not isinstance(self.setup.config.annotator, AnswersLater)
         try:
             self.checkpoints.close()
-            if hopeless and alone and self.folder.new:
+            if kind is not None and issubclass(kind, BadInput) and not self.stays:
                 self.folder.discard()
         finally:
             self.folder.lock.release()
@@ -210,6 +215,7 @@ class Recorder:
     def _saved(self, step: int) -> packing.Saved:
         saved = self.checkpoints.load(step)
         packing.check(self.setup, saved, self.folder.path)
+        self.setup = packing.as_begun(self.setup, saved)
         return saved
 
     def _load(self, saved: packing.Saved) -> tuple[State, Info, tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import math
@@ -50,6 +51,12 @@ class Setup:
     def key(self, round: int, use: int) -> Key:
         """The key of one use (FIT, SCORE, BUY, LEARN, LOOK or COVER) in one round."""
         return jax.random.fold_in(jax.random.fold_in(jax.random.key(self.config.seed), round), use)
+
+    def rescaled(self, mean: Sequence[float], std: Sequence[float]) -> Setup:
+        """The same with another scale of the network's input."""
+        scale = (tuple(mean), tuple(std))
+        net = self.config.net.bind(self.source.channels, len(self.source.classes), *scale)
+        return self if scale == self.scale else dataclasses.replace(self, scale=scale, net=net)
 
     def bind(self, classes: int) -> Net:
         """The network with so many outputs."""

@@ -14,10 +14,14 @@ import pytest
 from PIL import Image
 from runs import assert_same_run, drawn, pictures, run, tiny
 
-from bal import BadInput, run_loop
+from bal import BadInput, Waiting, loop, run_loop
+from bal.annotation.annotators import People
+from bal.annotation.entries import Reply
+from bal.annotation.inbox import Inbox
 from bal.config.resolve import parse
 from bal.experiment.folder import RunFolder
 from bal.experiment.inputs import accepted
+from bal.experiment.setup import set_up
 from bal.sources import Folder, WellLog
 from bal.sources.base import check_masks, truth
 
@@ -257,6 +261,50 @@ def test_a_change_under_a_run_that_goes_on(folder):
     with pytest.raises(BadInput, match=r"p1\.png has changed since"):
         run(config(), Path("new"), resume=True)
     assert len(run(config(), Path("new"), resume=True, accept_changes=True)) == config().rounds
+
+
+def test_a_change_under_a_run_that_has_bought_nothing(folder, monkeypatch):
+    """Its folder goes, so there is nothing to resume."""
+    propose = loop.propose
+
+    def slow(*args):
+        found = propose(*args)
+        repaint(folder / "data" / "masks" / "p1.png")
+        return found
+
+    monkeypatch.setattr(loop, "propose", slow)
+    with pytest.raises(BadInput, match=r"p1\.png has changed while the run was going on: put it back, or begin again$"):
+        run(config(), Path("new"))
+    assert not Path("new").exists()
+
+
+def test_a_change_that_is_accepted_while_people_answer(folder):
+    """The model that has asked did not see it."""
+    asking, out = config(annotator=People()), Path("new")
+    for _ in range(2):
+        with pytest.raises(Waiting):
+            run(asking, out, resume=True)
+        inbox = Inbox(out)
+        for entry in inbox.open():
+            label = np.zeros(entry.box[2:], np.uint8)
+            label[0, 0] = 1
+            assert inbox.answer(Reply(entry.id, "ada", "", "labelled", label)) == "taken"
+    repaint(folder / "data" / "images" / "p4.png", 200)
+    rounds = run_loop(asking, out, resume=True, accept_changes=True)
+    assert next(rounds).row["round"] == 0
+    rounds.close()
+    assert [line[:2] for line in accepted(RunFolder(out))] == [(1, "data/images/p4.png")]
+
+
+def test_a_network_keeps_the_scale_of_its_input(folder):
+    """Its weights were trained on it, so images that are accepted later do not change it."""
+    before = set_up(config())
+    for n in range(4):
+        path = folder / "data" / "images" / f"p{n}.png"
+        Image.fromarray(np.array(Image.open(path)) // 3).save(path)
+    assert set_up(config()).scale != before.scale
+    records = run(config(), Path("run"), resume=True, accept_changes=True)
+    assert [record.model.net for record in records] == [before.net] * len(records)
 
 
 @pytest.mark.parametrize(
