@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from bal.annotation.annotators.base import AnswersLater
 from bal.config.dump import dump_yaml
 from bal.config.schema import Config
 from bal.experiment import by_style, curve_row, fits, hand_over, query
@@ -120,6 +121,8 @@ def _rounds(
     with Recorder(setup, folder) if folder else Unrecorded(setup) as recorder:
         state, info = recorder.restore(lambda line: watch(Event(0, "note", note=line)))
         setup = recorder.setup
+        if accept and state.asked is not None and isinstance(setup.config.annotator, AnswersLater):
+            ask(setup.config.annotator, request_of(setup, state, folder))  # what is open cannot change its picture
         with told(partial(_tell, watch, 0, "read")):
             for line in inputs.remember(folder, accept, next_fit(state)) if folder else ():
                 watch(Event(0, "note", note=line))

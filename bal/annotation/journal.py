@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -35,11 +36,16 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 class Lines:
-    """A file of lines that many processes append to, each line whole or not at all."""
+    """A file of lines of JSON that many processes append to, each line whole or not at all.
+
+    A last line that lacks its end alone, as some editors leave it, is whole; its end is counted, and written first by
+    whoever adds to it.
+    """
 
     def __init__(self, path: Path):
         self.path = path
         self._read, self._count = 0, 0  # bytes and lines that `news` has given
+        self._owed = 0  # bytes of these that are not there yet: the end of the last line
 
     @property
     def size(self) -> int:
@@ -47,7 +53,8 @@ class Lines:
         if not self.path.exists():
             return 0
         with open(self.path, "rb") as file:
-            return _whole(file)
+            end, rest = _whole(file)
+            return end + len(rest) + bool(rest)
 
     def news(self, parse: Callable[[str], Any]) -> Iterator[tuple[int, Any]]:
         """Each whole line since the last visit, parsed, with the byte at which it ends.
@@ -59,13 +66,21 @@ class Lines:
         if not self.path.exists():
             return
         with open(self.path, "rb") as file:
-            file.seek(self._read)
+            file.seek(there := self._read - self._owed)
             new = file.read()
-            if os.fstat(file.fileno()).st_size < self._read:
+            end = there + len(new)
+            if os.fstat(file.fileno()).st_size < there:
                 raise BadInput(f"{self.path} has become shorter while it was read; put it back as it was")
         if b"\r" in new:
             raise other_ends(self.path)
-        for line in new[: new.rfind(b"\n") + 1].splitlines(keepends=True):
+        if self._owed and new:
+            if not new.startswith(b"\n"):
+                raise BadInput(f"{self.path}: line {self._count} is damaged: it goes on; put it back as it was")
+            new, self._owed = new[1:], 0
+        if self._owed:
+            return
+        lines, rest = new[: new.rfind(b"\n") + 1].splitlines(keepends=True), new[new.rfind(b"\n") + 1 :]
+        for line in [*lines, rest + b"\n"] if _lacks_end(rest) else lines:
             try:
                 found = parse(line.decode())
             except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
@@ -73,6 +88,7 @@ class Lines:
                 raise BadInput(f"{self.path}: line {self._count + 1} is damaged{why}; put it back as it was") from None
             self._read += len(line)
             self._count += 1
+            self._owed = int(self._read > end)
             yield self._read, found
 
     def append(self, text: str) -> None:
@@ -93,9 +109,10 @@ class Lines:
 
     def write(self, file: FileIO, text: str) -> None:
         """Adds lines to the file that `alone` gave; one that cannot be written whole is taken back."""
-        end = _whole(file)
+        end, rest = _whole(file)
+        end += len(rest)
         file.truncate(end)
-        left = memoryview(text.encode())
+        left = memoryview(("\n" * bool(rest) + text).encode())
         try:
             while left:
                 left = left[file.write(left) :]
@@ -118,17 +135,26 @@ def other_ends(path: Path) -> BadInput:
     )
 
 
-def _whole(file: BinaryIO | FileIO) -> int:
-    """Bytes up to the end of the last whole line."""
-    end = file.seek(0, os.SEEK_END)
-    while end:
+def _whole(file: BinaryIO | FileIO) -> tuple[int, bytes]:
+    """Bytes up to the end of the last whole line, and a line after that, if it lacks its end alone."""
+    end = there = file.seek(0, os.SEEK_END)
+    at = -1
+    while end and at < 0:
         start = max(0, end - 2**16)
         file.seek(start)
         at = file.read(end - start).rfind(b"\n")
-        if at >= 0:
-            return start + at + 1
-        end = start
-    return 0
+        end = start if at < 0 else start + at + 1
+    file.seek(end)
+    rest = file.read(there - end)
+    return end, rest if _lacks_end(rest) else b""
+
+
+def _lacks_end(rest: bytes) -> bool:
+    """Whether what follows the last end of a line is an object of JSON, and no part of one."""
+    try:
+        return isinstance(json.loads(rest), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def settle(folder: Path) -> None:

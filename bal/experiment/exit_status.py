@@ -1,7 +1,7 @@
 """What a program of ours leaves its process with, and the one or two lines that say why.
 
-0 when it is done, 2 for anything a person can mend, 3 while questions wait for answers, 130 when interrupted, 143 when
-terminated.
+0 when it is done, 1 when whoever read its lines has gone, 2 for anything a person can mend, 3 while questions wait for
+answers, 130 when interrupted, 143 when terminated.
 
 Every file is whole at every instant, so a signal ends a program at once, wherever it is: in an import, in a compiler
 that would hold it up for seconds, or in a callback that would swallow an exception. That needs a thread of its own, and
@@ -21,6 +21,7 @@ from typing import NoReturn
 
 DONE, WRONG, WAITS, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143
 ENDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+NARROWEST = 20  # columns: fewer, and help is laid out for ever
 PATIENCE = 2.0  # seconds for whoever wants to close something first
 GOES_ON = "; --resume goes on from the newest checkpoint"
 
@@ -40,15 +41,29 @@ def closing(close: Callable[[], object]) -> Iterator[None]:
 def listen(advice: str = "") -> None:
     """From now on SIGINT and SIGTERM end this process with a line and 130 or 143; the second of them, instantly.
 
+    It can write to streams that are closed, as those of a daemon, or that know few letters.
+
     Args:
         advice: the end of the line.
     """
+    _open_streams()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for number in ENDS:
         signal.signal(number, lambda *rest: None)  # so that the number arrives at the pipe
     threading.Thread(target=_wait, args=(reader, advice), name="signals", daemon=True).start()
+
+
+def _open_streams() -> None:
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  (until the process ends)
+        elif name == "stdout":
+            stream.reconfigure(errors="replace")
+    if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns) < NARROWEST:
+        os.environ["COLUMNS"] = str(NARROWEST)
 
 
 def _wait(reader: int, advice: str) -> None:
@@ -121,6 +136,9 @@ def _told(error: Exception) -> int:
     if isinstance(error, Waiting):
         print(f"bal: {shown_lines(error)}, or --resume --close to let the open ones go", file=sys.stderr)
         return WAITS
+    if isinstance(error, RuntimeError) and str(error).startswith("Unable to initialize backend"):
+        line = str(error).partition("\n")[0]
+        return _fail(f"JAX cannot begin: {line}; look at JAX_PLATFORMS, and at what is installed")
     raise error
 
 

@@ -173,6 +173,10 @@ def _guarded(what: str, f: Callable[..., Any], *args: Any) -> Any:
         ) from error
     except (ValueError, TypeError) as error:
         raise BadInput(f"{what}: {_line(error)}") from error
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # whatever somebody else's function raises
+        raise BadInput(f"{what} raises {type(error).__name__}: {_line(error)}") from error
 
 
 def _line(error: Exception) -> str:

@@ -289,6 +289,13 @@ def test_a_change_that_is_accepted_while_people_answer(folder):
             label = np.zeros(entry.box[2:], np.uint8)
             label[0, 0] = 1
             assert inbox.answer(Reply(entry.id, "ada", "", "labelled", label)) == "taken"
+    for picture in (folder / "data" / "images").glob("p[0-3].png"):
+        kept, before = picture.read_bytes(), (out / "data.jsonl").read_bytes()
+        repaint(picture, 200)
+        with pytest.raises(BadInput, match=r"asks something else as r0.-\d+ than the run does now \(its pixels\)"):
+            run(asking, out, resume=True, accept_changes=True)
+        assert (out / "data.jsonl").read_bytes() == before, "nothing is accepted of what cannot be"
+        picture.write_bytes(kept)
     repaint(folder / "data" / "images" / "p4.png", 200)
     rounds = run_loop(asking, out, resume=True, accept_changes=True)
     assert next(rounds).row["round"] == 0

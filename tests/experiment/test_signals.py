@@ -131,3 +131,25 @@ def test_a_run_that_is_interrupted_again_and_again(tmp_path_factory):
     assert ended > 3
     assert_quiet(start([*flags, "--out", str(out), "--resume"], cache).communicate(timeout=300))
     assert_same_run(Path(out), cache / "whole")
+
+
+@pytest.mark.parametrize(
+    ("shell", "expected"),
+    {
+        "no stdout": ('"$@" >&-', 3),
+        "no stream": ('"$@" <&- >&- 2>&-', 3),
+        "few letters": ('PYTHONUTF8=0 PYTHONIOENCODING=latin-1 "$@"', 3),
+        "a terminal of no width": ('COLUMNS=1 "$@" --help', 0),
+        "no such backend": ('JAX_PLATFORMS=nonsense "$@"', 2),
+    }.values(),
+    ids=["no stdout", "no stream", "few letters", "no width", "no backend"],
+)
+def test_where_a_command_may_find_itself(shell, expected, tmp_path):
+    """What cron, a daemon or an old terminal gives it: people are asked, and it ends."""
+    argv = [sys.executable, "-m", "bal.run", *FLAGS, "--annotator", "people", "--out", str(tmp_path / "run")]
+    line = ["sh", "-c", shell, "sh", *argv]
+    ended = subprocess.run(line, env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == expected, ended.stderr
+    assert "Traceback" not in ended.stderr
+    if expected == 2:
+        assert ended.stderr.count("\n") == 1

@@ -1,0 +1,65 @@
+"""Lines that many processes add to, and what editors and kills leave of the last one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bal.annotation.journal import Lines
+from bal.types import BadInput
+
+
+def line(n: int) -> str:
+    return json.dumps({"n": n}) + "\n"
+
+
+@pytest.fixture
+def lines(tmp_path):
+    found = Lines(tmp_path / "lines.jsonl")
+    found.append(line(0) + line(1))
+    return found
+
+
+def read(lines: Lines) -> list[int]:
+    return [found["n"] for _, found in lines.news(json.loads)]
+
+
+def test_a_last_line_that_lacks_its_end_alone_counts(lines):
+    """It was passed over, and the next to add a line deleted it."""
+    whole = lines.path.read_bytes()
+    lines.path.write_bytes(whole[:-1])
+    assert lines.size == len(whole)
+    assert [end for end, _ in lines.news(json.loads)] == [len(line(0)), len(whole)]
+    assert read(lines) == []
+    lines.append(line(2))
+    assert lines.path.read_bytes() == whole + line(2).encode()
+    assert read(lines) == [2]
+    assert read(Lines(lines.path)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("left", [1, 5, len(line(1)) - 2], ids=["a letter", "a part", "all but a brace"])
+def test_a_part_of_a_line_is_cut_by_the_next(lines, left):
+    whole = lines.path.read_bytes()
+    lines.path.write_bytes(whole[: len(line(0)) + left])
+    assert lines.size == len(line(0))
+    assert read(lines) == [0]
+    lines.append(line(2))
+    assert lines.path.read_bytes() == (line(0) + line(2)).encode()
+    assert read(lines) == [2]
+
+
+def test_what_goes_on_where_a_line_should_end_is_damage(lines):
+    lines.path.write_bytes(lines.path.read_bytes()[:-1])
+    assert read(lines) == [0, 1]
+    with open(lines.path, "ab") as file:
+        file.write(b'{"n": 2}\n')
+    with pytest.raises(BadInput, match="line 2 is damaged: it goes on"):
+        read(lines)
+
+
+def test_a_file_that_becomes_shorter_is_refused(lines):
+    assert read(lines) == [0, 1]
+    lines.path.write_text(line(0))
+    with pytest.raises(BadInput, match="has become shorter"):
+        read(lines)
