@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -69,10 +69,17 @@ class Inbox:
                 )
         self.questions.append("".join(entry.line() for entry in entries if entry.id not in known))
 
-    def close(self, purchase: int) -> None:
-        """Whatever comes from now on is late for this purchase. Closing it again changes nothing."""
+    def close(self, purchase: int, check: Callable[[Mapping[str, Answer]], None] | None = None) -> None:
+        """Whatever comes from now on is late for this purchase. Closing it again changes nothing.
+
+        Args:
+            purchase: which.
+            check: called before it is closed, with the answers that it is closed with. What it raises leaves it open.
+        """
         with self.answers.alone():  # nobody is told that an answer was taken that comes after this
             if self.closed(purchase) is None:
+                if check is not None:
+                    check(self.collect(purchase, everything=True))
                 line = {"closed": purchase, "answers": self.answers.size}
                 self.questions.append(json.dumps(line) + "\n")
 

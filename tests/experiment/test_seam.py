@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from forks import Step
 from helpers import slow_where
-from later import Later
+from later import Closing, Later
 from runs import FLAGS, curve, ledger, run, tiny
 
 from bal import Answer, BadInput, Waiting, loop
@@ -193,10 +193,14 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("purchase", slow_where(bool, (0, 1)))
 @pytest.mark.parametrize(
-    "place", ["before asked", "after asked", "ask", "collect", "pay", "before answered", "after answered"]
+    "place",
+    [
+        *("before asked", "after asked", "ask", "collect", "before close", "after close", "pay"),
+        *("before answered", "after answered"),
+    ],
 )
 def test_killed_at_the_seam(place, purchase, whole, tmp_path, monkeypatch):
-    config, out = tiny(annotator=Later(second=(1, 5))), tmp_path / "run"
+    config, out = tiny(annotator=Closing(second=(1, 5))), tmp_path / "run"
     calls = iter(range(10**6))
 
     def dying(function, late=False):
@@ -218,6 +222,7 @@ def test_killed_at_the_seam(place, purchase, whole, tmp_path, monkeypatch):
             "answered": (Recorder, "answered"),
             "ask": (Later, "ask"),
             "collect": (Later, "collect"),
+            "close": (Closing, "close"),
             "pay": (loop, "pay"),
         }[what or when]
         patch.setattr(target, name, dying(getattr(target, name), when == "after"))
