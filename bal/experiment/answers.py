@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -92,7 +93,8 @@ def ask(annotator: Annotator, request: Request) -> dict[str, Answer]:
     """Asks, and gives what is there by now; all of it, of an annotator that answers at once.
 
     Raises:
-        BadInput: an answer has another size than its region, or is no class.
+        BadInput: the annotator fails; an answer has another size than its region, or is no class.
+        OSError: the disk is full.
     """
     if not request.questions:
         return {}
@@ -101,6 +103,8 @@ def ask(annotator: Annotator, request: Request) -> dict[str, Answer]:
     except BadInput:
         raise
     except Exception as error:  # whatever somebody else's annotator does
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         line = " ".join(str(error).split())
         raise BadInput(f"the annotator {type(annotator).__name__} failed: {type(error).__name__}: {line}") from error
     return _of(request, answers)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 import signal
 from dataclasses import dataclass
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -146,6 +148,13 @@ def test_a_label_that_is_none_is_named(label, message, tmp_path):
 
     with pytest.raises(BadInput, match=message):
         run(tiny(annotator=Wrong()), tmp_path / "run")
+
+
+def test_a_full_disk_is_not_the_fault_of_the_annotator(monkeypatch, tmp_path):
+    full = mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device", "questions"))
+    monkeypatch.setattr(Later, "ask", full)
+    with pytest.raises(OSError, match="No space left on device: 'questions'"):
+        run(tiny(annotator=Later()), tmp_path / "run")
 
 
 def test_labels_of_few_bits_are_those_of_many(whole):
