@@ -22,7 +22,6 @@ from bal.experiment.answers import (
     Answer,
     Request,
     ask,
-    check_trainable,
     close as close_purchase,
     hint,
     let_go,
@@ -147,8 +146,7 @@ def _rounds(
                     _report(folder, setup, recorder.snapshot, watch)
                 how, open_ = hint(annotator, request), len(request.questions)
                 raise Waiting(state.purchase, open_, len(answers), request.folder, how, info.row or None)
-            check_trainable(state, request, answers)
-            answers = close_purchase(annotator, request, answers)
+            answers = close_purchase(annotator, state, request, answers)
             state, info = absorb(setup, state, info, request, answers)
             inputs.check(recorder.stays)
             recorder.answered(state, info)
@@ -172,8 +170,8 @@ def _report(folder: RunFolder | None, setup: Setup, snapshot: Snapshot | None, w
 def start(setup: Setup) -> tuple[State, Info]:
     """After the start set, whose labels an annotator gives at once, and before the first fit."""
     state, info = propose(setup, *begin(setup), lambda event: None)
-    request = request_of(setup, state, None)
-    return absorb(setup, state, info, request, ask(setup.config.annotator, request))
+    annotator, request = setup.config.annotator, request_of(setup, state, None)
+    return absorb(setup, state, info, request, close_purchase(annotator, state, request, ask(annotator, request)))
 
 
 def propose(
@@ -233,7 +231,6 @@ def reopen(setup: Setup, state: State, info: Info, watch: Watch) -> tuple[State,
 
 def absorb(setup: Setup, state: State, info: Info, request: Request, answers: dict[str, Answer]) -> tuple[State, Info]:
     """Pays for the answers; the next state, and the round's row, complete."""
-    check_trainable(state, request, answers)
     pool, lines, labelled = pay(setup, state, request, answers)
     row = info.row | curve_row.of_purchase(setup, state, pool, labelled) if info.row else info.row
     done = state.model is not None and is_last(setup, state.purchase - 1)

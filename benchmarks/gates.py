@@ -15,6 +15,7 @@ drawn. Rows that are there already are not computed again; a regime that fails i
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,8 +65,8 @@ def run(job: Job) -> Iterator[dict[str, Any]]:
     """Its rows, one a round."""
     for record in run_loop(job.config):
         shown = {k: v for k, v in record.row.items() if isinstance(v, int | float)}
-        worst = min((value for name, value in of_styles(record).items() if name != TRAP), default=float("nan"))
-        more = {"worst_style": worst, "styles": of_styles(record)}
+        styles = of_styles(record)
+        more = {"worst_style": worst_of(styles), "styles": styles}
         if job.what["arm"] == "foreground_random":
             more["concentration"] = concentration(*tiles(job.config, record))
         yield {**job.what, "round": record.row["round"], **shown, **more}
@@ -77,6 +78,12 @@ def of_styles(record: Record) -> dict[str, float]:
     return {
         style: statistics.mean(found[f"tolerant_f1_{name}"] for name in names) for style, found in record.styles.items()
     }
+
+
+def worst_of(styles: Mapping[str, float]) -> float:
+    """The least of all styles but the trap that have a value; NaN where none has."""
+    known = [value for name, value in styles.items() if name != TRAP and not math.isnan(value)]
+    return min(known, default=float("nan"))
 
 
 def tiles(config: Config, record: Record) -> tuple[np.ndarray, np.ndarray]:
@@ -117,6 +124,7 @@ def jobs(settings: Settings) -> list[Job]:
                     continue
                 config = of.config(dataset, arm, seed)
                 what = {"dataset": dataset, "arm": arm, "seed": seed, "settings": plan.fingerprint(config)}
+                what |= {"rounds": config.rounds}  # by which a run is known to be complete
                 if last.get(tuple(what[k] for k in KEY), -1) < config.rounds:
                     wanted.append(Job(what, config))
     return wanted
@@ -126,7 +134,7 @@ Runs = Mapping[str, Sequence[Mapping[str, Any]]]  # the rows of each arm of one 
 
 
 def complete(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Runs]]:
-    """The newest runs of every data set and seed that have all of the arms, and as many rounds each."""
+    """The newest runs of every data set and seed that have all of the arms, each with all of its rounds."""
     newest = {(row["dataset"], row["arm"]): row["settings"] for row in found}
     every: dict[str, dict[int, dict[str, dict[int, Mapping[str, Any]]]]] = {}
     for row in found:
@@ -137,8 +145,9 @@ def complete(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Runs]]:
     result: dict[str, dict[int, Runs]] = {}
     for dataset, seeds in every.items():
         for seed, arms in seeds.items():
+            ended = all(set(own) == set(range(row["rounds"] + 1)) for own in arms.values() for row in own.values())
             lengths = {len(own) for arm, own in arms.items() if arm != FULL}
-            if needed <= set(arms) and len(lengths) == 1:
+            if needed <= set(arms) and ended and len(lengths) == 1:
                 ordered = {arm: [own[round] for round in sorted(own)] for arm, own in arms.items()}
                 result.setdefault(dataset, {})[seed] = ordered
     return result

@@ -1,4 +1,4 @@
-"""An annotator that answers later, as people do: in part, on another visit, or never."""
+"""Annotators that answer later, as people do: in part, on another visit, or never."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bal import Answer
-from bal.annotation.annotators import Oracle
+from bal.annotation.annotators import Oracle, People
+from bal.annotation.annotators._asking import inbox_of
+from bal.annotation.entries import Reply
 
 
 @dataclass(frozen=True)
@@ -59,3 +61,39 @@ class Later:
         if self.dies == where and not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Closing(Later):
+    """The same, which keeps books of what is open."""
+
+    def close(self, request, check):
+        if not self.closed(request):
+            check(self.collect(request))
+            (self._desk(request) / "closed").touch()
+
+    def closed(self, request):
+        return (self._desk(request) / "closed").exists()
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """People who know the truth and say it while the run looks: one answer by itself, the rest in one piece."""
+
+    def ask(self, request):
+        People().ask(request)
+
+    def collect(self, request):
+        labels = Oracle().annotate(request.source, [q.region for q in request.questions])
+        replies = [
+            Reply(q.id, "ada", "", "labelled", label) for q, label in zip(request.questions, labels, strict=True)
+        ]
+        inbox_of(request).answer(replies[0])
+        inbox_of(request).answer_all(replies[1:])
+        return People().collect(request)
+
+    def close(self, request, check):
+        People().close(request, check)
+
+    def closed(self, request):
+        return People().closed(request)

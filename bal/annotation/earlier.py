@@ -36,10 +36,10 @@ def answers_of(run: Path, asked: Mapping[str, Entry]) -> tuple[list[Imported], i
         BadInput: the files of the other run are damaged.
     """
     inbox = open_inbox(run)
-    entries, said = inbox.entries(), inbox.by_question()
+    entries = inbox.entries()
     last: dict[Place, dict[str, Reply]] = {}
-    for id, replies in said.items():
-        last.setdefault(_place(entries[id]), {}).update(replies)
+    for _, reply in inbox.replies():  # in the order of time, whichever question was answered
+        last.setdefault(_place(entries[reply.id]), {})[reply.by] = reply
     found = [
         Imported(entry.id, _in_view(reply, entry), by, reply.seconds)
         for entry in asked.values()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -69,10 +69,17 @@ class Inbox:
                 )
         self.questions.append("".join(entry.line() for entry in entries if entry.id not in known))
 
-    def close(self, purchase: int) -> None:
-        """Whatever comes from now on is late for this purchase. Closing it again changes nothing."""
+    def close(self, purchase: int, check: Callable[[Mapping[str, Answer]], None] | None = None) -> None:
+        """Whatever comes from now on is late for this purchase. Closing it again changes nothing.
+
+        Args:
+            purchase: which.
+            check: called before it is closed, with the answers that it is closed with. What it raises leaves it open.
+        """
         with self.answers.alone():  # nobody is told that an answer was taken that comes after this
             if self.closed(purchase) is None:
+                if check is not None:
+                    check(self.collect(purchase, everything=True))
                 line = {"closed": purchase, "answers": self.answers.size}
                 self.questions.append(json.dumps(line) + "\n")
 
@@ -115,19 +122,43 @@ class Inbox:
         return found
 
     def answer(self, reply: Reply, *, replace: bool = False) -> Outcome:
-        """Takes what one person says to one question; it is on disk when this returns.
+        """Takes what one person says to one question: `answer_all` of one."""
+        return self.answer_all([reply], lambda before: replace)[0]
+
+    def answer_all(
+        self, replies: Sequence[Reply], replace: Callable[[Reply], bool] = lambda before: False
+    ) -> list[Outcome]:
+        """Takes what people say, all of it or nothing; it is on disk when this returns.
 
         Args:
-            reply: `at` is filled in where it is empty, and `touched` where something was drawn beforehand.
-            replace: whether it may take the place of something else that the same person has said before.
+            replies: `at` is filled in where it is empty, and `touched` where something was drawn beforehand.
+            replace: whether another may take the place of this one, which the same person has said before.
 
         Returns:
-            taken; known, which changes nothing; conflicting with what the same person has said, and not taken; or
-            late, which is kept and counts if the region is asked about again.
+            Of each: taken; known, which changes nothing; conflicting with what the same person has said, and not taken;
+            or late, which is kept and counts if the region is asked about again.
 
         Raises:
-            BadInput: nobody asked this, or it is no answer to it.
+            BadInput: nobody asked one of them, or it is no answer to it.
         """
+        replies = [self._filled(reply) for reply in replies]
+        found: list[Outcome] = []
+        with self.answers.alone() as file:
+            said, lines = {(r.id, r.by): r for _, r in self.replies()}, []
+            for reply in replies:
+                before = said.get((reply.id, reply.by))
+                if before is not None and (before.same(reply) or not replace(before)):
+                    found.append("known" if before.same(reply) else "conflicting")
+                    continue
+                said[reply.id, reply.by] = reply
+                lines.append(reply.line())
+                found.append("taken" if self.closed(self._entries[reply.id].purchase) is None else "late")
+            if lines:
+                self.answers.write(file, "".join(lines))
+        return found
+
+    def _filled(self, reply: Reply) -> Reply:
+        """A reply, checked, with when it was given and how much of what was drawn beforehand it changes."""
         asked = self.entries()
         if reply.id not in asked:
             raise BadInput(f"nobody asked {reply.id!r:.100} in {self.folder}")
@@ -135,16 +166,7 @@ class Inbox:
         drawn = None if reply.label is None else views.prefill(self.folder, asked[reply.id])
         if drawn is not None:
             reply = reply._replace(touched=int(((reply.label != drawn.label) & asked[reply.id].asked()).sum()))
-        if not reply.at:
-            reply = reply._replace(at=datetime.now(UTC).isoformat(timespec="seconds"))
-        with self.answers.alone() as file:
-            before = self.by_question().get(reply.id, {}).get(reply.by)
-            if before is not None and before.same(reply):
-                return "known"
-            if before is not None and not replace:
-                return "conflicting"
-            self.answers.write(file, reply.line())
-            return "taken" if self.closed(asked[reply.id].purchase) is None else "late"
+        return reply if reply.at else reply._replace(at=datetime.now(UTC).isoformat(timespec="seconds"))
 
     def collect(self, purchase: int, everything: bool = False) -> dict[str, Answer]:
         """The answers to a purchase, by question: of a closed one, those that it was closed with.

@@ -2,7 +2,8 @@
 
 An answer is matched by the id of its question, its size is checked, what lies outside the asked box is nobody's to say
 (255), a picture on which nothing is drawn is all background, what is absent is unanswered, unknown ids are listed, and
-nothing that the same person has said before is overwritten. A file is taken whole or not at all.
+nothing that the same person has said before is overwritten. A file that is refused, or that finds no room on the disk,
+leaves nothing behind; after a kill it is taken again, for what is there already is known.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def take(inbox: Inbox, export: Path, by: str | None = None, format: FormatName |
 def keep(
     inbox: Inbox, found: Sequence[Imported], unnamed: str, where: str, source: str, *, revise: bool = False
 ) -> Taken:
-    """Keeps answers by the one rule; all of them are looked at before the first is kept.
+    """Keeps answers by the one rule, all of them or none.
 
     Args:
         inbox: of the run.
@@ -148,11 +149,11 @@ def keep(
     Raises:
         BadInput: an answer fits no question, or there are two of one person to one question.
     """
-    replies, result, before = _replies(found, inbox.entries(), unnamed, where, source), Taken(), inbox.by_question()
+    replies, result = _replies(found, inbox.entries(), unnamed, where, source), Taken()
     result.unknown = sorted({answer.id for answer in found if answer.id not in inbox.entries()})
-    for reply in replies:
-        mine = before.get(reply.id, {}).get(reply.by)
-        result.add(reply.id, inbox.answer(reply, replace=revise and mine is not None and mine.source == source))
+    outcomes = inbox.answer_all(replies, lambda before: revise and before.source == source)
+    for reply, outcome in zip(replies, outcomes, strict=True):
+        result.add(reply.id, outcome)
     return result
 
 

@@ -18,7 +18,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple, get_args
 
 from bal.annotation.annotators import ANNOTATORS
-from bal.annotation.annotators.base import Annotator, ChecksSource
+from bal.annotation.annotators.base import Annotator, ChecksSource, Closes
 from bal.config.conformance import check_abilities, missing
 from bal.outside import brief
 from bal.pool.units import UNITS
@@ -56,7 +56,7 @@ SLOTS: dict[str, Slot] = {
     "unit": Slot("unit", UNITS, Unit, "bal.regions"),
     "selector": Slot("selector", SELECTORS, Selector, "bal.selectors"),
     "calibrator": Slot("calibrator", CALIBRATORS, Calibrator, "bal.calibrators"),
-    "annotator": Slot("annotator", ANNOTATORS, Annotator, "bal.annotators", (ChecksSource,)),
+    "annotator": Slot("annotator", ANNOTATORS, Annotator, "bal.annotators", (ChecksSource, Closes)),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,7 +58,7 @@ def let_go(annotator: Annotator, request: Request) -> bool:
 
 
 def check_trainable(state: State, request: Request, answers: Mapping[str, Answer]) -> None:
-    """Raises BadInput where a purchase paid with these answers would leave nothing to train on; before it is closed."""
+    """Raises BadInput where a purchase paid with these answers would leave nothing to train on."""
     assert state.asked is not None
     new = [
         answers.get(q.id) for q, s in zip(request.questions, state.asked.purchase.splits, strict=True) if s == TRAINING
@@ -70,11 +71,16 @@ def check_trainable(state: State, request: Request, answers: Mapping[str, Answer
         )
 
 
-def close(annotator: Annotator, request: Request, answers: dict[str, Answer]) -> dict[str, Answer]:
-    """Tells the annotator that a purchase is paid; gives the answers that it is paid with."""
+def close(annotator: Annotator, state: State, request: Request, answers: dict[str, Answer]) -> dict[str, Answer]:
+    """Tells the annotator that a purchase is paid; gives the answers that it is paid with.
+
+    Raises:
+        BadInput: they leave nothing to train on. The purchase stays open.
+    """
     if not (isinstance(annotator, Closes) and request.questions):
+        check_trainable(state, request, answers)
         return answers
-    annotator.close(request)
+    annotator.close(request, lambda came: check_trainable(state, request, _of(request, came)))
     return ask(annotator, request)
 
 
@@ -87,7 +93,8 @@ def ask(annotator: Annotator, request: Request) -> dict[str, Answer]:
     """Asks, and gives what is there by now; all of it, of an annotator that answers at once.
 
     Raises:
-        BadInput: an answer has another size than its region, or is no class.
+        BadInput: the annotator fails; an answer has another size than its region, or is no class.
+        OSError: the disk is full.
     """
     if not request.questions:
         return {}
@@ -96,8 +103,15 @@ def ask(annotator: Annotator, request: Request) -> dict[str, Answer]:
     except BadInput:
         raise
     except Exception as error:  # whatever somebody else's annotator does
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         line = " ".join(str(error).split())
         raise BadInput(f"the annotator {type(annotator).__name__} failed: {type(error).__name__}: {line}") from error
+    return _of(request, answers)
+
+
+def _of(request: Request, answers: Mapping[str, Answer]) -> dict[str, Answer]:
+    """The answers to what was asked, checked."""
     classes = len(request.source.classes)
     return {q.id: _checked(q, answers[q.id], classes) for q in request.questions if q.id in answers}
 

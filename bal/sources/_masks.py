@@ -147,7 +147,7 @@ def infer_classes(surveys: Mapping[Page, Survey], reader: Reader) -> tuple[str, 
     for page, mask in surveys.items():
         if mask.values and not 0 <= mask.values[0] <= mask.values[-1] < IGNORE:
             odd = mask.values[-1] if mask.values[-1] > IGNORE else mask.values[0]
-            raise BadInput(f"folder: mask {page.path} holds class {odd}; class ids run from 0 to {IGNORE - 1}")
+            raise _no_id(page, odd)
         if mask.values and mask.values[-1] >= MOST:
             _refuse_soft(page, mask, reader, MOST)
         highest = max(highest, *mask.values, 0)
@@ -165,6 +165,8 @@ def infer_classes(surveys: Mapping[Page, Survey], reader: Reader) -> tuple[str, 
 def check_values(page: Page, mask: Survey, reader: Reader, classes: Sequence[str]) -> None:
     """Raises BadInput for a mask that holds what is none of the classes."""
     wrong = [v for v in mask.values if not 0 <= v < len(classes)]
+    if wrong and wrong[0] < 0:
+        raise _no_id(page, wrong[0])
     if wrong:
         _refuse_soft(page, mask, reader, len(classes))
         raise BadInput(
@@ -205,6 +207,10 @@ def remarks(surveys: Mapping[Page, Survey], reader: Reader, classes: Sequence[st
             " is unlabelled there (--source.mask.white 1 takes white as class 1)"
         )
     return found
+
+
+def _no_id(page: Page, value: int) -> BadInput:
+    return BadInput(f"folder: mask {page.path} holds class {value}; class ids run from 0 to {IGNORE - 1}")
 
 
 def _slips(surveys: Mapping[Page, Survey], reader: Reader, values: Container[int]) -> list[Slip]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 
@@ -13,7 +14,7 @@ from bal.annotation.earlier import answers_of, holds_run
 from bal.annotation.inbox import Inbox
 from bal.annotation.take import take
 from bal.answer import main, told
-from bal.types import BadInput
+from bal.types import IGNORE, BadInput
 
 
 def test_a_run_that_lost_its_checkpoints_is_bought_again_from_its_answers(tmp_path):
@@ -74,6 +75,19 @@ def test_another_picture_or_box_is_another_region(inbox, tmp_path):
     top, left, height, width = first.inside
     mine = earlier.by_question()[first.id]["ada"].label
     assert np.array_equal(found.label[top : top + height, left : left + width], mine)
+
+
+def test_of_two_questions_about_a_region_the_later_answer_counts(inbox, tmp_path):
+    earlier = Inbox(shutil.copytree(inbox.folder, tmp_path / "earlier"))
+    first = next(entry for entry in earlier.entries().values() if entry.purchase == 0)
+    again = dataclasses.replace(first, id="r09-0000")
+    earlier.ask([again])
+    top, left, height, width = first.inside
+    for entry, value in ((again, 0), (first, 1), (again, 2), (first, IGNORE)):
+        said = np.full(entry.box[2:], value, np.uint8)
+        assert earlier.answer(reply(entry, label=said), replace=True) in ("taken", "late")
+        (found,), _ = answers_of(earlier.folder, {first.id: first})
+        np.testing.assert_array_equal(found.label[top : top + height, left : left + width], said)
 
 
 def test_skips_come_along_and_damage_is_refused(inbox, tmp_path, capsys):

@@ -140,6 +140,42 @@ def test_a_start_set_with_nothing_to_train_on_stays_open(tmp_path, label):
     assert go_on(out).purchase == 1
 
 
+@pytest.mark.parametrize("label", [None, np.full((16, 16), IGNORE, np.uint8)])
+def test_a_purchase_is_not_closed_with_nothing_to_train_on(tmp_path, monkeypatch, label):
+    """Somebody takes everything back at the last moment: the purchase stays open, and goes on once it is mended."""
+    out, close = tmp_path / "run", Inbox.close
+    go_on(out)
+    answer_all(out)
+
+    def raced(self, purchase, check=None):
+        for entry in self.newest():
+            assert Inbox(out).answer(reply(entry, label=label), replace=True) == "taken"
+        close(self, purchase, check)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Inbox, "close", raced)
+        with pytest.raises(BadInput, match="nothing to train on has been labelled yet"):
+            go_on(out)
+    inbox = Inbox(out)
+    assert inbox.closed(0) is None
+    for entry in inbox.newest():
+        assert inbox.answer(reply(entry), replace=True) == "taken"
+    assert go_on(out).purchase == 1
+
+
+def test_a_purchase_is_checked_with_the_answers_that_it_is_closed_with(asked, tmp_path):
+    inbox, seen = copied(asked, tmp_path), []
+    first, second, *_ = inbox.newest()
+    inbox.answer(reply(first))
+    other = Inbox(inbox.folder)
+    other.answer(reply(second))
+    inbox.close(first.purchase, seen.append)
+    assert other.answer(reply(first, label=None), replace=True) == "late"
+    inbox.close(first.purchase, seen.append)
+    assert [set(answers) for answers in seen] == [{first.id, second.id}], "once it is closed nothing is checked"
+    np.testing.assert_array_equal(seen[0][first.id].label, inbox.collect(first.purchase)[first.id].label)
+
+
 def test_what_differs_between_people_is_unknown():
     one, two = np.array([[0, 1, 2]], np.uint8), np.array([[0, 2, 255]], np.uint8)
     a, b, skip = (

@@ -17,7 +17,8 @@ from support import plan
 
 def rows_of(arm: str, ious: list[float], **more) -> list[dict]:
     """Of one run: a round for each mean IoU of two curves."""
-    what = {"dataset": "d", "arm": arm, "seed": 0, "settings": "s"} | dict.fromkeys(("f1_paper", "f1_a", "f1_b"), 0.5)
+    what = {"dataset": "d", "arm": arm, "seed": 0, "settings": "s", "rounds": len(ious) - 1}
+    what |= dict.fromkeys(("f1_paper", "f1_a", "f1_b"), 0.5)
     return [
         {**what, "round": n, "cost": 10 + 10 * n, "iou_paper": 0.9, "iou_a": iou - 0.1, "iou_b": iou + 0.1, **more}
         for n, iou in enumerate(ious)
@@ -46,6 +47,28 @@ def test_a_regime_without_all_arms_says_nothing(left):
 
 def test_a_run_that_is_not_complete_says_nothing():
     assert not gates.complete([row for row in FOUND if (row["arm"], row["round"]) != ("greedy_oracle", 2)])
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_runs_that_all_lack_the_same_round_say_nothing(left):
+    assert not gates.complete([row for row in FOUND if row["round"] != left or row["arm"] == "full"])
+
+
+def test_rows_say_how_many_rounds_their_run_has():
+    with pytest.raises(KeyError, match="rounds"):
+        gates.complete([{k: v for k, v in row.items() if k != "rounds"} for row in FOUND])
+    settings = gates.Settings(seeds=1)
+    for job in gates.jobs(settings):
+        assert job.what["rounds"] == job.config.rounds
+    assert "rounds" not in gates.KEY
+
+
+def test_a_style_without_a_value_is_never_the_worst():
+    nan, styles = math.nan, {"a": 0.4, "b": 0.3, gates.TRAP: 0.1}
+    for order in ({**styles, "c": nan}, {"c": nan, **styles}):
+        assert gates.worst_of(order) == 0.3
+    assert math.isnan(gates.worst_of({"c": nan, gates.TRAP: 0.1}))
+    assert math.isnan(gates.worst_of({}))
 
 
 def test_rows_of_earlier_settings_are_left_out():

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bal.annotation.annotators import People
 from bal.config import extensions
 from bal.config.extensions import SLOTS
 from bal.posterior.heads import DeepEnsemble, LastLayerLaplace, MCDropout
@@ -25,7 +26,7 @@ def refusal(slot: str, base: type, **members: Any) -> str:
     """What is said of an extension that has these members besides those of `base`."""
     cls = dataclasses.make_dataclass("Mine", [], bases=(base,), frozen=True, namespace=members)
     with pytest.raises(BadInput) as refused:
-        extensions.check(slot, "head 'm:Mine'" if slot == "head" else "acquisition 'm:Mine'", cls)
+        extensions.check(slot, f"{SLOTS[slot].noun} 'm:Mine'", cls)
     return str(refused.value)
 
 
@@ -73,6 +74,12 @@ def refusal(slot: str, base: type, **members: Any) -> str:
             Margin,
             {"per_class": lambda self: None},
             "acquisition 'm:Mine' has per_class(); SumOverClasses is per_class(moments, *state)",
+        ),
+        (
+            "annotator",
+            People,
+            {"close": lambda self, request: None},
+            "annotator 'm:Mine' has close(request); Closes is close(request, check) and closed(request)",
         ),
     ],
 )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 import signal
 from dataclasses import dataclass
+from unittest import mock
 
 import numpy as np
 import pytest
 from forks import Step
 from helpers import slow_where
-from later import Later
+from later import Closing, Later
 from runs import FLAGS, curve, ledger, run, tiny
 
 from bal import Answer, BadInput, Waiting, loop
@@ -148,6 +150,13 @@ def test_a_label_that_is_none_is_named(label, message, tmp_path):
         run(tiny(annotator=Wrong()), tmp_path / "run")
 
 
+def test_a_full_disk_is_not_the_fault_of_the_annotator(monkeypatch, tmp_path):
+    full = mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device", "questions"))
+    monkeypatch.setattr(Later, "ask", full)
+    with pytest.raises(OSError, match="No space left on device: 'questions'"):
+        run(tiny(annotator=Later()), tmp_path / "run")
+
+
 def test_labels_of_few_bits_are_those_of_many(whole):
     @dataclass(frozen=True)
     class Bytes:
@@ -193,10 +202,14 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("purchase", slow_where(bool, (0, 1)))
 @pytest.mark.parametrize(
-    "place", ["before asked", "after asked", "ask", "collect", "pay", "before answered", "after answered"]
+    "place",
+    [
+        *("before asked", "after asked", "ask", "collect", "before close", "after close", "pay"),
+        *("before answered", "after answered"),
+    ],
 )
 def test_killed_at_the_seam(place, purchase, whole, tmp_path, monkeypatch):
-    config, out = tiny(annotator=Later(second=(1, 5))), tmp_path / "run"
+    config, out = tiny(annotator=Closing(second=(1, 5))), tmp_path / "run"
     calls = iter(range(10**6))
 
     def dying(function, late=False):
@@ -218,6 +231,7 @@ def test_killed_at_the_seam(place, purchase, whole, tmp_path, monkeypatch):
             "answered": (Recorder, "answered"),
             "ask": (Later, "ask"),
             "collect": (Later, "collect"),
+            "close": (Closing, "close"),
             "pay": (loop, "pay"),
         }[what or when]
         patch.setattr(target, name, dying(getattr(target, name), when == "after"))

@@ -188,6 +188,17 @@ def test_what_is_no_mask(root, mask, message):
     refused(rf"page0\.tif {message}", root)
 
 
+@pytest.mark.parametrize("value", [-1, -700])
+@pytest.mark.parametrize("others", [(0, 1), (0, IGNORE), (0, 1, 7), ()])
+@pytest.mark.parametrize("settings", [{}, {"mask": WHITE}, {"classes": ("paper", "ink")}])
+def test_values_below_zero_are_refused(root, value, others, settings):
+    mask = np.full((12, 16), value, np.int32)
+    mask[: len(others)] = np.array(others, np.int32)[:, None]
+    (root / "masks" / "page0.png").unlink()
+    save(root / "masks" / "page0.tif", mask)
+    refused(rf"page0\.tif holds class {value}; class ids run from 0 to 254", root, **settings)
+
+
 def test_masks_of_background_alone(root):
     everywhere(root, np.zeros((12, 16), np.uint8))
     refused("no mask in .* has a pixel of a foreground class; number the classes 1, 2", root)

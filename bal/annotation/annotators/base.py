@@ -46,6 +46,9 @@ class Request(NamedTuple):
     closing: bool = False  # whether what is open now will be let go, so that half an answer is better than none
 
 
+Check = Callable[[Mapping[str, Answer]], None]  # raises BadInput if a purchase cannot be paid with these answers
+
+
 @runtime_checkable
 class AnswersAtOnce(Protocol):
     """An annotator that need not be waited for; an entry of `ANNOTATORS`."""
@@ -84,8 +87,12 @@ class AnswersLater(Protocol):
 class Closes(Protocol):
     """An annotator that keeps books of what is open, for those who answer while no run is going on."""
 
-    def close(self, request: Request) -> None:
-        """The questions are going to be paid: what comes from now on is late, and `collect` gives none of it."""
+    def close(self, request: Request, check: Check) -> None:
+        """The questions are going to be paid: what comes from now on is late, and `collect` gives none of it.
+
+        Closing them again changes nothing. Before they are closed, `check` is called with the answers that `collect`
+        will give from then on, while nobody can change one. What it raises is let through, and they stay open.
+        """
         ...
 
     def closed(self, request: Request) -> bool:

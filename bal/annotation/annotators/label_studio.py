@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from bal.annotation.annotators._asking import inbox_of, purchase_of, put
 from bal.annotation.annotators._rest import Server
-from bal.annotation.annotators.base import Request
+from bal.annotation.annotators.base import Check, Request
 from bal.annotation.entries import Answer, Entry
 from bal.annotation.formats import label_studio as format
 from bal.annotation.formats.base import Imported
@@ -87,8 +87,8 @@ class LabelStudio:
             keep(inbox, found, FROM, f"Label Studio at {self.url}", source=FROM, revise=True)
         return inbox.collect(purchase_of(request), request.closing)
 
-    def close(self, request: Request) -> None:
-        inbox_of(request).close(purchase_of(request))
+    def close(self, request: Request, check: Check) -> None:
+        inbox_of(request).close(purchase_of(request), check)
 
     def closed(self, request: Request) -> bool:
         return inbox_of(request).closed(purchase_of(request)) is not None

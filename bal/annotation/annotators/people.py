@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bal.annotation.annotators._asking import inbox_of, purchase_of, put
-from bal.annotation.annotators.base import Question, Request
+from bal.annotation.annotators.base import Check, Question, Request
 from bal.annotation.entries import Answer
 from bal.types import BadInput
 
@@ -31,8 +31,8 @@ class People:
     def collect(self, request: Request) -> Mapping[str, Answer]:
         return inbox_of(request).collect(purchase_of(request), request.closing)
 
-    def close(self, request: Request) -> None:
-        inbox_of(request).close(purchase_of(request))
+    def close(self, request: Request, check: Check) -> None:
+        inbox_of(request).close(purchase_of(request), check)
 
     def closed(self, request: Request) -> bool:
         return inbox_of(request).closed(purchase_of(request)) is not None
