@@ -10,13 +10,16 @@ import numpy as np
 from bal.annotation.entries import Entry, Reply
 from bal.annotation.formats.base import Imported
 from bal.annotation.inbox import Inbox, open_inbox
+from bal.types import BadInput
 
 Place = tuple[str, tuple[int, int, int, int], str | None, tuple[str, ...]]  # an image, box, mask and classes
 
 
-def holds_run(export: Path) -> bool:
-    """Whether a folder is that of a run that people were asked in."""
-    return Inbox(export).exists()
+def run_in(export: Path) -> Path | None:
+    """The folder of a run that people were asked in: this one, or the only folder in it, as an archive may have it."""
+    inside = [path for path in export.iterdir() if not path.name.startswith(".")] if export.is_dir() else []
+    places = [export, *(inside if len(inside) == 1 else ())]
+    return next((place for place in places if Inbox(place).exists()), None)
 
 
 def answers_of(run: Path, asked: Mapping[str, Entry]) -> tuple[list[Imported], int]:
@@ -33,10 +36,14 @@ def answers_of(run: Path, asked: Mapping[str, Entry]) -> tuple[list[Imported], i
         The last answer of each person to each region, by the ids of this run; and how many others there are.
 
     Raises:
-        BadInput: the files of the other run are damaged.
+        BadInput: the files of the other run are damaged, or it has other classes.
     """
     inbox = open_inbox(run)
     entries = inbox.entries()
+    theirs, ours = ({entry.classes for entry in some.values()} for some in (entries, asked))
+    if theirs and ours and not theirs & ours:
+        names = [", ".join(next(iter(classes))) for classes in (theirs, ours)]
+        raise BadInput(f"{run} has the classes {names[0]}, and this run {names[1]}: its answers mean something else")
     last: dict[Place, dict[str, Reply]] = {}
     for _, reply in inbox.replies():  # in the order of time, whichever question was answered
         last.setdefault(_place(entries[reply.id]), {})[reply.by] = reply

@@ -23,7 +23,7 @@ from typing import get_args
 import numpy as np
 
 from bal.annotation import views
-from bal.annotation.earlier import answers_of, holds_run
+from bal.annotation.earlier import answers_of, run_in
 from bal.annotation.entries import Entry, Reply, checked, name_of
 from bal.annotation.formats import FORMATS, FormatName
 from bal.annotation.formats._files import LARGEST, below, json_of, xml_of
@@ -122,8 +122,8 @@ def take(inbox: Inbox, export: Path, by: str | None = None, format: FormatName |
     if (what := kind(export)) not in (None, "a folder"):
         raise BadInput(f"{export} is {what}; give a file or a folder")
     with _unpacked(export) as place:
-        if format is None and holds_run(place):
-            name, (found, elsewhere) = "run", answers_of(place, asked)
+        if format is None and (run := run_in(place)):
+            name, (found, elsewhere) = "run", answers_of(run, asked)
         else:
             name, elsewhere = format or recognise(place, export), 0
             found = FORMATS[name].read(place, asked, next(reversed(asked.values())).classes)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from asking import answer_all, go_on, reply
 
-from bal.annotation.earlier import answers_of, holds_run
+from bal.annotation.earlier import answers_of, run_in
 from bal.annotation.inbox import Inbox
 from bal.annotation.take import take
 from bal.answer import main, told
@@ -67,7 +68,7 @@ def test_another_picture_or_box_is_another_region(inbox, tmp_path):
     earlier = Inbox(shutil.copytree(inbox.folder, tmp_path / "earlier"))
     entries = inbox.entries()
     first = next(iter(entries.values()))
-    for change in ({"pixels": "0" * 16}, {"box": (*first.box[:2], 1, 1)}, {"classes": (*first.classes, "more")}):
+    for change in ({"pixels": "0" * 16}, {"box": (*first.box[:2], 1, 1)}):
         found, _ = answers_of(earlier.folder, {first.id: first.__class__(**{**vars(first), **change})})
         assert not found
     (found,), _ = answers_of(earlier.folder, {"r09-0000": first.__class__(**{**vars(first), "id": "r09-0000"})})
@@ -94,8 +95,8 @@ def test_skips_come_along_and_damage_is_refused(inbox, tmp_path, capsys):
     earlier = Inbox(shutil.copytree(inbox.folder, tmp_path / "earlier"))
     first, *_ = earlier.open()
     earlier.answer(reply(first, "bo", label=None))
-    assert holds_run(earlier.folder)
-    assert not holds_run(tmp_path)
+    assert run_in(earlier.folder) == earlier.folder
+    assert run_in(tmp_path) is None
     assert take(inbox, earlier.folder).outcomes["taken"] == [first.id]
     assert inbox.by_question()[first.id]["bo"].label is None
     with open(earlier.answers.path, "a") as file:
@@ -104,6 +105,24 @@ def test_skips_come_along_and_damage_is_refused(inbox, tmp_path, capsys):
     assert main([str(inbox.folder), str(earlier.folder)]) == 2
     assert re.search(r"answers\.jsonl: line \d+ is damaged", capsys.readouterr().err)
     assert inbox.answers.size == size
+
+
+def test_an_archive_of_it_and_of_its_folder(inbox, tmp_path):
+    earlier = Inbox(shutil.copytree(inbox.folder, tmp_path / "alone" / "earlier"))
+    answer_all(earlier.folder, by="bo")
+    inside = shutil.make_archive(str(tmp_path / "inside"), "zip", earlier.folder)
+    around = shutil.make_archive(str(tmp_path / "around"), "zip", tmp_path / "alone")
+    assert take(inbox, Path(inside)).outcomes["taken"]
+    again = take(inbox, Path(around))
+    assert len(again.outcomes["known"]) == len(inbox.entries())
+
+
+def test_other_classes_mean_something_else(inbox, tmp_path):
+    earlier = Inbox(shutil.copytree(inbox.folder, tmp_path / "earlier"))
+    text = earlier.questions.path.read_text()
+    earlier.questions.path.write_text(text.replace('"curve_1", "curve_2"]', '"curve_1", "crack"]'))
+    with pytest.raises(BadInput, match="has the classes background, curve_1, crack, and this run background, "):
+        take(inbox, earlier.folder)
 
 
 def test_a_run_in_which_nobody_answered(tmp_path):
