@@ -79,7 +79,7 @@ def decided_in(folder: RunFolder) -> int:
     """How many purchases after the start set have been chosen by now, asked about or paid."""
     with closing(Checkpoints(folder.checkpoints, reading=True)) as checkpoints:
         for step in reversed(checkpoints.all()):
-            with suppress(Damaged):
+            with suppress(Damaged, FileNotFoundError):  # somebody runs it, and has deleted that one
                 saved = checkpoints.load(step)
                 last = int(saved["purchase"]) - ("asked" not in saved)  # the next one is not decided
                 return max(0, last - bool(saved["done"]))  # and the one after the last model was of nothing
