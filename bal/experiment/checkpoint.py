@@ -129,8 +129,9 @@ def _of_machine(error: BaseException, folder: Path) -> Exception | None:
             return OSError(int(code[1]), os.strerror(int(code[1])), str(folder))
         if isinstance(part, MemoryError) or "RESOURCE_EXHAUSTED" in str(part):
             return MemoryError(str(part))
-        if type(part) in (RuntimeError, TimeoutError):
-            return type(part)(str(part))
+        for kind in (RuntimeError, TimeoutError):  # no thread can be begun; too slow
+            if type(part) is kind:
+                return kind(str(part))
         part = part.__cause__ or part.__context__
     return None
 
