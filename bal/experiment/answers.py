@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from bal.annotation.annotators import ANNOTATORS
 from bal.annotation.annotators.base import Annotator, AnswersLater, Closes, Corrects, Hints, Question, Request
 from bal.annotation.entries import LONGEST, Answer
+from bal.experiment.exit_status import FULL
 from bal.experiment.folder import RunFolder
 from bal.experiment.setup import Setup
 from bal.experiment.state import State
@@ -93,17 +94,19 @@ def ask(annotator: Annotator, request: Request) -> dict[str, Answer]:
     """Asks, and gives what is there by now; all of it, of an annotator that answers at once.
 
     Raises:
-        BadInput: the annotator fails; an answer has another size than its region, or is no class.
-        OSError: the disk is full.
+        BadInput: an answer has another size than its region, or is no class; or somebody else's annotator failed.
+        OSError: the disk is full; or a file, of an annotator of this package.
+        MemoryError: there is none left.
     """
     if not request.questions:
         return {}
     try:
         answers = _asked(annotator, request)
-    except BadInput:
+    except (BadInput, MemoryError):
         raise
     except Exception as error:  # whatever somebody else's annotator does
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        ours = type(annotator) in ANNOTATORS.values()
+        if isinstance(error, OSError) and (error.errno in FULL or (ours and error.errno)):
             raise
         line = " ".join(str(error).split())
         raise BadInput(f"the annotator {type(annotator).__name__} failed: {type(error).__name__}: {line}") from error

@@ -27,6 +27,7 @@ from bal.types import BadInput
 FORMAT = 4  # of a checkpoint; 1 had none written in it
 FILES = "files.json"  # in a checkpoint, the hashes of all other files of it
 ROOM = 2**17  # bytes that a checkpoint takes besides its arrays
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)  # there is no file of that name
 
 
 def _news(record: logging.LogRecord) -> bool:
@@ -100,12 +101,39 @@ def _as_written(folder: Path) -> bool:
     """Whether the files of a checkpoint are as they were described.
 
     Known before orbax reads them, which tells of damage on every thread that it has.
+
+    Raises:
+        OSError: one is there, but could not be read.
     """
     try:
         then = unpack(json.loads((folder / FILES).read_bytes()))
         return all(stand(folder / name) == was for name, was in then.items())
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return False
+    except OSError as error:
+        if error.errno in ABSENT:
+            return False
+        raise
+
+
+def _of_machine(error: BaseException, folder: Path) -> Exception | None:
+    """What the machine refused, where that is why orbax failed: an OSError, memory or a thread; None for all else.
+
+    Orbax raises errors of its own from it, and TensorStore writes the number of an OSError into a text.
+    """
+    part: BaseException | None = error
+    while part is not None:
+        if isinstance(part, OSError) and part.errno:
+            return OSError(part.errno, part.strerror, str(part.filename or folder))
+        if code := re.search(r"os_error_code='(\d+)'", str(part)):
+            return OSError(int(code[1]), os.strerror(int(code[1])), str(folder))
+        if isinstance(part, MemoryError) or "RESOURCE_EXHAUSTED" in str(part):
+            return MemoryError(str(part))
+        for kind in (RuntimeError, TimeoutError):  # no thread can be begun; too slow
+            if type(part) is kind:
+                return kind(str(part))
+        part = part.__cause__ or part.__context__
+    return None
 
 
 class Damaged(BadInput):
@@ -176,37 +204,53 @@ class Checkpoints:
         except Exception as error:
             self._failed = True
             self.tidy()
-            if isinstance(error, OSError) and error.errno:  # of a file that orbax writes itself
-                raise of_file(error, self._folder) from error
-            code = re.search(r"os_error_code='(\d+)'", str(error))  # what TensorStore makes of an OSError
-            if code is None:
-                raise
-            raise OSError(int(code[1]), os.strerror(int(code[1])), str(self._folder)) from error
+            refused = _of_machine(error, self._folder)
+            if isinstance(refused, OSError):
+                raise of_file(refused, self._folder) from error
+            raise
 
     def load(self, step: int) -> dict[str, Any]:
         """The nested dict of arrays that was saved.
 
         Raises:
-            Damaged: it is not what was saved, or cannot be read.
+            Damaged: it is not what was saved.
             FileNotFoundError: it has been deleted since; of a reader alone.
             BadInput: it was saved by another version.
+            OSError, MemoryError: it cannot be read now, which says nothing about what it holds.
         """
-        where = self._folder / str(step)
-        if not _as_written(where):
-            raise Damaged(f"{where} is damaged")
         try:
-            state = jax.tree.map(np.asarray, self._checkpointer.load(step))
-            format = int(state.get("format", 1))
-        except Exception as error:  # orbax says it in pages
-            if self._reading and isinstance(error, FileNotFoundError):  # it came too late
-                raise
-            raise Damaged(f"{where} is damaged") from error
+            state, format = self._read(step)
+        except Exception as error:
+            if self._reading and not self._kept(step):
+                raise FileNotFoundError(
+                    errno.ENOENT, os.strerror(errno.ENOENT), str(self._folder / str(step))
+                ) from error
+            raise
         if format < FORMAT:
             raise BadInput(
                 f"{self._folder.parent} was begun by another version of bal, whose checkpoints this one does not read: "
                 "finish it with that version, or choose another --out"
             )
         return state
+
+    def _read(self, step: int) -> tuple[dict[str, Any], int]:
+        """What was saved, and its format."""
+        where = self._folder / str(step)
+        if not _as_written(where):
+            raise Damaged(f"{where} is damaged")
+        try:
+            state = jax.tree.map(np.asarray, self._checkpointer.load(step))
+            return state, int(state.get("format", 1))
+        except Exception as error:  # orbax says it in pages
+            refused = _of_machine(error, where)
+            if refused is None or getattr(refused, "errno", None) in ABSENT:  # it was described after it was damaged
+                raise Damaged(f"{where} is damaged") from error
+            raise refused from error
+
+    def _kept(self, step: int) -> bool:
+        """Whether a checkpoint is among those that stay, by what is there now; others may be half deleted."""
+        there = sorted(int(part.name) for part in self._folder.glob("*") if part.name.isdecimal())
+        return step in there[-self._keep :]
 
     def set_aside(self, step: int) -> Path:
         """Moves a checkpoint away, whole, so that the one before is the newest; gives where it is now."""

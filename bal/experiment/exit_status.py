@@ -22,6 +22,7 @@ from typing import NoReturn
 DONE, WRONG, WAITS, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143
 ENDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 NARROWEST = 20  # columns: fewer, and help is laid out for ever
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what a full disk says
 PATIENCE = 2.0  # seconds for whoever wants to close something first
 GOES_ON = "; --resume goes on from the newest checkpoint"
 
@@ -114,7 +115,7 @@ def exit_status(program: Callable[[], object], goes_on: bool = False) -> int:
     except MemoryError:
         return _fail("out of memory: choose a smaller train.patch, train.batch or net.width")
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             where = f" ({error.filename})" if error.filename else ""
             return _fail(f"the disk is full{where}; free some space and {'--resume' if goes_on else 'try again'}")
         return _fail(f"{error.filename or 'the system'}: {error.strerror or error}")

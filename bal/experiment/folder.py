@@ -68,8 +68,8 @@ class RunFolder:
         self._made = not self.path.exists()
         self._check(resume or overwrite)
         self.path.mkdir(parents=True, exist_ok=True)
-        self.lock.acquire()
         try:
+            self.lock.acquire()
             self._check(resume or overwrite)  # of what the last owner has left
             if overwrite and self.holds_run():
                 self.clear()
@@ -82,6 +82,7 @@ class RunFolder:
             if isinstance(error, OSError) and self.new:
                 self.discard()
             self.lock.release()
+            self._unmake()
             raise
 
     def _check(self, allowed: bool) -> None:
@@ -121,6 +122,10 @@ class RunFolder:
             return
         self.clear()
         self.lock.release()
+        self._unmake()
+
+    def _unmake(self) -> None:
+        """Deletes the folder if it was made for this run and is empty."""
         with suppress(OSError):  # somebody else has put something there
             if self._made:
                 self.path.rmdir()

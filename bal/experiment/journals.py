@@ -25,7 +25,10 @@ class Stand(NamedTuple):
 
 def stand(path: Path, size: int | None = None) -> Stand:
     """Of the first `size` bytes of a file, all unless given; one that is not there is empty."""
-    content = path.read_bytes()[:size] if path.exists() else b""
+    try:
+        content = path.read_bytes()[:size]
+    except (FileNotFoundError, NotADirectoryError):
+        content = b""
     return Stand(len(content), hashlib.sha256(content).digest())
 
 
@@ -113,7 +116,7 @@ class Journals:
         try:
             last = json.loads(self._last.read_text(encoding="utf-8"))
             return last["texts"][number].encode() if last["before"][number] == size else b""
-        except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):
+        except (FileNotFoundError, ValueError, KeyError, IndexError, TypeError, AttributeError):
             return b""  # there is none, or somebody has been at it
 
 

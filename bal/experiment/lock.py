@@ -2,7 +2,7 @@
 
 What is relied on is `flock`: the kernel gives the lock back when its owner dies, however it dies. On Linux that holds
 on local disks and, by way of their servers, on NFS and SMB; a client that has gone is found out by an NFS server after
-its lease, a minute or two.
+its lease, a minute or two. A forked process would hold it too, and longer: it lets go at once, since it is no run.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from bal.types import BadInput
 
 NAME = "run.lock"  # in a run's folder, with who holds it; what a dead process leaves of it locks nobody out
 TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+_open: set[int] = set()  # the files of the locks of this process
 
 
 class Lock:
@@ -38,15 +39,19 @@ class Lock:
             BadInput: somebody holds it, or the file system knows no locks.
         """
         while True:
+            new = not self.path.exists()
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            _open.add(handle)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                os.close(handle)
+                _close(handle)
+                if new and error.errno not in TAKEN:
+                    self.path.unlink(missing_ok=True)
                 raise self._refusal(error) from None
             if _is(handle, self.path):
                 break
-            os.close(handle)  # its owner has just deleted it
+            _close(handle)  # its owner has just deleted it
         self._held = weakref.finalize(self, _give_back, self.path, handle, os.getpid())
         began = datetime.now().astimezone().isoformat(timespec="seconds")
         owner = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": began})
@@ -85,4 +90,18 @@ def _give_back(path: Path, handle: int, owner: int) -> None:
     if os.getpid() == owner:
         if _is(handle, path):
             path.unlink(missing_ok=True)
-        os.close(handle)
+        _close(handle)
+
+
+def _close(handle: int) -> None:
+    _open.discard(handle)
+    os.close(handle)
+
+
+def _let_go() -> None:
+    """In a forked process: closes what its parent holds, which stays locked until the parent closes it too."""
+    while _open:
+        os.close(_open.pop())
+
+
+os.register_at_fork(after_in_child=_let_go)

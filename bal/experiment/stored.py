@@ -55,18 +55,21 @@ def _going_on(folder: RunFolder, stored: Config, config: Config) -> tuple[Config
 
 
 def check_unmoved(folder: RunFolder, given: Config, config: Config) -> None:
-    """Raises BadInput, and gives the lock back, if a run has gone on since it was decided what it goes on as.
+    """Raises BadInput if a run has gone on since it was decided what it goes on as, or can no longer be given that.
+
+    Whatever is raised, the lock is given back.
 
     Args:
         folder: of the run, which nobody else can run any more.
         given: what was asked for.
         config: what `check_stored` made of it before the lock was taken.
     """
-    with suppress(BadInput):
-        if check_stored(folder, given, True, False)[0] == config:
-            return
-    folder.lock.release()
-    raise BadInput(f"{folder.path} was run by another process a moment ago: try again")
+    try:
+        if check_stored(folder, given, True, False)[0] != config:
+            raise BadInput(f"{folder.path} was run by another process a moment ago: try again")
+    except BaseException:
+        folder.lock.release()
+        raise
 
 
 def amend(folder: RunFolder, config: Config) -> None:
@@ -79,7 +82,7 @@ def decided_in(folder: RunFolder) -> int:
     """How many purchases after the start set have been chosen by now, asked about or paid."""
     with closing(Checkpoints(folder.checkpoints, reading=True)) as checkpoints:
         for step in reversed(checkpoints.all()):
-            with suppress(Damaged):
+            with suppress(Damaged, FileNotFoundError):  # somebody runs it, and has deleted that one
                 saved = checkpoints.load(step)
                 last = int(saved["purchase"]) - ("asked" not in saved)  # the next one is not decided
                 return max(0, last - bool(saved["done"]))  # and the one after the last model was of nothing

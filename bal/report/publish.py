@@ -92,14 +92,13 @@ def republish(path: Path) -> Path:
 
 def _read(setup: Setup, folder: RunFolder, tries: int = 3) -> Snapshot | None:
     """The run as its folder has it; again where it goes on meanwhile and deletes the checkpoint that is being read."""
-    for left in reversed(range(tries)):
-        try:
-            with Recorder(setup, folder, reading=True) as recorder:
-                return recorder.read()
-        except FileNotFoundError:
-            if not left:
-                raise
-    return None
+    try:
+        with Recorder(setup, folder, reading=True) as recorder:
+            return recorder.read()
+    except FileNotFoundError:
+        if tries == 1:
+            raise
+        return _read(setup, folder, tries - 1)
 
 
 def draw(setup: Setup, snapshot: Snapshot) -> list[Panel]:

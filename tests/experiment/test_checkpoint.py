@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 
 import jax
@@ -11,6 +13,7 @@ import pytest
 from helpers import HEADS_SMALL, TINY
 
 from bal.devices import replicate
+from bal.experiment import checkpoint
 from bal.experiment.checkpoint import FILES, Checkpoints, Damaged, flat, unflat
 from bal.posterior.calibrators import CALIBRATORS
 from bal.posterior.heads import MCDropout
@@ -103,3 +106,100 @@ def test_one_that_was_never_described_does_not_count(tmp_path):
     checkpoints.save(2, {"journals": np.array([9])})
     assert (checkpoints.all(), checkpoints.load(2)["journals"].tolist()) == ([1, 2], [9])
     checkpoints.close()
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Two checkpoints, 0 and 1, and their folder."""
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    for step in range(2):
+        checkpoints.save(step, {"journals": np.array([step])})
+    checkpoints.close()
+    return tmp_path / "checkpoints"
+
+
+def failing(error):
+    """A function that raises."""
+
+    def fail(*args, **kwargs):
+        raise error
+
+    return fail
+
+
+def of_orbax(cause):
+    """What orbax makes of an exception."""
+    error = KeyError("no handler")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize("where", ["description", "file", "orbax", "within orbax", "TensorStore"])
+def test_what_cannot_be_read_now_is_not_damaged(where, two, monkeypatch):
+    checkpoints, number = Checkpoints(two), errno.EMFILE
+    error = OSError(number, os.strerror(number))
+    if where == "description":
+        monkeypatch.setattr(checkpoint.Path, "read_bytes", failing(error))
+    elif where == "file":
+        monkeypatch.setattr(checkpoint, "stand", failing(error))
+    else:
+        text = ValueError(f"UNKNOWN: Error opening local file [os_error_code='{number}']")
+        made = {"orbax": error, "within orbax": of_orbax(error), "TensorStore": of_orbax(text)}
+        monkeypatch.setattr(type(checkpoints._checkpointer), "load", failing(made[where]))
+    with pytest.raises(OSError, match=os.strerror(number)) as said:
+        checkpoints.load(1)
+    assert said.value.errno == number
+    monkeypatch.undo()
+    assert checkpoints.load(1)["journals"] == [1]
+    checkpoints.close()
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), of_orbax(MemoryError()), of_orbax(ValueError("RESOURCE_EXHAUSTED: 1"))]
+)
+def test_no_memory_to_read_with_is_no_damage(error, two, monkeypatch):
+    checkpoints = Checkpoints(two)
+    monkeypatch.setattr(type(checkpoints._checkpointer), "load", failing(error))
+    with pytest.raises(MemoryError):
+        checkpoints.load(1)
+    checkpoints.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # see `quiet`
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [("_METADATA", "cut"), ("_METADATA", "gone"), ("_METADATA", "a folder"), ("manifest.ocdbt", "cut")],
+)
+def test_what_was_described_after_it_was_damaged_is_damaged(name, how, two):
+    path = two / "1" / "state" / name
+    content = path.read_bytes()
+    path.unlink()
+    if how == "a folder":
+        path.mkdir()
+    elif how == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    (two / "1" / FILES).unlink()
+    checkpoint._describe(two / "1")
+    checkpoints = Checkpoints(two)
+    with pytest.raises(Damaged):
+        checkpoints.load(1)
+    checkpoints.close()
+
+
+@pytest.mark.parametrize("found", ["being deleted", "deleted"])
+def test_a_reader_is_told_that_a_checkpoint_has_been_deleted(found, two):
+    """Also halfway, when it looks damaged; the one that still counts is damaged."""
+    reader = Checkpoints(two, reading=True)
+    assert reader.all() == [0, 1]
+    (two / "0" / "state" / "_METADATA").unlink()
+    with pytest.raises(Damaged):
+        reader.load(0)
+    writer = Checkpoints(two, keep=3)
+    writer.save(2, {"journals": np.array([2])})
+    writer.close()
+    if found == "deleted":
+        shutil.rmtree(two / "0")
+    with pytest.raises(FileNotFoundError):
+        reader.load(0)
+    assert reader.load(1)["journals"] == [1]
+    reader.close()

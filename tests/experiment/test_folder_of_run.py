@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+import re
 
 import pytest
 from runs import tiny
 
 from bal import run_loop
 from bal.annotation.journal import write_whole
+from bal.experiment import stored
 from bal.experiment.folder import RunFolder
 from bal.experiment.journals import Journal
+from bal.experiment.lock import Lock
 from bal.types import BadInput
 
 ONE, TWO = (f"acq: bald\nrounds: {n}\n" for n in (1, 2))  # enough of a configuration to look like one
@@ -144,3 +148,36 @@ def test_a_name_that_no_checkpoint_could_have(tmp_path):
     with pytest.raises(BadInput, match="not UTF-8"):
         RunFolder(tmp_path / "o\udcff").begin(ONE, False, False)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOLCK])
+@pytest.mark.parametrize("function", ["os.open", "os.write", "fcntl.flock"])
+def test_a_lock_that_cannot_be_taken_leaves_no_folder(function, number, tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "old").mkdir()
+    for name in ("new", "old"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"bal.experiment.lock.{function}", fail)
+            with pytest.raises((OSError, BadInput), match=f"{os.strerror(number)}|no locks"):
+                RunFolder(tmp_path / name).begin(ONE, False, False)
+    assert [path.name for path in tmp_path.rglob("*")] == ["old"]
+    RunFolder(tmp_path / "new").begin(ONE, False, False)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "no disk"), BadInput("rounds may not become less"), None])
+def test_a_run_that_has_moved_is_let_go(error, tmp_path, monkeypatch):
+    """What is wrong is said as it is, and whoever mends it finds the folder unlocked."""
+
+    def found(*args):
+        if error:
+            raise error
+        return "another configuration", True
+
+    folder = RunFolder(tmp_path)
+    folder.lock.acquire()
+    monkeypatch.setattr(stored, "check_stored", found)
+    with pytest.raises((OSError, BadInput), match=re.escape(str(error)) if error else "a moment ago: try again"):
+        stored.check_unmoved(folder, tiny(), tiny())
+    Lock(tmp_path).acquire()

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,19 @@ from bal.experiment.lock import Lock
 lock = Lock(Path(sys.argv[1]))
 lock.acquire()
 print("held", flush=True)
+time.sleep(100)
+"""
+FORKING = """
+import os, sys, time
+from pathlib import Path
+from bal.experiment.lock import Lock
+lock = Lock(Path(sys.argv[1]))
+lock.acquire()
+child = os.fork()
+if not child:
+    lock.release()  # of no consequence: it is not the child's
+    time.sleep(100)
+print(child, flush=True)
 time.sleep(100)
 """
 COUNTER = """
@@ -77,6 +91,27 @@ def test_the_lock_of_a_dead_process_is_taken_over(holder, tmp_path, whole, monke
     assert_same_run(tmp_path, whole)
 
 
+def test_what_a_process_has_forked_holds_nothing(tmp_path):
+    """Neither in the place of a dead owner, nor does it give back what a living one holds."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORKING, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    try:
+        time.sleep(0.1)
+        with pytest.raises(BadInput, match=f"is being run by process {process.pid} "):
+            Lock(tmp_path).acquire()
+        process.kill()
+        process.wait()
+        Lock(tmp_path).acquire()
+        os.kill(child, 0)  # it is still there
+    finally:
+        process.kill()
+        os.kill(child, signal.SIGKILL)
+        process.communicate()
+
+
 def test_within_a_process_too(tmp_path, monkeypatch):
     first = run_loop(tiny(), tmp_path / "run")
     next(first)
@@ -113,6 +148,7 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", none)
     with pytest.raises(BadInput, match="the file system gives no locks"):
         Lock(tmp_path).acquire()
+    assert not list(tmp_path.iterdir())
 
 
 def test_many_that_want_it(tmp_path):

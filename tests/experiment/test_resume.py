@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -32,7 +33,7 @@ from runs import (
 
 from bal import BadInput, loop, run_loop
 from bal.config.dump import dump_yaml
-from bal.experiment import packing
+from bal.experiment import checkpoint, journals, packing
 from bal.experiment.checkpoint import Checkpoints
 from bal.posterior.nets import UNet
 from bal.scoring.acquisitions import Margin
@@ -212,6 +213,23 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(name, half, whole)
     assert re.search(r"checkpoint 5 is damaged: it was set aside as \S+damaged-5, and the run goes on from 4", notes[0])
     shutil.rmtree(half / "checkpoints" / "damaged-5")
     assert_same_run(half, whole)
+
+
+def test_a_checkpoint_that_cannot_be_read_now_is_no_damage(half, monkeypatch):
+    """One file too many is open, once: nothing is set aside, and no purchase is taken back."""
+    files = {path: path.read_bytes() for path in half.rglob("*") if path.is_file()}
+    stands = iter([OSError(errno.EMFILE, os.strerror(errno.EMFILE), "a file")])
+
+    def stand(*args):
+        for error in stands:
+            raise error
+        return journals.stand(*args)
+
+    monkeypatch.setattr(checkpoint, "stand", stand)
+    with pytest.raises(OSError, match="Too many open files"):
+        run(tiny(), half, resume=True)
+    assert {path: path.read_bytes() for path in half.rglob("*") if path.is_file()} == files
+    assert [record.row["round"] for record in run(tiny(), half, resume=True)] == [2]
 
 
 @pytest.mark.parametrize("gone", [5, 4])

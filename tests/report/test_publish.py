@@ -12,7 +12,12 @@ from later import Later
 from runs import drawn, run, tiny
 
 from bal import Waiting, devices, run_loop
+from bal.config.resolve import load
+from bal.experiment import checkpoint, journals
+from bal.experiment.folder import RunFolder
+from bal.experiment.setup import set_up
 from bal.report.__main__ import main
+from bal.report.publish import _read
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +53,32 @@ def test_a_run_that_is_going_on_is_left_alone(whole, tmp_path):
     assert contents(out) == before
     assert (out / "report.html").read_bytes() == page
     assert saving.is_dir()
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_checkpoint_that_is_deleted_while_it_is_read(times, whole, tmp_path, monkeypatch):
+    """The run has gone on meanwhile: what is there now is read, unless it goes on faster than it can be read."""
+    out = shutil.copytree(whole, tmp_path / "run")
+    left = list(range(times))
+
+    def stand(*args):
+        if left:
+            left.pop()
+            old, new = sorted(int(path.name) for path in (out / "checkpoints").iterdir() if path.name.isdecimal())
+            shutil.copytree(out / "checkpoints" / str(new), out / "checkpoints" / str(new + 1))
+            shutil.rmtree(out / "checkpoints" / str(old))
+        return journals.stand(*args)
+
+    monkeypatch.setattr(checkpoint, "stand", stand)
+    folder = RunFolder(out)
+    setup = set_up(load(folder.config))
+    if times == 3:
+        with pytest.raises(FileNotFoundError):
+            _read(setup, folder)
+    else:
+        snapshot = _read(setup, folder)
+        assert snapshot is not None
+        assert snapshot.info.row["round"] == 2
 
 
 @drawn()

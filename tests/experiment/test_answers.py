@@ -1,0 +1,60 @@
+"""What is said of an annotator that fails: the annotator's own failure, or what the disk or the memory refused."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+
+import pytest
+from helpers import Pictures
+
+from bal import BadInput, Region
+from bal.annotation.annotators import People
+from bal.annotation.annotators.base import Question, Request
+from bal.annotation.inbox import Inbox
+from bal.experiment.answers import ask
+
+
+@dataclass(frozen=True)
+class Fails:
+    """Somebody else's annotator."""
+
+    error: Exception
+
+    def annotate(self, source, regions):
+        raise self.error
+
+
+def refused(number: int) -> OSError:
+    return OSError(number, os.strerror(number), "a file")
+
+
+@pytest.fixture
+def request_(tmp_path) -> Request:
+    source = Pictures([(8, 8)] * 3)
+    return Request(source, (Question("r00-0000", Region(source.pool[0], 0, (0, 0, 4, 4)), "start"),), tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.EIO])
+def test_what_the_disk_refuses_our_annotators_is_passed_on(number, request_, monkeypatch):
+    def fail(*args):
+        raise refused(number)
+
+    monkeypatch.setattr(Inbox, "ask", fail)
+    with pytest.raises(OSError, match="a file") as said:
+        ask(People(), request_)
+    assert said.value.errno == number
+
+
+def test_a_full_disk_is_one_whoever_finds_it(request_):
+    with pytest.raises(OSError, match="No space left"):
+        ask(Fails(refused(errno.ENOSPC)), request_)
+    with pytest.raises(MemoryError):
+        ask(Fails(MemoryError()), request_)
+
+
+@pytest.mark.parametrize("error", [refused(errno.ECONNREFUSED), refused(errno.ENOENT), ValueError("no\nidea")])
+def test_what_else_befalls_another_annotator_is_its_failure(error, request_):
+    with pytest.raises(BadInput, match=rf"^the annotator Fails failed: {type(error).__name__}: .*$"):
+        ask(Fails(error), request_)
