@@ -118,10 +118,11 @@ def _rounds(
 ) -> Iterator[Record]:
     """The method, one round after the other."""
     with Recorder(setup, folder) if folder else Unrecorded(setup) as recorder:
-        state, info = recorder.restore(lambda line: watch(Event(0, "note", note=line)))
+        state, info = recorder.restore()
         with told(partial(_tell, watch, 0, "read")):
-            for line in inputs.remember(folder, accept) if folder else ():
+            for line in inputs.remember(folder, accept, recorder.sizes[0]) if folder else ():
                 watch(Event(0, "note", note=line))
+        recorder.settle(lambda line: watch(Event(0, "note", note=line)))
         if folder and not folder.new:
             amend(folder, setup.config)
         if state.done and not is_last(setup, state.purchase - 2):

@@ -61,12 +61,13 @@ class Inputs:
                 "--accept-changes to go on with what is there now"
             )
 
-    def remember(self, folder: RunFolder, accept: bool) -> list[str]:
+    def remember(self, folder: RunFolder, accept: bool, size: int) -> list[str]:
         """Writes down what the files hold, if the run has not done so, or else what has changed.
 
         Args:
             folder: of the run, whose data.jsonl is as the run left it.
             accept: whether changes are accepted.
+            size: bytes of its curve.csv that it goes on from; what a kill has left after them is still there.
 
         Returns:
             What a person should know.
@@ -89,7 +90,7 @@ class Inputs:
             since = "" if known else f" since {folder.path} was begun"
             there = f"put {_them(changed)} back{' as accepted' if known else ''}"
             raise BadInput(f"{said}{since}: {there}, or give --accept-changes to go on with what is there now")
-        round = len(folder.rows())
+        round = len(folder.rows(size))
         folder.inputs.append("".join(_line(name, content, round=round) for name, content in changed.items()))
         since, are = "" if known else " since the run was begun", "is" if len(changed) == 1 else "are"
         return [f"{said}{since}, and {are} read as now; data.jsonl says so"]
