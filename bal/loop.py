@@ -118,13 +118,14 @@ def _rounds(
 ) -> Iterator[Record]:
     """The method, one round after the other."""
     with Recorder(setup, folder) if folder else Unrecorded(setup) as recorder:
-        state, info = recorder.restore(lambda line: watch(Event(0, "note", note=line)))
+        state, info = recorder.restore()
         setup = recorder.setup
         if accept and state.asked is not None and isinstance(setup.config.annotator, AnswersLater):
             ask(setup.config.annotator, request_of(setup, state, folder))  # what is open cannot change its picture
         with told(partial(_tell, watch, 0, "read")):
             for line in inputs.remember(folder, accept, next_fit(state)) if folder else ():
                 watch(Event(0, "note", note=line))
+        recorder.settle(lambda line: watch(Event(0, "note", note=line)))
         if folder and not folder.new:
             amend(folder, setup.config)
         if state.done and not is_last(setup, state.purchase - 2):

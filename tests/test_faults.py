@@ -146,14 +146,26 @@ def test_killed_before_and_within_any_kind_of_call(peace, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("delay", [0, 200])
-def test_a_signal_at_some_stages(number, delay, peace, tmp_path):
-    for stage, call in list(stages(peace.calls).items())[int(number) % 3 :: 3][delay > 0 :: 2]:
-        out = tmp_path / str(call.number)
-        ended = peace.forks.run(fault(out, "signal", at=call.number, number=int(number), delay=delay))
+def test_a_signal_at_any_stage(number, delay, peace, tmp_path):
+    """Each stage gets one of the four. A run is taken up again after each signal, until it is past the next stage."""
+    part = 2 * list(SIGNALS).index(number) + (delay > 0)
+    runs, past, interrupted = [tmp_path / "0"], set[str](), 0
+    for n, stage in enumerate(list(stages(peace.calls))[part::4]):
+        if stage in past:
+            runs.append(tmp_path / str(len(runs)))
+            past.clear()
+        only, log = "" if stage == "the folder" else stage, tmp_path / f"calls-{n}"
+        what = {"at": 1, "only": only, "number": int(number), "delay": delay, "log": str(log)}
+        ended = peace.forks.run(fault(runs[-1], "signal", **what))
+        past.update(stages(calls(log)))
+        assert stage in past
         if ended.status or not delay:  # it may end before a signal that comes late
             assert ended.status == 128 + number, (stage, ended)
             assert ended.said == f"{SIGNALS[number]}; --resume goes on from the newest checkpoint\n"
-        assert peace.forks.run(Step(line(out))).steps == [(0, "")]
+            interrupted += 1
+    assert interrupted
+    assert peace.forks.run(*(Step(line(out)) for out in runs)).steps == [(0, "")] * len(runs)
+    for out in runs:
         assert_same_run(out, peace.whole)
 
 

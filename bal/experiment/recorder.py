@@ -58,9 +58,12 @@ class Unrecorded:
     def __init__(self, setup: Setup):
         self.setup = setup
 
-    def restore(self, tell: Callable[[str], None] = lambda line: None) -> tuple[State, Info]:
+    def restore(self) -> tuple[State, Info]:
         """The beginning."""
         return begin(self.setup)
+
+    def settle(self, tell: Callable[[str], None]) -> None:
+        """Nothing to do."""
 
     def asked(self, state: State, info: Info) -> None:
         """Nothing to do."""
@@ -83,6 +86,9 @@ class Recorder:
         self.setup, self.folder = setup, folder
         self.checkpoints = Checkpoints(folder.checkpoints, reading=reading)
         self.snapshot: Snapshot | None = None
+        self._sizes = (0, 0)  # bytes of curve.csv and of queries.jsonl that belong to what was restored
+        self._restored: int | None = None  # the number of its checkpoint
+        self._damaged: list[int] = []  # checkpoints, newest first
 
     @property
     def stays(self) -> bool:
@@ -90,29 +96,40 @@ class Recorder:
         asks = isinstance(self.setup.config.annotator, AnswersLater)
         return any(self._journals()) or asks or not self.folder.new
 
-    def restore(self, tell: Callable[[str], None] = lambda line: None) -> tuple[State, Info]:
-        """The newest state; takes the journals back to where they agree with it.
-
-        Args:
-            tell: is told of a damaged checkpoint, which is set aside for the one before it, and of one that has gone.
+    def restore(self) -> tuple[State, Info]:
+        """The newest state. Changes nothing: `settle` does, once nobody has anything against going on.
 
         Raises:
             BadInput: the data, the journals or the checkpoints are not those of this run any more.
         """
-        saved = self._newest(tell)
+        saved = self._newest()
         if saved is None:
             if any(self._journals()):
                 raise BadInput(f"{self.folder.path} has lost its checkpoints, {self._instead()}")
-            self.checkpoints.tidy()
             return begin(self.setup)
         if "tally" in saved:
             check_families(saved["tally"])
-        stands = _stands(saved)
-        self.checkpoints.tidy()
-        self.folder.journals.cut([stands[j.path.name].size for j in (self.folder.curve, self.folder.ledger)])
         self.snapshot = self.read()
-        state, info, _ = self._load(saved)
+        state, info, self._sizes = self._load(saved)
         return state, info
+
+    def settle(self, tell: Callable[[str], None]) -> None:
+        """Makes the folder agree with what was restored: what came after it is set aside or taken back.
+
+        Args:
+            tell: is told of a damaged checkpoint, which is set aside for the one before it, and of one that has gone.
+        """
+        step = self._restored
+        self.checkpoints.tidy()
+        if step is not None and self.checkpoints.lacks_one():
+            tell(
+                f"{self.folder.checkpoints} holds {step} alone, where two are kept: one has gone, and the run "
+                f"goes on from {step}"
+            )
+        for odd in self._damaged:
+            place = self.checkpoints.set_aside(odd)
+            tell(f"checkpoint {odd} is damaged: it was set aside as {place}, and the run goes on from {step}")
+        self.folder.journals.cut(self._sizes)
 
     def asked(self, state: State, info: Info) -> None:
         """Makes a purchase durable before anybody is asked about it; one of no region has nobody to wait for."""
@@ -164,28 +181,21 @@ class Recorder:
         finally:
             self.folder.lock.release()
 
-    def _newest(self, tell: Callable[[str], None]) -> packing.Saved | None:
-        """The newest checkpoint that is whole; those after it are set aside, once there is one to go on from."""
-        damaged: list[int] = []
+    def _newest(self) -> packing.Saved | None:
+        """The newest checkpoint that is whole."""
+        self._damaged = []
         for step in reversed(self.checkpoints.all()):
             try:
                 saved = self._saved(step)
             except Damaged:
-                damaged.append(step)
+                self._damaged.append(step)
                 continue
             self.folder.check(_stands(saved))
-            if self.checkpoints.lacks_one():
-                tell(
-                    f"{self.folder.checkpoints} holds {step} alone, where two are kept: one has gone, and the run "
-                    f"goes on from {step}"
-                )
-            for odd in damaged:
-                place = self.checkpoints.set_aside(odd)
-                tell(f"checkpoint {odd} is damaged: it was set aside as {place}, and the run goes on from {step}")
+            self._restored = step
             return saved
-        if damaged:
+        if self._damaged:
             raise BadInput(
-                f"{self.folder.checkpoints} holds only damaged checkpoints ({', '.join(map(str, damaged))}), "
+                f"{self.folder.checkpoints} holds only damaged checkpoints ({', '.join(map(str, self._damaged))}), "
                 f"{self._instead()}"
             )
         return None

@@ -251,6 +251,21 @@ def test_colours_where_there_were_none_are_another_experiment(folder):
     assert content(folder / "run") == before
 
 
+def test_what_is_refused_sets_nothing_aside_and_takes_nothing_back(folder):
+    """Of a run whose newest checkpoint is damaged: it goes on from the one before, once the change is accepted."""
+    newest = max(path.parent for path in folder.glob("run/checkpoints/*/files.json"))
+    (newest / "files.json").write_text("{")
+    repaint(folder / "data" / "masks" / "p1.png")
+    before, rows = content(folder / "run"), len(RunFolder(folder / "run").rows())
+    with pytest.raises(BadInput, match=r"p1\.png has changed since"):
+        run(config(), Path("run"), resume=True)
+    assert content(folder / "run") == before
+    run(config(), Path("run"), resume=True, accept_changes=True)
+    assert newest.with_name(f"damaged-{newest.name}").is_dir()
+    changed = [json.loads(line) for line in (folder / "run" / "data.jsonl").read_text().splitlines()][-1]
+    assert changed["round"] == rows - 1, "the last row was taken back"
+
+
 def test_a_change_under_a_run_that_goes_on(folder):
     rounds = run_loop(config(), Path("new"))
     next(rounds)

@@ -33,7 +33,7 @@ from runs import (
 
 from bal import BadInput, loop, run_loop
 from bal.config.dump import dump_yaml
-from bal.experiment import checkpoint, journals, packing
+from bal.experiment import checkpoint, journals, packing, recorder
 from bal.experiment.checkpoint import Checkpoints
 from bal.posterior.nets import UNet
 from bal.scoring.acquisitions import Margin
@@ -263,6 +263,19 @@ def test_what_a_kill_leaves_of_checkpoints_lacks_none(tmp_path):
             (tmp_path / "checkpoints" / name).mkdir(parents=True)
         assert checkpoints.lacks_one() == lacks, names
         shutil.rmtree(tmp_path / "checkpoints", ignore_errors=True)
+
+
+def test_what_is_refused_for_its_metrics_is_untouched(half, monkeypatch):
+    flip(largest(half / "checkpoints" / "5"))
+    files = {path: path.read_bytes() for path in half.rglob("*") if path.is_file()}
+
+    def refuse(saved):
+        raise BadInput("other metrics")
+
+    monkeypatch.setattr(recorder, "check_families", refuse)
+    with pytest.raises(BadInput, match="other metrics"):
+        run(tiny(), half, resume=True)
+    assert {path: path.read_bytes() for path in half.rglob("*") if path.is_file()} == files
 
 
 def test_only_damaged_checkpoints_are_refused_untouched(half):
