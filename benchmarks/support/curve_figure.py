@@ -67,4 +67,4 @@ def panel(axes: Axes, runs: Runs, name: str) -> None:
     axes.set(ylim=(low - pad, high + pad), xlabel="cost of all labels bought, audit included")
     axes.grid(axis="y", color=GRID[0], lw=0.8)
     axes.set_axisbelow(True)
-    direct_labels(axes, ends, high + pad, gap=0.064 * (high - low + 2 * pad))
+    direct_labels(axes, ends)

@@ -210,7 +210,7 @@ def test_bad_groups(root):
     file.write_text("")
     refused("it needs file and group", root)
     file.write_text("file,group\npage1.png,1\n")
-    refused(r"gives no group for page0; did you mean page1", root)
+    refused(r"gives no group for 7 of 8 images, such as page0; did you mean page1", root)
     file.write_text("file,group\n" + "".join(f"page{k}.png,same\n" for k in range(8)))
     refused("a split needs two groups", root)
     file.write_bytes(b"file,group\n\xff\xfe,1\n")
