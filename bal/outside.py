@@ -65,7 +65,7 @@ def read_bytes(path: Path, most: int, about: str = "") -> bytes:
         OSError: it cannot be read.
     """
     check_file(path, most, about)
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with open(handle, "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:  # it grows, or has no size that could be asked for

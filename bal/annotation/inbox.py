@@ -128,7 +128,7 @@ class Inbox:
     def answer_all(
         self, replies: Sequence[Reply], replace: Callable[[Reply], bool] = lambda before: False
     ) -> list[Outcome]:
-        """Takes what people say, all of it or nothing; it is on disk when this returns.
+        """Takes what people say, all of it or nothing but for a kill; it is on disk when this returns.
 
         Args:
             replies: `at` is filled in where it is empty, and `touched` where something was drawn beforehand.

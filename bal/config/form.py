@@ -68,9 +68,8 @@ def form(node: Any, settings: Settings, chosen: Mapping[str, Any], prefix: str =
         else:
             values[name] = _value(key, settings[key], hint) if key in settings else value
             hinted = None if values[name] is tyro.MISSING else shown(settings.get(key))
-            hint = (
-                tyro.conf.Suppress[hint] if field.metadata.get("hidden") else hint
-            )  # what a run writes, and nobody else
+            if field.metadata.get("hidden"):  # what a run writes, and nobody else
+                hint = tyro.conf.Suppress[hint]
             rows.append((name, Annotated[hint, tyro.conf.arg(help=docs_of(cls).get(name), help_behavior_hint=hinted)]))
     made = dataclasses.make_dataclass(
         cls.__name__, rows, bases=(Form,), eq=False, repr=False, namespace={"__of__": cls}

@@ -243,7 +243,8 @@ class Checkpoints:
             return state, int(state.get("format", 1))
         except Exception as error:  # orbax says it in pages
             refused = _of_machine(error, where)
-            if refused is None or getattr(refused, "errno", None) in ABSENT:  # it was described after it was damaged
+            absent = isinstance(refused, OSError) and refused.errno in ABSENT
+            if refused is None or absent:  # it was described after it was damaged
                 raise Damaged(f"{where} is damaged") from error
             raise refused from error
 

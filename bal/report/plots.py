@@ -188,9 +188,8 @@ def _frame(axes: Axes, x: Sequence[float], label: str, y: tuple[float, float]) -
     axes.set(xlim=(min(finite) - pad, max(finite) + pad), ylim=y)
     axes.set_xlabel(label)
     whole = all(float(v).is_integer() for v in finite)
-    room = int(
-        _inches(axes)[0] / (max(label_width(f"{v:g}", "normal") for v in finite) + 0.1)
-    )  # labels beside each other
+    widest = max(label_width(f"{v:g}", "normal") for v in finite) + 0.1
+    room = int(_inches(axes)[0] / widest)  # labels beside each other
     each = len(finite) <= min(7, room)
     axes.xaxis.set_major_locator(FixedLocator(finite) if each else MaxNLocator(max(1, min(6, room - 1)), integer=whole))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
