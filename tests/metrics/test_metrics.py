@@ -16,7 +16,7 @@ import pytest
 from examples import NAMES, SHAPE, assert_close, example, measure, pick, scores
 from hypothesis import given, strategies as st
 from rich.console import Console
-from runs import curve, run, tiny
+from runs import curve, drawn, run, tiny
 
 from bal.metrics import METRICS, families, tally as metrics
 from bal.metrics.base import Cell, Chunk, Headline, LabelledImage, OfChunk, OfImage, Tabled
@@ -190,6 +190,7 @@ class Line:
         return [Headline("sure", "foreground", "surely", caption="surely: probability above ½")]
 
 
+@drawn()
 def test_a_family_is_one_file_and_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(METRICS, "line", Line)
     records = run(tiny(rounds=0, budget=10), tmp_path / "run")
