@@ -8,7 +8,7 @@ import json
 import re
 import unicodedata
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal, NamedTuple
 
@@ -26,6 +26,9 @@ class Answer(NamedTuple):
 
     label: np.ndarray | None  # int32 [height, width] class ids, IGNORE where not known; None: it will not be labelled
     seconds: float | None = None  # that it took, if somebody measured
+
+
+Check = Callable[[Mapping[str, Answer]], None]  # raises BadInput if a purchase cannot be paid with these answers
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from bal.annotation import views
-from bal.annotation.entries import Answer, Entry, Reply, checked
+from bal.annotation.entries import Answer, Check, Entry, Reply, checked
 from bal.annotation.journal import Lines
 from bal.outside import kind
 from bal.types import IGNORE, BadInput
@@ -69,7 +69,7 @@ class Inbox:
                 )
         self.questions.append("".join(entry.line() for entry in entries if entry.id not in known))
 
-    def close(self, purchase: int, check: Callable[[Mapping[str, Answer]], None] | None = None) -> None:
+    def close(self, purchase: int, check: Check | None = None) -> None:
         """Whatever comes from now on is late for this purchase. Closing it again changes nothing.
 
         Args:

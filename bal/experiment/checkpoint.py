@@ -117,7 +117,7 @@ def _as_written(folder: Path) -> bool:
 
 
 def _of_machine(error: BaseException, folder: Path) -> Exception | None:
-    """What the machine refused, where that is why orbax failed: an OSError, memory or a thread; None for all else.
+    """What the machine refused, where that is why orbax failed: an OSError or a MemoryError; None for all else.
 
     Orbax raises errors of its own from it, and TensorStore writes the number of an OSError into a text.
     """
@@ -129,9 +129,8 @@ def _of_machine(error: BaseException, folder: Path) -> Exception | None:
             return OSError(int(code[1]), os.strerror(int(code[1])), str(folder))
         if isinstance(part, MemoryError) or "RESOURCE_EXHAUSTED" in str(part):
             return MemoryError(str(part))
-        for kind in (RuntimeError, TimeoutError):  # no thread can be begun; too slow
-            if type(part) is kind:
-                return kind(str(part))
+        if type(part) in (RuntimeError, TimeoutError):  # no thread can be begun; too slow
+            return OSError(errno.EAGAIN, str(part), str(folder))
         part = part.__cause__ or part.__context__
     return None
 

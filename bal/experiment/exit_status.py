@@ -115,15 +115,24 @@ def exit_status(program: Callable[[], object], goes_on: bool = False) -> int:
     except MemoryError:
         return _fail("out of memory: choose a smaller train.patch, train.batch or net.width")
     except OSError as error:
-        if error.errno in FULL:
-            where = f" ({error.filename})" if error.filename else ""
-            return _fail(f"the disk is full{where}; free some space and {'--resume' if goes_on else 'try again'}")
-        return _fail(f"{error.filename or 'the system'}: {error.strerror or error}")
+        return _fail(_refused(error, goes_on))
     except FloatingPointError as error:
         return _fail(f"training failed: {error}")
     except Exception as error:
         return _told(error)
     return DONE
+
+
+def _refused(error: OSError, goes_on: bool) -> str:
+    """What the machine would not do, and what helps."""
+    again = "--resume" if goes_on else "try again"
+    if error.errno in FULL:
+        what = f"the disk is full ({error.filename})" if error.filename else "no room for what is written or printed"
+        return f"{what}; free some space and {again}"
+    if error.errno == errno.EFBIG:
+        what = error.filename or "a file"
+        return f"{what} is larger than this process may write: raise the limit (ulimit -f) and {again}"
+    return f"{error.filename or 'the system'}: {error.strerror or error}"
 
 
 def _told(error: Exception) -> int:

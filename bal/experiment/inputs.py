@@ -99,6 +99,21 @@ class Inputs:
         since, are = "" if known else " since the run was begun", "is" if len(changed) == 1 else "are"
         return [f"{said}{since}, and {are} read as now; data.jsonl says so"]
 
+    def differing(self, folder: RunFolder) -> str:
+        """What is new to a run, has gone or has changed since it last looked, as a sentence; empty for nothing.
+
+        Raises BadInput for a damaged data.jsonl.
+        """
+        before = {name: held[-1].content for name, held in history(folder).items()}
+        if not before:
+            return ""
+        now = dict(zip(self._states, self._read(), strict=True))
+        new = [name for name in now if before.get(name, GONE) == GONE]
+        gone = [name for name, content in before.items() if content != GONE and now.get(name, GONE) == GONE]
+        other = [name for name in now if name not in {*new, *gone} and now[name] != before[name]]
+        parts = [_some(new, "is", "are", "new"), _some(gone, "has", "have", "gone"), _some(other)]
+        return ", ".join(part for part in parts if part)
+
     def _read(self) -> Iterator[Content]:
         with ThreadPoolExecutor(THREADS) as threads:
             yield from counted(threads.map(content_of, self._states), len(self._states))
@@ -167,10 +182,12 @@ def _said(changed: Mapping[str, Content], before: Mapping[str, Sequence[Held]]) 
     return ", and ".join(parts), any(len(before.get(name, NEVER)) > 1 for name in changed)
 
 
-def _some(names: Sequence[str]) -> str:
+def _some(names: Sequence[str], one: str = "has", many: str = "have", what: str = "changed") -> str:
+    if not names:
+        return ""
     if len(names) == 1:
-        return f"{shown(names[0])} has changed"
-    return f"{len(names)} files have changed ({_few(names)})"
+        return f"{shown(names[0])} {one} {what}"
+    return f"{len(names)} files {many} {what} ({_few(names)})"
 
 
 def _few(names: Sequence[str]) -> str:

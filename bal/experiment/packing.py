@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -69,17 +69,25 @@ def pack(setup: Setup, state: State, info: Info) -> dict[str, Any]:
     return saved
 
 
-def check(setup: Setup, saved: Saved, where: object) -> None:
-    """Raises BadInput for a checkpoint of another configuration, or of other data."""
+def check(setup: Setup, saved: Saved, where: object, differing: Callable[[], str] = str) -> None:
+    """Raises BadInput for a checkpoint of another configuration, or of other data.
+
+    Args:
+        setup: of the experiment as it is now.
+        saved: the checkpoint.
+        where: the run's folder.
+        differing: says which files are not as they were, as far as that is known.
+    """
     then, now = Plan(setup.config.start, read(saved["plan"])), setup.config.plan
     decided = range(min(int(saved["purchase"]) + ("asked" in saved), then.rounds + 1))
     same = all(then.allowance(n) == now.allowance(n) for n in decided)
     if saved["config"] != settings(setup) or not same or len(decided) > now.rounds + 1:
         raise BadInput(f"the configuration of {where} is not the one that it was run with until now; put it back")
     if saved["data"] != fingerprint(setup):
+        files = f" ({said})" if (said := differing()) else ""
         raise BadInput(
-            f"the images are not those that {where} was begun with: other names, sizes, channels or classes; put them "
-            "back, or choose another --out"
+            f"the images are not those that {where} was begun with: other names, sizes, channels or classes{files}; "
+            "put them back, or choose another --out"
         )
 
 

@@ -15,6 +15,7 @@ from bal.experiment import by_style, fits, journals, packing
 from bal.experiment.answers import expected_lines
 from bal.experiment.checkpoint import Checkpoints, Damaged
 from bal.experiment.folder import RunFolder
+from bal.experiment.inputs import Inputs
 from bal.experiment.journals import Stand
 from bal.experiment.setup import Setup
 from bal.experiment.state import Info, State
@@ -224,7 +225,7 @@ class Recorder:
 
     def _saved(self, step: int) -> packing.Saved:
         saved = self.checkpoints.load(step)
-        packing.check(self.setup, saved, self.folder.path)
+        packing.check(self.setup, saved, self.folder.path, lambda: Inputs(self.setup.source).differing(self.folder))
         self.setup = packing.as_begun(self.setup, saved)
         return saved
 

@@ -150,8 +150,9 @@ def _sort(root: Path, suffixes: tuple[str, ...]) -> Files:
 
 
 def _walk(top: Path) -> Iterator[Path]:
-    """Files below a folder, in order; none that are hidden, and none of a run."""
-    seen = set()
+    """Files below a folder, in order; none that are hidden, none of a run, and none through a link to what holds it."""
+    above = Path(os.path.realpath(top)).parents
+    seen = set(map(str, above))
     for here, folders, names in os.walk(top, onerror=_refuse, followlinks=True):
         real = os.path.realpath(here)
         if real in seen or set(RUN) <= {*folders, *names}:

@@ -57,9 +57,8 @@ class Bench:
 
     def came_to(self, out: Path, done: Done) -> dict[str, Any]:
         """What a run that was taken up again has come to."""
-        if done != (0, ""):
-            return {"failed": done.said[-500:], "status": done.status}
-        return compared(out, self.whole)._asdict()
+        found = compared(out, self.whole)._asdict()
+        return found if done == (0, "") else {**found, "same": False, "failed": done.said[-500:], "status": done.status}
 
 
 def refused(done: Done) -> bool:

@@ -134,6 +134,16 @@ def of_orbax(cause):
     return error
 
 
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), of_orbax(TimeoutError("too slow"))])
+def test_no_thread_to_read_with_is_said_of_the_folder(error, two, monkeypatch):
+    checkpoints = Checkpoints(two)
+    monkeypatch.setattr(type(checkpoints._checkpointer), "load", failing(error))
+    with pytest.raises(OSError, match=r"can't start new thread|too slow") as said:
+        checkpoints.load(1)
+    assert said.value.filename == str(two / "1")
+    checkpoints.close()
+
+
 @pytest.mark.parametrize("where", ["description", "file", "orbax", "within orbax", "TensorStore"])
 def test_what_cannot_be_read_now_is_not_damaged(where, two, monkeypatch):
     checkpoints, number = Checkpoints(two), errno.EMFILE

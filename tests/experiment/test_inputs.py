@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -225,8 +226,20 @@ def test_other_images_are_another_experiment(folder):
         shutil.copy(folder / "data" / name / "p1.png", folder / "data" / name / "p9.png")
     with open(folder / "data" / "split.csv", "a") as file:
         file.write("p9.png,pool\n")
-    with pytest.raises(BadInput, match="not those that run was begun with"):
+    with pytest.raises(BadInput, match="not those that run was begun with") as new:
         run(config(), Path("run"), resume=True, accept_changes=True)
+    assert re.search(r"2 files are new \(\S*p9\.png, \S*p9\.png\), \S*split\.csv has changed\);", str(new.value))
+
+
+def test_an_image_that_was_renamed_is_named(folder):
+    for name in ("images", "masks"):
+        (folder / "data" / name / "p1.png").rename(folder / "data" / name / "p8.png")
+    table = folder / "data" / "split.csv"
+    table.write_text(table.read_text().replace("p1", "p8"))
+    with pytest.raises(BadInput) as said:
+        run(config(), Path("run"), resume=True, accept_changes=True)
+    for what in (r"2 files are new \(\S*p8\.png, \S*p8\.png\)", r"2 files have gone \(\S*p1\.png, \S*p1\.png\)"):
+        assert re.search(what, str(said.value))
 
 
 def test_what_is_refused_changes_no_budget(folder):
@@ -246,7 +259,7 @@ def test_colours_where_there_were_none_are_another_experiment(folder):
     path = folder / "data" / "images" / "p1.png"
     Image.merge("RGB", [Image.open(path), *[Image.new("L", (40, 40), v) for v in (9, 99)]]).save(path)
     before = content(folder / "run")
-    with pytest.raises(BadInput, match="other names, sizes, channels or classes"):
+    with pytest.raises(BadInput, match=r"other names, sizes, channels or classes \(\S*p1\.png has changed\)"):
         run(config(), Path("run"), resume=True, accept_changes=True)
     assert content(folder / "run") == before
 

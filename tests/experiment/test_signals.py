@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from runs import FLAGS, ROOT, assert_quiet, assert_same_run, environment, start
+
+from bal.experiment.exit_status import exit_status
 
 LINES = {signal.SIGINT: "bal: interrupted", signal.SIGTERM: "bal: terminated"}
 BUSY = {
@@ -131,6 +135,23 @@ def test_a_run_that_is_interrupted_again_and_again(tmp_path_factory):
     assert ended > 3
     assert_quiet(start([*flags, "--out", str(out), "--resume"], cache).communicate(timeout=300))
     assert_same_run(Path(out), cache / "whole")
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "says"),
+    [
+        (errno.ENOSPC, "a.csv", "the disk is full (a.csv); free some space and --resume"),
+        (errno.ENOSPC, None, "no room for what is written or printed; free some space and --resume"),
+        (errno.EFBIG, "a.csv", "a.csv is larger than this process may write: raise the limit (ulimit -f) and --resume"),
+        (errno.EACCES, "a.csv", "a.csv: Permission denied"),
+    ],
+)
+def test_what_the_machine_would_not_do(number, name, says, capsys):
+    def fails():
+        raise OSError(number, os.strerror(number), name)
+
+    assert exit_status(fails, goes_on=True) == 2
+    assert capsys.readouterr() == ("", f"bal: error: {says}\n")
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,14 @@ def test_a_link_out_of_the_folder_is_a_file_like_others(root, tmp_path_factory):
     assert "y" in Folder(path=root).open().pool
 
 
+@pytest.mark.parametrize("to", [".", "..", "../..", "images"])
+def test_a_link_to_what_holds_it_adds_nothing(root, to):
+    save(root.parent / "neighbour.png", np.zeros((12, 16), np.uint8))
+    before = Folder(path=root).open().pool
+    (root / "images" / "more").symlink_to(to, target_is_directory=True)
+    assert Folder(path=root).open().pool == before
+
+
 # Bombs
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from bal.annotation.entries import Answer
+from bal.annotation.entries import Answer, Check
 from bal.sources.base import Source
 from bal.types import Region
 
@@ -44,9 +44,6 @@ class Request(NamedTuple):
     folder: Path | None  # of the run; None where a run leaves nothing on disk
     predict: Predict | None = None  # calibrated float32 [height, width, C] of the model that asks, by question id
     closing: bool = False  # whether what is open now will be let go, so that half an answer is better than none
-
-
-Check = Callable[[Mapping[str, Answer]], None]  # raises BadInput if a purchase cannot be paid with these answers
 
 
 @runtime_checkable

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 from bal.annotation.annotators._asking import inbox_of, purchase_of, put
 from bal.annotation.annotators._rest import Server
-from bal.annotation.annotators.base import Check, Request
-from bal.annotation.entries import Answer, Entry
+from bal.annotation.annotators.base import Request
+from bal.annotation.entries import Answer, Check, Entry
 from bal.annotation.formats import label_studio as format
 from bal.annotation.formats.base import Imported
 from bal.annotation.inbox import Inbox

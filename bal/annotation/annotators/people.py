@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bal.annotation.annotators._asking import inbox_of, purchase_of, put
-from bal.annotation.annotators.base import Check, Question, Request
-from bal.annotation.entries import Answer
+from bal.annotation.annotators.base import Question, Request
+from bal.annotation.entries import Answer, Check
 from bal.types import BadInput
 
 
