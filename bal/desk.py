@@ -14,7 +14,8 @@ import tyro
 from bal.annotation.desk.server import serve
 from bal.annotation.inbox import open_inbox
 from bal.config.usage import option, read
-from bal.experiment.exit_status import exit_status, leave
+from bal.experiment.exit_status import exit_status, leave, open_streams
+from bal.types import BadInput
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(settings: Settings) -> None:
     inbox = open_inbox(settings.run)
-    server, address = serve(settings.run, settings.by or getpass.getuser(), settings.port)
+    server, address = serve(settings.run, settings.by or _account(), settings.port)
     print(f"{len(inbox.open())} open questions: {address}", flush=True)
     print("Ctrl-C closes the desk; every answer is kept as it is given", flush=True)
     if not settings.no_open:
@@ -51,5 +52,14 @@ def _serve(settings: Settings) -> None:
         server.server_close()
 
 
+def _account() -> str:
+    """The name of this account. Raises BadInput where it has none, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise BadInput("this account has no name: say who answers (--by NAME)") from None
+
+
 if __name__ == "__main__":
+    open_streams()
     leave(main())

@@ -42,12 +42,10 @@ def closing(close: Callable[[], object]) -> Iterator[None]:
 def listen(advice: str = "") -> None:
     """From now on SIGINT and SIGTERM end this process with a line and 130 or 143; the second of them, instantly.
 
-    It can write to streams that are closed, as those of a daemon, or that know few letters.
-
     Args:
         advice: the end of the line.
     """
-    _open_streams()
+    open_streams()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -56,7 +54,8 @@ def listen(advice: str = "") -> None:
     threading.Thread(target=_wait, args=(reader, advice), name="signals", daemon=True).start()
 
 
-def _open_streams() -> None:
+def open_streams() -> None:
+    """From now on this process can print, though its streams are closed, as a daemon's, or know few letters."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

@@ -458,6 +458,18 @@ def test_what_the_door_refuses(asked, capsys, tmp_path):
         server.serve(asked, "ada", taken.getsockname()[1])
 
 
+@pytest.mark.parametrize("error", [KeyError("getpwuid(): uid not found: 4711"), OSError("No username set")])
+def test_an_account_without_a_name(error, asked, capsys, monkeypatch):
+    """As in many containers."""
+
+    def nobody():
+        raise error
+
+    monkeypatch.setattr(door.getpass, "getuser", nobody)
+    assert door.main([str(asked), "--no-open"]) == 2
+    assert capsys.readouterr().err == "bal: error: this account has no name: say who answers (--by NAME)\n"
+
+
 def test_names_are_shown_and_never_obeyed(inbox):
     """A file of an odd name, classes of odd names, a run in a folder of an odd name."""
     odd = dataclasses.replace(
