@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bal.experiment.exit_status import GOES_ON, closing, exit_status, leave, listen
+from bal.experiment.exit_status import GOES_ON, advise, closing, exit_status, leave, listen
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,11 +18,14 @@ def _run(argv: Sequence[str] | None) -> None:
     from bal.config.resolve import parse
     from bal.experiment.checkpoint import quiet
     from bal.experiment.events import Event
+    from bal.experiment.folder import RunFolder
     from bal.loop import run_loop
     from bal.report.logs import Logs
     from bal.report.terminal import Display
 
     command = parse(argv)
+    begun = RunFolder(command.out).config
+    advise(lambda: GOES_ON if begun.exists() else "")
     quiet()
     logs = Logs(command.log, command.out)
     devices.set_up_platform()
@@ -53,7 +56,7 @@ def _run(argv: Sequence[str] | None) -> None:
 
 def program() -> None:
     """The command line as a process."""
-    listen(GOES_ON)
+    listen()
     leave(main())
 
 

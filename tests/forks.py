@@ -127,14 +127,14 @@ def main() -> None:
 def _steps(steps: Sequence[tuple[list[str], dict[str, Any]]], said: Path) -> int:
     import traceback
 
-    from bal.experiment.exit_status import GOES_ON, listen
+    from bal.experiment.exit_status import listen
     from bal.run import main as command
 
     error, done, status = said.with_suffix(".err"), said.with_suffix(".steps"), 0
     os.dup2(os.open(error, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND), 2)
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)
     done.write_text("")
-    listen(GOES_ON)
+    listen()
     for argv, fault in steps:
         if fault:
             watch(**fault)

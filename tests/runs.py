@@ -20,6 +20,7 @@ from PIL import Image
 
 from bal import Config, Record, loop, run_loop
 from bal.annotation.journal import write_whole
+from bal.experiment.exit_status import GOES_ON
 from bal.experiment.folder import RunFolder
 from bal.experiment.recorder import Snapshot
 from bal.experiment.setup import Setup
@@ -115,6 +116,15 @@ def quick_publish(folder: RunFolder | None, setup: Setup, snapshot: Snapshot | N
         write_whole(folder.report, "a report")
         if not folder.diagrams.exists():
             write_whole(folder.diagrams, "diagrams")
+
+
+def is_line_of(signal: str, said: str, out: Path, begun: bool = False) -> bool:
+    """Whether a run has ended with the line of a signal, which says how to go on where there is something to go on.
+
+    `begun`: there surely was something; else it may have come after the signal.
+    """
+    bare, goes_on = f"{signal}\n", f"{signal}{GOES_ON}\n"
+    return (said == bare and not begun) or (said == goes_on and (out / "config.yaml").exists())
 
 
 @contextmanager

@@ -27,6 +27,7 @@ PATIENCE = 2.0  # seconds for whoever wants to close something first
 GOES_ON = "; --resume goes on from the newest checkpoint"
 
 _closing: list[Callable[[], object]] = []
+_advice: Callable[[], str] = str  # how the line of a signal ends
 
 
 @contextmanager
@@ -39,19 +40,21 @@ def closing(close: Callable[[], object]) -> Iterator[None]:
         _closing.remove(close)
 
 
-def listen(advice: str = "") -> None:
-    """From now on SIGINT and SIGTERM end this process with a line and 130 or 143; the second of them, instantly.
+def advise(advice: Callable[[], str]) -> None:
+    """From now on the line of a signal ends with what this gives."""
+    global _advice
+    _advice = advice
 
-    Args:
-        advice: the end of the line.
-    """
+
+def listen() -> None:
+    """From now on SIGINT and SIGTERM end this process with a line and 130 or 143; the second of them, instantly."""
     open_streams()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for number in ENDS:
         signal.signal(number, lambda *rest: None)  # so that the number arrives at the pipe
-    threading.Thread(target=_wait, args=(reader, advice), name="signals", daemon=True).start()
+    threading.Thread(target=_wait, args=(reader,), name="signals", daemon=True).start()
 
 
 def open_streams() -> None:
@@ -66,9 +69,9 @@ def open_streams() -> None:
         os.environ["COLUMNS"] = str(NARROWEST)
 
 
-def _wait(reader: int, advice: str) -> None:
+def _wait(reader: int) -> None:
     number = _next(reader)
-    threading.Thread(target=_end, args=(number, advice), name="end", daemon=True).start()
+    threading.Thread(target=_end, args=(number,), name="end", daemon=True).start()
     os._exit(128 + _next(reader))
 
 
@@ -78,13 +81,13 @@ def _next(reader: int) -> int:
     return number
 
 
-def _end(number: int, advice: str) -> NoReturn:
+def _end(number: int) -> NoReturn:
     said = threading.Thread(target=_close, name="closing", daemon=True)
     said.start()
     said.join(PATIENCE)
     below = "\n" if os.isatty(2) else ""  # the ^C that the terminal shows
     with suppress(OSError):
-        os.write(2, f"{below}bal: {ENDS[signal.Signals(number)]}{advice}\n".encode())
+        os.write(2, f"{below}bal: {ENDS[signal.Signals(number)]}{_advice()}\n".encode())
     os._exit(128 + number)
 
 
@@ -106,7 +109,7 @@ def exit_status(program: Callable[[], object], goes_on: bool = False) -> int:
     try:
         program()
     except KeyboardInterrupt:
-        print(f"bal: interrupted{GOES_ON * goes_on}", file=sys.stderr)
+        print(f"bal: interrupted{_advice()}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our lines, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -98,4 +98,6 @@ def pick(path: Path, names: Sequence[str], column: str, aliases: Mapping[str, Se
     )
     listed = ", ".join(number_twins(names))
     listed = listed if len(listed) <= LISTED else f"{listed[: LISTED - 1]}…"
-    raise BadInput(f"curves: {path} has no curve {column!r}; it has {listed}; {hint}")
+    raise BadInput(
+        f"curves: {path} has no curve {column!r}; it has {listed}; {hint}, or draw others: --source.columns NAME NAME"
+    )

@@ -86,7 +86,8 @@ def split(
     if len(names) < 2:
         raise BadInput(
             f"curves: {path} has {len(names)} of {total} wells with {samples} consecutive samples of both"
-            " curves, and pool and test need one each; add wells, or make the image shorter along the depth"
+            " curves, and pool and test need one each; give a folder of .las files, or make the image shorter along"
+            " the depth"
         )
     order = np.random.default_rng(seed).permutation(names).tolist()
     held = set(order[: min(max(round(share * len(names)), 1), len(names) - 1)])
