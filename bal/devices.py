@@ -21,6 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from bal.types import BadInput
+
 Array = jax.Array
 
 DATA, MEMBERS = "data", "members"  # the axes of the mesh
@@ -29,15 +31,24 @@ AT_ONCE = 8  # samples computed together by `vmap`, at most: a guess, not measur
 
 
 def set_up_platform(cache: Path | None = None) -> None:
-    """Settings for a command-line run: one CPU device a core, and compiled programs kept between runs.
+    """Settings for a command-line run: one CPU device a core, float32, and compiled programs kept between runs.
 
     Must run before the first device is touched; a library import never calls it.
+
+    Raises:
+        BadInput: there is no device of the platform that was asked for.
     """
     jax.config.update("jax_num_cpu_devices", len(cores()))
+    jax.config.update("jax_enable_x64", False)  # whatever JAX_ENABLE_X64 says
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     if cache or not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(cache or home / "bal" / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    try:
+        jax.local_devices()
+    except (RuntimeError, AssertionError) as error:  # the latter of a platform that has no device
+        why = str(error).partition("\n")[0] or "no device of the platform that was asked for"
+        raise BadInput(f"JAX cannot begin: {why}; look at JAX_PLATFORMS, and at what is installed") from error
 
 
 def cores() -> list[int]:

@@ -7,7 +7,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -84,6 +84,36 @@ def stages(calls: Iterable[Call]) -> dict[str, Call]:
         parts = [part if not part.startswith(".") else part[1:].rpartition(".")[0] for part in parts]
         found.setdefault("/".join(parts) or "the folder", call)
     return found
+
+
+def unsettled(calls: Iterable[Call]) -> Iterator[tuple[str, set[str]]]:
+    """What the power could still take of a run when a checkpoint begins to count: contents of files, names in folders.
+
+    Yields:
+        The description of each checkpoint, as it gets its name, and what no fsync has been about since it was changed,
+        but for the lock.
+    """
+    changed: set[str] = set()
+    for call in calls:
+        path = re.sub(r"\.orbax-checkpoint-tmp[^/]*", "", call.path)
+        folder = path.rpartition("/")[0]
+        if call.name in ("fsync", "fdatasync"):
+            changed -= {path, f"names in {path}"}
+        elif call.name.startswith("rename"):
+            parts = {
+                part
+                for part in changed
+                if re.fullmatch(rf"{re.escape(folder)}/\.{re.escape(path[len(folder) + 1 :])}\..{{8}}", part)
+            }
+            changed = (changed - parts) | ({path} if parts else set()) | {f"names in {folder}"}
+            if path.endswith("/files.json"):
+                yield path, changed - {f"names in {folder}", "/run.lock"}
+        elif call.name.startswith(("write", "pwrite", "ftruncate", "truncate")):
+            changed.add(path)
+        elif call.name.startswith(("mkdir", "link")):
+            changed.add(f"names in {folder}")
+        elif call.name.startswith(("unlink", "rmdir")):
+            changed -= {path, f"names in {path}"}
 
 
 def kind(path: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from disk import Call, calls, possible
 from forks import Forks, Step
-from harm import calls_of_each_kind, compared, damage, files, kind, one_of_each, stages, unowned
+from harm import calls_of_each_kind, compared, damage, files, kind, one_of_each, stages, unowned, unsettled
 from helpers import slow_where
 from runs import FLAGS, assert_same_run, is_line_of
 
@@ -57,6 +57,17 @@ def peace(forks, tmp_path_factory) -> Peace:
     whole, log = folder / "whole", folder / "calls"
     assert forks.run(fault(whole, "nothing", log=str(log))).steps == [(0, "")]
     return Peace(forks, whole, calls(log))
+
+
+# No power
+
+
+@pytest.mark.slow
+def test_a_checkpoint_counts_once_everything_before_it_is_on_disk(peace):
+    """No test can take the power away; what it could take is what was written and never waited for."""
+    found = dict(unsettled(peace.calls))
+    assert len(found) == 5
+    assert not any(found.values()), found
 
 
 # A full disk

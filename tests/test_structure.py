@@ -22,8 +22,8 @@ LAYERS = (
     {"annotation", "scoring"},
     {"sources"},
     {"pool", "posterior", "well_logs"},
-    {"outside"},
-    {"types", "devices"},
+    {"outside", "devices"},
+    {"types"},
 )  # from the top down; a room imports from layers below its own
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 NEVER = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -17,22 +17,22 @@ from bal.types import BadInput
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file so that a reader finds the old one or the new one, never a part, whoever else writes it too."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        file = open(part, "xb")  # noqa: SIM115  (what could not be made is not deleted)
     except OSError as error:
         raise of_file(error, path) from None
     try:
-        with os.fdopen(handle, "wb") as file:
+        with file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(part, 0o644)
         os.replace(part, path)
         settle(path.parent)
     except OSError as error:
         raise of_file(error, path) from None
     finally:
-        Path(part).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 class Lines:
@@ -157,9 +157,9 @@ def _lacks_end(rest: bytes) -> bool:
         return False
 
 
-def settle(folder: Path) -> None:
-    """Waits until the name of a new file in it is on disk."""
-    handle = os.open(folder, os.O_RDONLY)
+def settle(path: Path) -> None:
+    """Waits until what a file holds is on disk, or the names of what is in a folder."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

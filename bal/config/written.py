@@ -33,7 +33,6 @@ RULES = (
     ),
     ("merge", r"<<", ["<"]),
 )
-KNOWN = {f"{PLAIN}{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map")}
 
 
 class Loader(yaml.SafeLoader):
@@ -79,7 +78,7 @@ def pairs(path: Path) -> Iterator[tuple[list[str], Any, int]]:
         if not isinstance(root, yaml.MappingNode):
             kind = "a list" if isinstance(root, yaml.SequenceNode) else "a single value"
             raise BadInput(f"{path}: expected a mapping such as 'seed: 1', got {kind}")
-        _check(root, path)
+        _check(loader, root, path)
         yield from _walk(loader, root, [])
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
@@ -94,7 +93,7 @@ def pairs(path: Path) -> Iterator[tuple[list[str], Any, int]]:
         raise BadInput(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
 
 
-def _check(root: yaml.Node, path: Path) -> None:
+def _check(loader: Loader, root: yaml.Node, path: Path) -> None:
     """Raises BadInput for what no settings have: tags, merged mappings, endless repetition, numbers without end."""
     left, seen = [root], 0
     while left:
@@ -107,7 +106,7 @@ def _check(root: yaml.Node, path: Path) -> None:
                 f"{where}: '<<' would merge another mapping into this one, which settings cannot do; write its lines"
                 " here, or lay one file over another: --config a.yaml b.yaml"
             )
-        if node.tag not in KNOWN:
+        if node.tag != _told_by_its_look(loader, node):
             tag = node.tag.replace(PLAIN, "!!")
             raise BadInput(f"{where}: not valid YAML: settings have no tags, and this is {tag!r:.60}; leave it out")
         if node.tag == f"{PLAIN}int" and len(node.value) > DIGITS:
@@ -116,6 +115,12 @@ def _check(root: yaml.Node, path: Path) -> None:
             left += [part for pair in node.value for part in pair]
         elif isinstance(node, yaml.SequenceNode):
             left += node.value
+
+
+def _told_by_its_look(loader: Loader, node: yaml.Node) -> str:
+    """The tag of what has been given none."""
+    plain = isinstance(node, yaml.ScalarNode) and node.style is None
+    return loader.resolve(type(node), node.value if plain else None, (plain, not plain))
 
 
 def _walk(loader: Loader, node: yaml.MappingNode, above: list[str]) -> Iterator[tuple[list[str], Any, int]]:

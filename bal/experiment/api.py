@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, NamedTuple, overload
 
 import jax
 import numpy as np
 
 from bal.config import extensions
+from bal.config.conformance import missing
 from bal.pool.regions import Regions, lay_out
 from bal.pool.units.base import Unit
 from bal.pool.units.tile import Tile
@@ -28,6 +30,8 @@ from bal.selection.selectors.base import NOTHING, Offer, Query, Selector
 from bal.sources.base import Source, pixels
 from bal.sources.batches import ImagesDone, first_shape
 from bal.types import BadInput, Key, Params
+
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class Bare(NamedTuple):
@@ -142,6 +146,17 @@ def score_pool(
     return regions, scores if asked.needs else score_regions(model, source, regions, objective, key), table
 
 
+def _numbers(given: Any, name: str) -> np.ndarray:
+    """[M] float32. Raises BadInput for what is no array of real numbers."""
+    try:
+        found = np.asarray(given)
+    except ValueError as error:
+        raise BadInput(f"{name}: expected [M] numbers, got rows of different lengths") from error
+    if found.dtype.kind not in "fiub":
+        raise BadInput(f"{name}: expected [M] real numbers, got {found.dtype}")
+    return np.ma.filled(given, np.nan).astype(np.float32) if np.ma.isMaskedArray(given) else found.astype(np.float32)
+
+
 def select(
     scores: np.ndarray,
     costs: np.ndarray,
@@ -156,7 +171,7 @@ def select(
     """Turns scores into a purchase that the budget can pay. Pure.
 
     Args:
-        scores, costs: [M]; a score that is NaN or infinite is never bought.
+        scores, costs: [M]; a score that is NaN, masked or infinite is never bought, nor at an infinite price.
         budget: in the unit of `costs`.
         eligible: [M] bool, what may be bought: False for what is labelled already; all unless given.
         selector: by name or as an instance.
@@ -169,20 +184,26 @@ def select(
         Query(index, score, cost, valid), padded at the end to the most that could have been bought.
 
     Raises:
-        BadInput: there is no such selector, the arrays differ in length, the budget is no number, or the selector needs
-            what `about` does not hold, or not for every region.
+        BadInput: there is no such selector, the arrays differ in length or are of other types, a price is not above 0,
+            the budget is no number, or the selector needs what `about` does not hold, or not for every region.
     """
-    scores, costs = np.asarray(scores, np.float32), np.asarray(costs, np.float32)
-    eligible = np.ones(scores.shape, bool) if eligible is None else np.asarray(eligible, bool)
+    scores, costs = _numbers(scores, "scores"), _numbers(costs, "costs")
+    eligible = np.ones(scores.shape, bool) if eligible is None else np.asarray(eligible)
+    if eligible.dtype != bool:
+        raise BadInput(f"eligible: expected [M] bool, one of each region, got {eligible.dtype}")
     if not scores.shape == costs.shape == eligible.shape or scores.ndim != 1:
         raise BadInput(f"expected [M] scores, costs and eligible, got {scores.shape}, {costs.shape}, {eligible.shape}")
-    if not 0 <= budget < float("inf"):
-        raise BadInput(f"budget: expected 0 ≤ budget < infinity, got {budget}")
+    if isinstance(budget, bool) or not isinstance(budget, Real) or not 0 <= budget <= LARGEST:
+        raise BadInput(f"budget: expected a number from 0 to {LARGEST:.2g}, got {budget!r}")
+    if (odd := np.flatnonzero(~(costs > 0))).size:
+        raise BadInput(f"costs: expected prices above 0, got {costs[odd[0]]} of region {odd[0]}")
     key = jax.random.key(0) if key is None else key
     chooser: Selector = _entry(selector, "selector")
+    if lacking := missing(type(chooser), Selector):
+        raise BadInput(f"selector {chooser!r:.80} is no selector: it has no {', '.join(lacking)}")
     about = {"labelled": ~eligible, **about}
-    if missing := [name for name in chooser.needs if name not in about]:
-        raise BadInput(f"the selector reads {', '.join(missing)}, which `about` does not hold")
+    if absent := [name for name in chooser.needs if name not in about]:
+        raise BadInput(f"the selector reads {', '.join(absent)}, which `about` does not hold")
     if uneven := [name for name in chooser.needs if len(about[name]) != scores.size]:
         raise BadInput(f"about: expected {scores.size} rows of {', '.join(uneven)}, as many as there are scores")
     return chooser(key, scores, Offer(costs, eligible, budget, **offer), about)

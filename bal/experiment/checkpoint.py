@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from bal.annotation.journal import of_file, write_whole
+from bal.annotation.journal import of_file, settle, write_whole
 from bal.experiment.journals import pack, stand, unpack
 from bal.types import BadInput
 
@@ -92,7 +92,10 @@ def unflat(named: dict[str, Any], like: Any) -> Any:
 
 
 def _describe(folder: Path) -> None:
-    """Writes down what the files of a checkpoint are."""
+    """Writes down what the files of a checkpoint are, once they and their names are on disk: orbax does not wait."""
+    run = folder.parent.parent
+    for path in (*folder.rglob("*"), folder, folder.parent, run):
+        settle(path)
     found = {str(path.relative_to(folder)): stand(path) for path in sorted(folder.rglob("*")) if path.is_file()}
     write_whole(folder / FILES, json.dumps(pack(found)))
 

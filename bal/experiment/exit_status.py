@@ -139,6 +139,9 @@ def _refused(error: OSError, goes_on: bool) -> str:
 
 def _told(error: Exception) -> int:
     """The status of an exception of ours; raises any other."""
+    if isinstance(error, ValueError) and "invalid truth value" in str(error):  # jax cannot be imported
+        print(f"bal: error: JAX cannot begin: {error}", file=sys.stderr)
+        return WRONG
     from bal.experiment.events import Waiting  # not sooner: see above
     from bal.outside import shown_lines
     from bal.types import BadInput
@@ -148,23 +151,22 @@ def _told(error: Exception) -> int:
     if isinstance(error, Waiting):
         print(f"bal: {shown_lines(error)}, or --resume --close to let the open ones go", file=sys.stderr)
         return WAITS
-    if isinstance(error, RuntimeError) and str(error).startswith("Unable to initialize backend"):
-        line = str(error).partition("\n")[0]
-        return _fail(f"JAX cannot begin: {line}; look at JAX_PLATFORMS, and at what is installed")
     raise error
 
 
 def leave(status: int) -> None:
-    """Ends the process. An interrupted one ends at once: tearing down what still computes can crash."""
-    if status == INTERRUPTED:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
+    """Ends the process; unless all is done, at once: what still computes can crash, and what has failed, never end."""
+    if status == DONE:
+        sys.exit(status)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(status)
 
 
 def _fail(message: str) -> int:
     from bal.outside import shown
 
-    print(f"bal: error: {shown(message)}", file=sys.stderr)
+    with suppress(OSError):  # nobody can be told
+        print(f"bal: error: {shown(message)}", file=sys.stderr, flush=True)
     return WRONG

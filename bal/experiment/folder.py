@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bal.annotation.journal import Lines, write_whole
+from bal.annotation.journal import Lines, settle, write_whole
 from bal.experiment import journals
 from bal.experiment.journals import Journal, Journals, Stand
 from bal.experiment.lock import Lock
@@ -67,8 +67,12 @@ class RunFolder:
             raise BadInput(f"{self.path} is a file; --out names the folder of a run")
         self._made = not self.path.exists()
         self._check(resume or overwrite)
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         self.path.mkdir(parents=True, exist_ok=True)
         try:
+            for folder in made:
+                with suppress(PermissionError):  # of a folder that can be entered and not read
+                    settle(folder.parent)
             self.lock.acquire()
             self._check(resume or overwrite)  # of what the last owner has left
             if overwrite and self.holds_run():

@@ -26,13 +26,20 @@ def check_stored(folder: RunFolder, config: Config, resume: bool, overwrite: boo
         extensions.check_found("annotator", config.annotator)
     if not folder.holds_run():
         return config, False
-    stored = load(folder.config)
-    if overwrite and (folder.asked() or isinstance(stored.annotator, AnswersLater)):
-        raise BadInput(
-            f"{folder.path} may hold answers of people, which --overwrite would delete: "
-            "choose another --out, or delete the folder yourself"
-        )
-    return _going_on(folder, stored, config) if resume else (config, False)
+    if overwrite:
+        _check_nobody_answers(folder)
+    return _going_on(folder, load(folder.config), config) if resume else (config, False)
+
+
+def _check_nobody_answers(folder: RunFolder) -> None:
+    """Raises BadInput for a run that may hold what people have labelled."""
+    instead = "choose another --out, or delete the folder yourself"
+    try:
+        people = folder.asked() or isinstance(load(folder.config).annotator, AnswersLater)
+    except BadInput as error:
+        raise BadInput(f"{error}: whether people answer in this run cannot be told, so it stays; {instead}") from error
+    if people:
+        raise BadInput(f"{folder.path} may hold answers of people, which --overwrite would delete: {instead}")
 
 
 def _going_on(folder: RunFolder, stored: Config, config: Config) -> tuple[Config, bool]:

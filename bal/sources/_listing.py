@@ -17,7 +17,6 @@ from bal.sources._masks import check_mask
 from bal.sources._pages import (
     SUFFIXES,
     Damaged,
-    Found,
     Page,
     check_fits,
     check_kind,
@@ -69,11 +68,15 @@ def list_folder(root: Path, suffixes: Sequence[str]) -> Listing:
         raise BadInput(f"folder: {root} holds no {', '.join(SUFFIXES)} file that is no mask; put the images there")
     found = Listing({}, {}, {}, {}, [])
     pages: dict[str, list[str]] = {}  # ids by key
+    cut: set[str] = set()  # keys of images that have lost pages
     skipped: list[tuple[int, Path]] = []
     for key, path in sorted(files.images.items()):
-        here = _pages(key, path, found.aside, skipped)
-        pages[key] = _ids(key, len(here.pages))
-        for id, page in zip(pages[key], here.pages, strict=True):
+        here, damage = _pages(path, skipped)
+        pages[key] = _ids(key, len(here))
+        if damage is not None:
+            cut.add(key)
+            found.aside.setdefault(f"{key}#{len(here) + 1}" if here else key, damage)
+        for id, page in zip(pages[key], here, strict=True):
             if id in found.images:
                 raise BadInput(f"folder: {found.images[id].path} and {path} both have an image {id!r}; rename one")
             found.images[id] = page
@@ -82,14 +85,13 @@ def list_folder(root: Path, suffixes: Sequence[str]) -> Listing:
         raise next(iter(found.aside.values()))
     for key, path in sorted(files.masks.items()):
         owner, only = _owner(key, path, pages, suffixes)
-        here = _pages(owner if only is None else f"{owner}#{only}", path, found.aside, skipped)
+        here, damage = _pages(path, skipped)
         ids = pages[owner] if only is None else pages[owner][only - 1 : only]
-        if not here.pages:
-            for id in ids:
-                found.aside.setdefault(id, found.aside[owner if only is None else f"{owner}#{only}"])
-        elif ids and len(here.pages) not in (1, len(ids)):
-            raise BadInput(f"folder: mask {path} has {len(here.pages)} pages and its image {len(ids)}")
-        for id, page in zip(ids, here.pages, strict=False):  # a mask of one page is that of the first
+        if damage is not None:
+            found.aside.update({id: damage for id in ids[len(here) :] if id not in found.aside})
+        elif ids and owner not in cut and len(here) not in (1, len(ids)):
+            raise BadInput(f"folder: mask {path} has {len(here)} pages and its image {len(ids)}")
+        for id, page in zip(ids, here, strict=False):  # a mask of one page is that of the first
             if id in found.masks:
                 first = found.masks[id].path
                 raise BadInput(f"folder: {first} and {path} are masks of the same image; take one away")
@@ -175,19 +177,17 @@ def _refuse(error: OSError) -> None:
     raise BadInput(f"folder: {error.filename} cannot be listed ({error.strerror}); make it readable or take it away")
 
 
-def _pages(key: str, path: Path, aside: dict[str, Damaged], skipped: list[tuple[int, Path]]) -> Found:
-    """The pages of a file that are there; what is not is set aside."""
+def _pages(path: Path, skipped: list[tuple[int, Path]]) -> tuple[list[Page], Damaged | None]:
+    """The pages of a file that are there, and why there are no more, if that is damage."""
     try:
         found = find_pages(path)
     except Damaged as error:
-        aside.setdefault(key, error)
-        return Found([])
+        return [], error
     if found.skipped:
         skipped.append((found.skipped, path))
-    if found.damage:
-        missing = f"{key}#{len(found.pages) + 1}"
-        aside[missing] = Damaged(f"folder: {path} is damaged ({found.damage}); replace it or take it away")
-    return found
+    if not found.damage:
+        return found.pages, None
+    return found.pages, Damaged(f"folder: {path} is damaged ({found.damage}); replace it or take it away")
 
 
 def _ids(key: str, pages: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import struct
 import warnings
@@ -21,6 +22,7 @@ MAGIC = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"} | dict.fromkeys(
     (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "tiff"
 )
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, struct.error)
+OF_A_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EOVERFLOW)
 TOLD = 2**24  # bytes of one text or EXIF of a PNG
 SAMPLES = 8  # channels of a TIFF
 DEEPEST = 16  # bits of a channel of an image
@@ -72,8 +74,15 @@ def find_pages(path: Path) -> Found:
         raise unreadable(path, error) from None
 
 
-def unreadable(path: Path, error: Exception) -> Damaged:
-    """What to say of a file in which an error was found."""
+def unreadable(path: Path, error: Exception) -> Exception:
+    """What an error in reading a file means: that it is damaged, unless the machine would not read it now.
+
+    That says nothing of what the file holds, and a run that left it out would be another one.
+    """
+    if isinstance(error, MemoryError):
+        return MemoryError(str(path))
+    if isinstance(error, OSError) and error.errno and error.errno not in OF_A_FILE:
+        return OSError(error.errno, error.strerror, str(path))
     reason = " ".join(str(error).split()) or type(error).__name__
     return Damaged(f"folder: {path} is truncated or damaged ({reason}); replace it or take it away")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import threading
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,21 +27,28 @@ SKETCH = 8  # a JPEG that is only looked through is decoded at an eighth of its 
 
 
 class _Unlimited:
-    """A context, of any number of threads, in which Pillow reads a picture of any size: it has been checked here."""
+    """A context, of any number of threads, in which Pillow reads a picture of any size, which has been checked here.
+
+    It says nothing of descriptions that nothing here needs.
+    """
 
     def __init__(self) -> None:
         self._lock, self._inside, self._before = threading.Lock(), 0, Image.MAX_IMAGE_PIXELS
+        self._silence = warnings.catch_warnings()
 
     def __enter__(self) -> None:
         with self._lock:
             if not self._inside:
                 self._before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+                self._silence = warnings.catch_warnings(action="ignore", category=UserWarning)
+                self._silence.__enter__()
             self._inside += 1
 
     def __exit__(self, *rest: object) -> None:
         with self._lock:
             self._inside -= 1
             if not self._inside:
+                self._silence.__exit__(None, None, None)
                 Image.MAX_IMAGE_PIXELS = self._before
 
 
@@ -68,6 +76,7 @@ def read_image(page: Page, channels: int) -> np.ndarray:
     Raises:
         Damaged: the page cannot be decoded.
         BadInput: it needs a library that is not installed.
+        OSError, MemoryError: it cannot be read now, which says nothing about what it holds.
     """
     pixels = _checked(page, _agreeing)
     image = pixels.values.astype(np.float32)
@@ -122,14 +131,16 @@ def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _checked(page: Page, read):
-    """`read(page)`, whatever goes wrong in it being damage."""
+    """`read(page)`, whatever goes wrong in it being damage, but for what the machine refuses."""
     try:
         with _UNLIMITED:
             return read(page)
     except BadInput:
         raise
     except Exception as error:
-        if isinstance(error, UNREADABLE) or page.format == "tiff":  # tifffile and its codecs raise many kinds
+        if (
+            isinstance(error, (MemoryError, *UNREADABLE)) or page.format == "tiff"
+        ):  # tifffile and its codecs raise many kinds
             raise unreadable(page.path, error) from None
         raise
 

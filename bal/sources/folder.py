@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
@@ -160,10 +159,8 @@ class FolderSource:
     def _survey(self, listing: Listing, used: list[str], reader: Reader) -> dict[str, Survey]:
         """What each mask holds; images that are damaged, or whose masks are, are set aside."""
         masked = [id for id in used if id in listing.masks]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow, about descriptions that nothing here needs
-            whole = each("whole", check_whole, [listing.images[id] for id in used])
-            held = each(reader, partial(_masks.survey, reader), [listing.masks[id] for id in masked])
+        whole = each("whole", check_whole, [listing.images[id] for id in used])
+        held = each(reader, partial(_masks.survey, reader), [listing.masks[id] for id in masked])
         found = {}
         for id, damage in zip(used, whole, strict=True):
             if isinstance(damage, Damaged):

@@ -142,10 +142,38 @@ def test_select():
     assert not np.asarray(bal.select(scores, costs, 0).valid).any()
 
 
-@pytest.mark.parametrize("budget", [-1, float("nan"), float("inf")])
+@pytest.mark.parametrize("budget", [-1, float("nan"), float("inf"), 1e300, None, "5", True])
 def test_select_refuses_what_is_no_budget(budget):
-    with pytest.raises(bal.BadInput, match="budget: expected 0 ≤ budget < infinity"):
+    with pytest.raises(bal.BadInput, match=r"budget: expected a number from 0 to 3\.4e\+38, got"):
         bal.select([1.0, 2.0], [1.0, 1.0], budget)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"eligible": np.arange(3)}, r"eligible: expected \[M\] bool, one of each region, got int"),
+        ({"eligible": np.full(3, 0.5)}, "got float64"),
+        ({"costs": [1, 0, 1]}, r"expected prices above 0, got 0\.0 of region 1"),
+        ({"costs": [1, 1, -2]}, r"got -2\.0 of region 2"),
+        ({"costs": [np.nan, 1, 1]}, "got nan of region 0"),
+        ({"scores": ["a", "b", "c"]}, r"scores: expected \[M\] real numbers, got <U1"),
+        ({"scores": np.array([1j, 2, 3])}, "got complex128"),
+        ({"scores": [[1], [2, 3], []]}, "rows of different lengths"),
+        ({"selector": None}, "selector None is no selector"),
+        ({"selector": bal.SELECTORS["power"]}, "is no selector"),
+        ({"selector": "best"}, "unknown selector 'best'"),
+    ],
+)
+def test_select_refuses_what_it_cannot_read(changed, message):
+    given = {"scores": [3.0, 2.0, 1.0], "costs": [1.0, 1.0, 1.0], **changed}
+    with pytest.raises(bal.BadInput, match=message):
+        bal.select(budget=1, **given)
+
+
+def test_select_never_buys_what_is_masked_or_beyond_price():
+    scores = np.ma.array([3.0, 2.0, 1.0], mask=[True, False, False])
+    query = bal.select(scores, [1, np.inf, 1], 3)
+    assert np.asarray(query.index)[np.asarray(query.valid)].tolist() == [2]
 
 
 def test_select_refuses_arrays_that_do_not_fit():

@@ -8,10 +8,11 @@ import os
 import re
 
 import pytest
-from runs import tiny
+from runs import run, tiny
 
 from bal import run_loop
-from bal.annotation.journal import write_whole
+from bal.annotation.journal import Lines, write_whole
+from bal.config.dump import dump_yaml
 from bal.experiment import stored
 from bal.experiment.folder import RunFolder
 from bal.experiment.journals import Journal
@@ -181,3 +182,26 @@ def test_a_run_that_has_moved_is_let_go(error, tmp_path, monkeypatch):
     with pytest.raises((OSError, BadInput), match=re.escape(str(error)) if error else "a moment ago: try again"):
         stored.check_unmoved(folder, tiny(), tiny())
     Lock(tmp_path).acquire()
+
+
+def test_a_run_whose_settings_cannot_be_read_is_not_overwritten(tmp_path):
+    """Nobody can tell whether people answer in it."""
+    path = tmp_path / "run"
+    RunFolder(path).begin(dump_yaml(tiny()), resume=False, overwrite=False)
+    text = (path / "config.yaml").read_text()
+    (path / "config.yaml").write_text(text.replace("budget:", "budgte:"))
+    with pytest.raises(BadInput, match=r"budgte.*cannot be told, so it stays; choose another --out"):
+        run(tiny(), path, overwrite=True)
+    with pytest.raises(BadInput, match="holds a run already"):
+        run(tiny(), path)
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_who_may_read_a_run_is_as_the_umask_says(mask, mode, tmp_path):
+    before = os.umask(mask)
+    try:
+        write_whole(tmp_path / "whole", "text")
+        Lines(tmp_path / "lines.jsonl").append("{}\n")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}

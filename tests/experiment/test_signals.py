@@ -106,6 +106,19 @@ def test_other_signals_end_nothing():
     assert process.communicate(timeout=50) == ("closed\n", "bal: interrupted; and this is how to go on\n")
 
 
+def test_what_has_failed_waits_for_no_thread():
+    """Those of a checkpoint that could not be saved never end."""
+    text = """
+import threading
+from bal.experiment.exit_status import leave
+threading.Thread(target=threading.Event().wait).start()
+print("said")
+leave(2)
+"""
+    ended = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=50)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "said\n", "")
+
+
 @pytest.mark.parametrize("module", ["bal.query", "bal.answer", "bal.report"])
 def test_commands_hear_signals(module, tmp_path):
     done = subprocess.run(
@@ -164,8 +177,22 @@ def test_what_the_machine_would_not_do(number, name, says, capsys):
         "few letters": ('PYTHONUTF8=0 PYTHONIOENCODING=latin-1 "$@"', 3),
         "a terminal of no width": ('COLUMNS=1 "$@" --help', 0),
         "no such backend": ('JAX_PLATFORMS=nonsense "$@"', 2),
+        "no accelerator": ('JAX_PLATFORMS=cuda "$@"', 2),
+        "no such switch": ('JAX_ENABLE_X64=banana "$@"', 2),
+        "other numbers": ('JAX_ENABLE_X64=1 "$@"', 3),
+        "nobody to tell": ('"$@" --budget -1 2>/dev/full', 2),
     }.values(),
-    ids=["no stdout", "no stream", "few letters", "no width", "no backend"],
+    ids=[
+        "no-stdout",
+        "no-stream",
+        "few-letters",
+        "no-width",
+        "no-backend",
+        "no-accelerator",
+        "no-switch",
+        "x64",
+        "nobody",
+    ],
 )
 def test_where_a_command_may_find_itself(shell, expected, tmp_path):
     """What cron, a daemon or an old terminal gives it: people are asked, and it ends."""
@@ -174,5 +201,5 @@ def test_where_a_command_may_find_itself(shell, expected, tmp_path):
     ended = subprocess.run(line, env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert ended.returncode == expected, ended.stderr
     assert "Traceback" not in ended.stderr
-    if expected == 2:
+    if expected == 2 and "/dev/full" not in shell:
         assert ended.stderr.count("\n") == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from folders import bar, png, refused, said, save
+from folders import bar, png, refused, save
 from hypothesis import given, strategies as st
 from PIL import Image, ImageOps
 
@@ -17,7 +17,6 @@ from bal.sources import Folder
 from bal.sources._pages import find_pages
 from bal.sources._pictures import read_image, read_stored, turned
 from bal.sources._tiff import needs_tifffile
-from bal.types import BadInput
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (9, 14), dtype=np.uint8)
@@ -270,120 +269,6 @@ def test_the_limit_of_pillow_is_not_ours(root, monkeypatch):
     source = Folder(path=root).open()
     assert {source.image(id).shape for id in source.pool} == {(12, 16, 3), (9, 14, 3)}
     assert source.mask("page0" if "page0" in source.pool else source.pool[0]).shape == (12, 16)
-
-
-# Damage
-
-
-def damage(path: Path, how: str) -> None:
-    whole = path.read_bytes()
-    if how == "empty":
-        path.write_bytes(b"")
-    elif how == "text":
-        path.write_bytes(b"not an image at all")
-    elif how == "head":
-        path.write_bytes(whole[:20])
-    elif how == "half":
-        path.write_bytes(whole[: len(whole) // 2])
-    elif how == "end":
-        path.write_bytes(whole[:-16])
-    elif how == "flip":
-        path.write_bytes(
-            whole[: len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 255]) + whole[len(whole) // 2 + 1 :]
-        )
-    elif how == "zeros":
-        path.write_bytes(whole[: len(whole) // 3] + bytes(len(whole) - len(whole) // 3))
-
-
-KINDS = {
-    "png": ("page9.png", {}),
-    "jpeg": ("page9.jpg", {}),
-    "tiff": ("page9.tif", {}),
-    "lzw": ("page9.tif", {"compression": "tiff_lzw"}),
-    "deflate": ("page9.tif", {"compression": "tiff_adobe_deflate"}),
-    "group4": ("page9.tif", {"compression": "group4"}),
-}
-UNDETECTABLE = {
-    ("jpeg", "flip"),
-    ("tiff", "flip"),
-    ("lzw", "flip"),
-    ("group4", "flip"),
-    ("tiff", "zeros"),
-}  # no checksum
-
-
-@pytest.mark.parametrize("how", ["empty", "text", "head", "half", "end", "flip", "zeros"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_page_is_set_aside_and_named(root, kind, how):
-    name, options = KINDS[kind]
-    pixels = RNG.integers(0, 256, (80, 90), dtype=np.uint8)
-    save(root / "images" / name, pixels > 128 if kind == "group4" else pixels, **options)
-    assert "page9" in Folder(path=root).open().pool
-    damage(root / "images" / name, how)
-    source = Folder(path=root).open()
-    if (kind, how) in UNDETECTABLE:
-        assert source.image("page9").shape[:2] == (80, 90) if "page9" in source.pool else said(source, name)
-        return
-    assert "page9" not in source.pool + source.test
-    assert said(source, "1 image set aside, such as 'page9'")
-    assert said(source, name)
-    assert Folder(path=root).open().pool == source.pool
-
-
-def test_a_damaged_mask_sets_its_image_aside(root):
-    damage(root / "masks" / "page3.png", "half")
-    source = Folder(path=root, classes=("paper", "ink")).open()
-    assert "page3" not in source.pool + source.test
-    assert said(source, "page3.png is truncated or damaged")
-    damage(root / "masks" / "page4.png", "flip")
-    assert said(Folder(path=root).open(), "2 images set aside")
-
-
-def test_nothing_that_can_be_read(root):
-    for path in (root / "images").iterdir():
-        damage(path, "half")
-    refused(r"page\d\.png is truncated or damaged", root)
-
-
-def test_damage_while_a_run_goes_on_is_one_line(root):
-    source = Folder(path=root).open()
-    damage(root / "images" / "page0.png", "half")
-    with pytest.raises(BadInput, match=r"page0\.png is truncated or damaged"):
-        source.image("page0")
-    (root / "images" / "page1.png").unlink()
-    with pytest.raises(BadInput, match=r"page1\.png"):
-        source.image("page1")
-
-
-@given(st.data())
-def test_whatever_happens_to_a_file_it_is_read_or_damaged(tmp_path_factory, data):
-    """Cut anywhere, with any bytes changed: a picture of the size that its header says, or one line."""
-    kind = data.draw(st.sampled_from([*KINDS, "pages"]))
-    path = tmp_path_factory.mktemp("fuzz") / ("a.tif" if kind == "pages" else KINDS[kind][0])
-    if kind == "pages":
-        Image.fromarray(GREY).save(path, save_all=True, append_images=[Image.fromarray(COLOUR)])
-    else:
-        save(path, GREY > 128 if kind == "group4" else GREY, **KINDS[kind][1])
-    whole = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(0, 4))):
-        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
-    path.write_bytes(whole[: data.draw(st.integers(0, len(whole)))] if data.draw(st.booleans()) else whole)
-    masks = path.parent / "masks"
-    save(masks / "b.png", bar(1, (9, 14)))
-    save(path.parent / "b.png", GREY)
-    refusal = refusal_of(path.parent)
-    assert refusal is None or (path.name in refusal and "\n" not in refusal)
-
-
-def refusal_of(folder: Path) -> str | None:
-    """Why a folder, all of which is read, cannot be used."""
-    try:
-        source = Folder(path=folder, test=0, megapixels=1).open()
-        for id in source.pool:
-            assert source.image(id).shape == (*source.shape(id), source.channels)
-    except BadInput as error:
-        return str(error)
-    return None
 
 
 def test_which_tiffs_need_more(tmp_path):
