@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import zipfile
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -400,6 +402,33 @@ def test_files_that_lie_beside_the_answers_are_left_out_and_two_are_one_too_many
     truncate(folder / f"again-{file}")
     with pytest.raises(BadInput, match="the file is damaged, export it again"):
         take(inbox, folder)
+
+
+def test_what_is_listed_twice_in_cvat_is_refused(inbox, tmp_path):
+    entries = give(inbox, "cvat", tmp_path / "out")
+    export = paint_cvat(tmp_path / "out", {e.id: of_view(e, truth(e)) for e in entries})
+    root = ElementTree.parse(export).getroot()
+    root.append(copy.deepcopy(next(root.iter("image"))))
+    ElementTree.ElementTree(root).write(export)
+    before = inbox.answers.size
+    with pytest.raises(BadInput, match=r"lists picture .* twice; export it again"):
+        take(inbox, export)
+    assert inbox.answers.size == before
+
+
+@pytest.mark.parametrize("name", ["images", "annotations", "categories"])
+@pytest.mark.parametrize("odd", [{}, {"a": 1}, "", None, 3])
+def test_what_is_no_list_in_coco_is_refused(name, odd, inbox, tmp_path):
+    entries = give(inbox, "coco", tmp_path / "out")
+    export = paint_coco(tmp_path / "out", {e.id: of_view(e, truth(e)) for e in entries})
+    export.write_text(json.dumps({**json.loads(export.read_text()), name: odd}))
+    with pytest.raises(BadInput, match=rf"its {name} are no list|no file of|holds no"):
+        take(inbox, export)
+
+
+def test_counts_that_are_no_numbers_are_refused():
+    with pytest.raises(ValueError, match="counts that are no numbers"):
+        rle.from_coco([False, True, 11], 3, 4)
 
 
 def test_what_is_listed_twice_in_coco_is_refused(inbox, tmp_path):

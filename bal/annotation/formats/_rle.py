@@ -50,6 +50,8 @@ def to_coco(mask: np.ndarray) -> str:
 def from_coco(counts: str | Sequence[int], height: int, width: int) -> np.ndarray:
     """[h, w] bool from COCO's counts, compressed or not. Raises ValueError for what are none."""
     lengths = _uncompressed(counts) if isinstance(counts, str) else list(counts)
+    if any(isinstance(length, bool) for length in lengths):
+        raise ValueError("counts that are no numbers")
     return from_runs(lengths, height * width).reshape(width, height).T
 
 

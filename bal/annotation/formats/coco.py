@@ -61,6 +61,9 @@ class COCO:
 
 
 def _read(found: Mapping[str, Any], asked: Mapping[str, Entry], classes: tuple[str, ...], path: Path) -> list[Imported]:
+    for name in ("images", "annotations", "categories"):
+        if not isinstance(found[name], list):
+            raise BadInput(f"{path}: its {name} are no list; export it again")
     names = {category["id"]: category["name"] for category in found["categories"]}
     ids = {image["id"]: id_of(str(image["file_name"]), asked, path) for image in found["images"]}
     for what, unique, listed in (("categories", names, found["categories"]), ("pictures", ids, found["images"])):

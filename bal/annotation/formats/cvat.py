@@ -64,6 +64,8 @@ class CVAT:
             if not Path(name.replace("\\", "/")).stem:
                 raise BadInput(f"{path}: a picture without a name; export it again")
             id = id_of(name, asked, path)
+            if any(id == earlier.id for earlier in found):
+                raise BadInput(f"{path} lists picture {id!r:.40} twice; export it again")
             found.append(Imported(id, _label(image, asked[id], classes, f"{path}: {id}") if id in asked else None))
         return found
 
