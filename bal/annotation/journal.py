@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -46,6 +47,7 @@ class Lines:
         self.path = path
         self._read, self._count = 0, 0  # bytes and lines that `news` has given
         self._owed = 0  # bytes of these that are not there yet: the end of the last line
+        self._alone: int | None = None  # the thread that writes, if one of this process does
 
     @property
     def size(self) -> int:
@@ -57,7 +59,7 @@ class Lines:
             return end + len(rest) + bool(rest)
 
     def news(self, parse: Callable[[str], Any]) -> Iterator[tuple[int, Any]]:
-        """Each whole line since the last visit, parsed, with the byte at which it ends.
+        """Each whole line since the last visit, parsed, with the byte at which it ends; waits while somebody writes.
 
         Raises:
             BadInput: a line cannot be parsed, the file has become shorter, or another program has changed its line
@@ -66,6 +68,8 @@ class Lines:
         if not self.path.exists():
             return
         with open(self.path, "rb") as file:
+            if self._alone != threading.get_ident():  # a writer may yet take back what it has written in part
+                fcntl.flock(file, fcntl.LOCK_SH)
             file.seek(there := self._read - self._owed)
             new = file.read()
             end = there + len(new)
@@ -103,7 +107,11 @@ class Lines:
         new = not self.path.exists()
         with open(self.path, "ab+", buffering=0) as file:  # what cannot be written is not kept for later
             fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
-            yield file
+            self._alone = threading.get_ident()
+            try:
+                yield file
+            finally:
+                self._alone = None
         if new:
             settle(self.path.parent)
 

@@ -51,10 +51,8 @@ def fingerprint(image: np.ndarray) -> str:
 
 
 def draw(folder: Path, entry: Entry, image: np.ndarray) -> None:
-    """Writes the picture of a question, from its image float32 [H, W, Cin] in [0, 1], unless it is there."""
+    """Writes the picture of a question, from its image float32 [H, W, Cin] in [0, 1]."""
     path = _view(folder, entry)
-    if path.exists():
-        return
     top, left, height, width = entry.view
     crop = np.rint(image[top : top + height, left : left + width] * 255).clip(0, 255).astype(np.uint8)
     buffer = io.BytesIO()
@@ -95,6 +93,11 @@ def pixels(folder: Path, entry: Entry) -> np.ndarray:
     if found.shape[:2] != entry.view[2:]:
         raise BadInput(f"{_view(folder, entry)} is damaged; delete it, and --resume makes it again")
     return found
+
+
+def has_view(folder: Path, entry: Entry) -> bool:
+    """Whether there is a picture of a question."""
+    return _view(folder, entry).exists()
 
 
 def has_prefill(folder: Path, entry: Entry) -> bool:

@@ -18,7 +18,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple, get_args
 
 from bal.annotation.annotators import ANNOTATORS
-from bal.annotation.annotators.base import Annotator, ChecksSource, Closes
+from bal.annotation.annotators.base import Annotator, ChecksSource, Closes, Corrects, Hints
 from bal.config.conformance import check_abilities, missing
 from bal.outside import brief
 from bal.pool.units import UNITS
@@ -56,7 +56,7 @@ SLOTS: dict[str, Slot] = {
     "unit": Slot("unit", UNITS, Unit, "bal.regions"),
     "selector": Slot("selector", SELECTORS, Selector, "bal.selectors"),
     "calibrator": Slot("calibrator", CALIBRATORS, Calibrator, "bal.calibrators"),
-    "annotator": Slot("annotator", ANNOTATORS, Annotator, "bal.annotators", (ChecksSource, Closes)),
+    "annotator": Slot("annotator", ANNOTATORS, Annotator, "bal.annotators", (ChecksSource, Closes, Corrects, Hints)),
 }
 
 
@@ -140,6 +140,16 @@ def check(slot: str, what: str, cls: Any) -> None:
     if all(lacking):
         raise BadInput(f"{what} is no {noun}: it has no {', nor '.join(', '.join(names) for names in lacking)}")
     check_abilities(what, cls, SLOTS[slot].abilities)
+
+
+def check_hashable(what: str, extension: Any) -> None:
+    """Raises BadInput for an extension that `jax.jit` could not tell from another, such as one with a list in it."""
+    try:
+        hash(extension)
+    except TypeError as error:
+        fields = [f.name for f in dataclasses.fields(extension) if getattr(extension, f.name).__hash__ is None]
+        where = f"its field {fields[0]} is a {type(getattr(extension, fields[0])).__name__}" if fields else str(error)
+        raise BadInput(f"{what} cannot be hashed: {where}; give a tuple, or what is frozen") from error
 
 
 def check_net(net: Net) -> None:

@@ -117,6 +117,7 @@ class Config:
     def __post_init__(self) -> None:
         for slot in SLOTS:
             extensions.check(slot, f"Config.{slot}", type(getattr(self, slot)))
+            extensions.check_hashable(f"Config.{slot}", getattr(self, slot))
         ranges = {
             "seed": (0 <= self.seed < 2**32, "0 ≤ seed < 2³²"),
             "rounds": (0 <= self.rounds <= MOST, f"0 ≤ rounds ≤ {MOST}"),
@@ -133,6 +134,11 @@ class Config:
         }
         stages = ((0, self.start), *self.history, (self.rounds, self.budget))
         grows = all(n <= m and spent <= more for (n, spent), (m, more) in itertools.pairwise(stages))
+        if self.history:
+            rounds, spent = self.history[-1]
+            ranges["budget"] = (self.budget >= spent, f"at least the {spent:g} that the run has decided on")
+            if self.rounds < rounds:
+                ranges["rounds"] = (False, f"at least the {rounds} that the run has decided on")
         ranges["history"] = (grows, "rounds and budgets that never fall, from start to rounds and budget")
         for name, (good, expected) in ranges.items():
             if not good:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,10 @@ def _finite(value: float | None) -> float | None:
 
 def let_go(annotator: Annotator, request: Request) -> bool:
     """Whether a purchase is paid with what is there: it is said so, or was, by a process that was killed then."""
-    return request.closing or (isinstance(annotator, Closes) and bool(request.questions) and annotator.closed(request))
+    if request.closing or not (isinstance(annotator, Closes) and request.questions):
+        return request.closing
+    with _somebody_elses(annotator):
+        return annotator.closed(request)
 
 
 def check_trainable(state: State, request: Request, answers: Mapping[str, Answer]) -> None:
@@ -81,13 +85,17 @@ def close(annotator: Annotator, state: State, request: Request, answers: dict[st
     if not (isinstance(annotator, Closes) and request.questions):
         check_trainable(state, request, answers)
         return answers
-    annotator.close(request, lambda came: check_trainable(state, request, _of(request, came)))
+    with _somebody_elses(annotator):
+        annotator.close(request, lambda came: check_trainable(state, request, _of(request, came)))
     return ask(annotator, request)
 
 
 def hint(annotator: Annotator, request: Request) -> str | None:
     """How the questions are answered, of an annotator that knows."""
-    return annotator.hint(request) if isinstance(annotator, Hints) else None
+    if not isinstance(annotator, Hints):
+        return None
+    with _somebody_elses(annotator):
+        return annotator.hint(request)
 
 
 def ask(annotator: Annotator, request: Request) -> dict[str, Answer]:
@@ -100,17 +108,24 @@ def ask(annotator: Annotator, request: Request) -> dict[str, Answer]:
     """
     if not request.questions:
         return {}
-    try:
+    with _somebody_elses(annotator):
         answers = _asked(annotator, request)
+    return _of(request, answers)
+
+
+@contextmanager
+def _somebody_elses(annotator: Annotator) -> Iterator[None]:
+    """A context in which whatever an annotator raises names it, but for what `ask` says."""
+    try:
+        yield
     except (BadInput, MemoryError):
         raise
-    except Exception as error:  # whatever somebody else's annotator does
+    except Exception as error:
         ours = type(annotator) in ANNOTATORS.values()
         if isinstance(error, OSError) and (error.errno in FULL or (ours and error.errno)):
             raise
         line = " ".join(str(error).split())
         raise BadInput(f"the annotator {type(annotator).__name__} failed: {type(error).__name__}: {line}") from error
-    return _of(request, answers)
 
 
 def _of(request: Request, answers: Mapping[str, Answer]) -> dict[str, Answer]:

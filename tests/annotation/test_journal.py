@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
@@ -63,3 +64,34 @@ def test_a_file_that_becomes_shorter_is_refused(lines):
     lines.path.write_text(line(0))
     with pytest.raises(BadInput, match="has become shorter"):
         read(lines)
+
+
+def test_nobody_sees_a_part_that_a_writer_takes_back(lines):
+    """A full disk: a reader that had seen the first line of two was told that the file had become shorter."""
+    reader, seen, inside = Lines(lines.path), [], threading.Event()
+    assert read(reader) == [0, 1]
+
+    def look():
+        inside.set()
+        seen.extend(read(reader))
+
+    other = threading.Thread(target=look)
+    with lines.alone() as file:
+        there = file.seek(0, 2)
+        file.write(line(2).encode())
+        other.start()
+        assert inside.wait(10)
+        other.join(0.2)
+        assert not seen
+        file.truncate(there)
+    other.join(10)
+    assert not other.is_alive()
+    assert seen == []
+    lines.append(line(3))
+    assert read(reader) == [3]
+
+
+def test_whoever_writes_may_read(lines):
+    with lines.alone() as file:
+        lines.write(file, line(2))
+        assert read(lines) == [0, 1, 2]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, get_args
 
 import pytest
 
 from bal.annotation.annotators import People
 from bal.config import extensions
 from bal.config.extensions import SLOTS
+from bal.config.schema import Config
 from bal.posterior.heads import DeepEnsemble, LastLayerLaplace, MCDropout
 from bal.posterior.heads.base import Finalizes, Joins
 from bal.posterior.heads.mc_dropout import Masks
@@ -28,6 +30,32 @@ def refusal(slot: str, base: type, **members: Any) -> str:
     with pytest.raises(BadInput) as refused:
         extensions.check(slot, f"{SLOTS[slot].noun} 'm:Mine'", cls)
     return str(refused.value)
+
+
+@pytest.mark.parametrize("slot", ["acq", "head", "annotator"])
+def test_every_ability_is_in_the_table(slot):
+    """One that is missing there is found out in the middle of a run."""
+    kinds = get_args(SLOTS[slot].protocol) or (SLOTS[slot].protocol,)
+    defined = {kind for kind in vars(sys.modules[kinds[0].__module__]).values() if is_protocol(kind)}
+    assert {kind for kind in defined if kind.__module__ == kinds[0].__module__} == {*kinds, *SLOTS[slot].abilities}
+
+
+def is_protocol(thing: Any) -> bool:
+    """Whether it is a protocol that `isinstance` can be asked about."""
+    return isinstance(thing, type) and getattr(thing, "_is_protocol", False) and thing is not Protocol
+
+
+@dataclass(frozen=True)
+class Listed(MCDropout):
+    """A head that cannot be hashed."""
+
+    rates: Any = dataclasses.field(default_factory=lambda: [0.1, 0.2])
+
+
+def test_what_cannot_be_hashed_is_refused_before_anything_is_bought():
+    with pytest.raises(BadInput, match=r"Config\.head cannot be hashed: its field rates is a list; give a tuple"):
+        Config(head=Listed())
+    Config(head=Listed(rates=(0.1, 0.2)))
 
 
 @pytest.mark.parametrize(

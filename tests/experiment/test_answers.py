@@ -6,14 +6,16 @@ import errno
 import os
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 from helpers import Pictures
 
 from bal import BadInput, Region
-from bal.annotation.annotators import People
+from bal.annotation import views
+from bal.annotation.annotators import People, _asking
 from bal.annotation.annotators.base import Question, Request
 from bal.annotation.inbox import Inbox
-from bal.experiment.answers import ask
+from bal.experiment.answers import ask, hint, let_go
 
 
 @dataclass(frozen=True)
@@ -58,3 +60,45 @@ def test_a_full_disk_is_one_whoever_finds_it(request_):
 def test_what_else_befalls_another_annotator_is_its_failure(error, request_):
     with pytest.raises(BadInput, match=rf"^the annotator Fails failed: {type(error).__name__}: .*$"):
         ask(Fails(error), request_)
+
+
+@dataclass(frozen=True)
+class Away:
+    """Somebody else's annotator, whose books are somewhere else."""
+
+    def ask(self, request): ...
+
+    def collect(self, request):
+        return {}
+
+    def close(self, request, check): ...
+
+    def closed(self, request):
+        raise ConnectionError("the books are away")
+
+    def hint(self, request):
+        raise ConnectionError("the books are away")
+
+
+@pytest.mark.parametrize("what", [hint, let_go])
+def test_whatever_an_annotator_is_asked_its_failure_names_it(what, request_):
+    with pytest.raises(BadInput, match=r"^the annotator Away failed: ConnectionError: the books are away$"):
+        what(Away(), request_)
+
+
+def test_a_question_that_was_never_asked_is_drawn_again(request_, monkeypatch):
+    """Killed once its picture was there; then its image changed. People saw the old one, and answered for the new."""
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Inbox, "ask", killed)
+        with pytest.raises(KeyboardInterrupt):
+            _asking.put(request_, prefill=False)
+    white = {id: np.ones_like(request_.source.image(id)) for id in request_.source.pool}
+    monkeypatch.setattr(type(request_.source), "image", lambda self, id: white[id])
+    inbox = _asking.put(request_, prefill=False)
+    (entry,) = inbox.entries().values()
+    assert entry.pixels == views.fingerprint(white[entry.image])
+    assert (views.pixels(inbox.folder, entry) == 255).all()

@@ -95,9 +95,12 @@ def test_a_plan_that_was_edited_by_hand(ended):
             run(load(ended / "config.yaml"), ended, resume=True)
 
 
-@pytest.mark.parametrize("history", [((3, 10.0), (2, 20.0)), ((1, 99.0),), ((9, 20.0),), ((0, 5.0),)])
-def test_a_history_that_cannot_be(history):
-    with pytest.raises(BadInput, match="history: expected rounds and budgets that never fall"):
+@pytest.mark.parametrize(
+    ("history", "name"),
+    [(((3, 10.0), (2, 20.0)), "history"), (((1, 99.0),), "budget"), (((9, 20.0),), "rounds"), (((0, 5.0),), "history")],
+)
+def test_a_history_that_cannot_be(history, name):
+    with pytest.raises(BadInput, match=f"^{name}: expected .* (never fall|the run has decided on)"):
         Config(rounds=4, start=10, budget=50, history=history)
 
 
@@ -106,6 +109,9 @@ def test_on_a_command_line(ended, capsys):
     assert "round 3/3: 36 regions" in capsys.readouterr().out
     assert main(["--out", str(ended), "--resume", "--budget", "50"]) == 2
     assert "give --rounds with the larger --budget" in capsys.readouterr().err
+    assert main(["--out", str(ended), "--resume", "--budget", "25"]) == 2
+    less = "bal: error: --budget: expected at least the 30 that the run has decided on, got 25.0\n"
+    assert capsys.readouterr().err == less, "not by a line of a file that nobody has written by hand"
     assert main([*FLAGS, "--out", str(ended), "--resume"]) == 2, "the flags of its beginning are another plan now"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 
 import numpy as np
 
@@ -27,7 +26,9 @@ def purchase_of(request: Request) -> int:
 
 
 def put(request: Request, prefill: bool, twice: Collection[str] = ()) -> Inbox:
-    """Writes down what is asked, once pictures and predictions are there; what is there already is left as it is.
+    """Writes down what is asked, once pictures and predictions are there; what is asked already is left as it is.
+
+    What a kill has left of questions that were never asked is drawn again: the image may have changed since.
 
     Args:
         request: of a run with a folder.
@@ -35,22 +36,21 @@ def put(request: Request, prefill: bool, twice: Collection[str] = ()) -> Inbox:
         twice: ids of the questions that two people are to answer.
     """
     inbox, entries = inbox_of(request), {}
+    known = set(inbox.entries())
     for name in sorted({q.region.image for q in request.questions}):  # each is read once
         image = request.source.image(name)
         for q in request.questions:
             if q.region.image == name:
                 entries[q.id] = _entry(q, image, request.source.classes, 2 if q.id in twice else 1)
-                views.draw(inbox.folder, entries[q.id], image)
+                if q.id not in known or not views.has_view(inbox.folder, entries[q.id]):
+                    views.draw(inbox.folder, entries[q.id], image)
     if prefill and request.predict is not None:
-        wanted = [q for q in request.questions if _may_see(inbox.folder, entries[q.id])]
+        there = {id for id in known & set(entries) if views.has_prefill(inbox.folder, entries[id])}
+        wanted = [q for q in request.questions if q.id not in there and not entries[q.id].blind]
         for id, probability in request.predict(wanted).items():
             views.predict(inbox.folder, entries[id], probability)
     inbox.ask([entries[q.id] for q in request.questions])
     return inbox
-
-
-def _may_see(folder: Path, entry: Entry) -> bool:
-    return not entry.blind and not views.has_prefill(folder, entry)
 
 
 def _entry(question: Question, image: np.ndarray, classes: tuple[str, ...], answers: int) -> Entry:
