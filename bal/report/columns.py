@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from bal.metrics import summary
-from bal.metrics.bootstrap import INTERVAL
+from bal.metrics.base import Cell
+from bal.metrics.bootstrap import INTERVAL, LEAST
 
 Row = Mapping[str, float | int | str]
 ABSENT = "–"
@@ -101,6 +102,20 @@ def sure(row: Row, column: str) -> bool:
     """Whether a column may be shown: always of a test set; from an audit with an interval that says something."""
     low, high = between(row, column)
     return not on_audit(row) or high - low <= TOO_WIDE
+
+
+def withheld(row: Row, cell: Cell) -> str:
+    """What stands for a number of a class which the audit cannot tell: words, or a dash; empty where it may be shown."""
+    unsure = on_audit(row) and not sure(row, f"iou_{cell.name}")
+    if cell.column == f"iou_{cell.name}" or f"{cell.column}{INTERVAL[0]}" in row:
+        return "" if sure(row, cell.column) else FEW
+    says_iou = (f"f1_{cell.name}", f"iou_image_{cell.name}", f"iou_audit_{cell.name}")
+    return ABSENT if unsure and cell.column in says_iou else ""
+
+
+def audited_enough(row: Row, name: str) -> bool:
+    """Whether the IoU of a class on the audited regions may be shown."""
+    return sure(row, f"iou_{name}") if on_audit(row) else not number(row, "regions_audit") < LEAST
 
 
 def told(row: Row, column: str, digits: int = 2) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -44,21 +44,25 @@ def loss_curves(fits: Mapping[int, Sequence[Look]]) -> Figure:
         return figure
 
 
-def audit_curves(fits: Mapping[int, Sequence[Look]], classes: Sequence[str]) -> Figure | None:
-    """The IoU of the newest fit on the audit against the steps; None where it was not measured.
+def audit_curves(
+    fits: Mapping[int, Sequence[Look]], classes: Sequence[str], withheld: Collection[str] = ()
+) -> Figure | None:
+    """The IoU of the newest fit on the audit against the steps; None where there is nothing to show.
 
     Args:
         fits: the looks of every round, oldest first.
         classes: names; all but the first are drawn.
+        withheld: those among them of which the audit cannot tell an IoU.
     """
     measured = [look for look in fits[max(fits)] if look.iou]
-    if not measured:
+    shown = [(k, name) for k, name in enumerate(classes) if k and name not in withheld]
+    if not measured or not shown:
         return None
     with drawing():
-        names, width = short_names(classes[1:])
+        names, width = short_names([name for _, name in shown])
         axes = labelled_axes(0.45, width, max(2.13, LINE * len(names)))
         ends = []
-        for k, name in list(enumerate(classes))[1:]:
+        for k, name in shown:
             y = [look.iou.get(name, math.nan) for look in measured]
             axes.plot([look.step for look in measured], y, "o-", color=class_colour(k), lw=1.8, ms=4)
             if math.isfinite(y[-1]):

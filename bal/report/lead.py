@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from bal.experiment.hand_over import sentence as unseen
 from bal.report.columns import Row, count, number, on_audit, told
-from bal.report.learned import sentence as unlearned
+from bal.report.learned import sentence as unlearned, untold
 from bal.report.style import escape
 
 NAMED = 4  # foreground classes up to which the first sentence names each
@@ -16,9 +16,8 @@ NAMED = 4  # foreground classes up to which the first sentence names each
 
 def lead(rows: Sequence[Row], classes: Sequence[str], waiting: int) -> str:
     """The summary as HTML, and what is amiss, a paragraph each."""
-    said = [
-        escape(text[0].upper() + text[1:]) for text in (unlearned(rows, classes), _of_labels(rows, classes)) if text
-    ]
+    found = unlearned(rows, classes), untold(rows, classes), _of_labels(rows, classes)
+    said = [escape(text[0].upper() + text[1:]) for text in found if text]
     if waiting:
         regions, wait = ("regions", "wait") if waiting > 1 else ("region", "waits")
         said.append(f"{waiting} {regions} of the next purchase {wait} for answers.")

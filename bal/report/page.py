@@ -13,7 +13,7 @@ from bal.annotation.journal import write_whole
 from bal.experiment.state import Look
 from bal.pool.cost import COUNTED
 from bal.report import by_style, calibration, changes as changed, convergence, plots, spending, tables
-from bal.report.columns import Row, count, number, of_whom
+from bal.report.columns import FEW, Row, audited_enough, count, number, of_whom
 from bal.report.gallery import gallery, touched
 from bal.report.images import Panel
 from bal.report.lead import lead
@@ -113,7 +113,7 @@ def page(
         + tables.query_list(queries),
         _section("Where the money went", _MONEY, _card(tables.purchases(queries))),
         *(_section(*what, _card(found)) for what, found in _spending(queries, classes) if found),
-        _converged(fits, classes),
+        _converged(fits, rows[-1], classes),
         _section("Time spent", _TIME, _card(tables.times(rows))),
         _section("Who has answered", _TEAM, _card(team_table(team))) if team else "",
         "<h2>Small print</h2>",
@@ -217,13 +217,16 @@ def _curves(rows: Sequence[Row], classes: Sequence[str]) -> str:
     return _figures([left, right])
 
 
-def _converged(fits: Mapping[int, Sequence[Look]], classes: Sequence[str]) -> str:
+def _converged(fits: Mapping[int, Sequence[Look]], row: Row, classes: Sequence[str]) -> str:
     if not fits:
         return ""
     drawn = [inline_svg(convergence.loss_curves(fits), "loss", "Training loss against steps, a curve a fit")]
-    if (audited := convergence.audit_curves(fits, classes)) is not None:
+    withheld = [name for name in classes if not audited_enough(row, name)]
+    if (audited := convergence.audit_curves(fits, classes, withheld)) is not None:
         drawn.append(inline_svg(audited, "audit", "IoU on the audit against steps, a curve a class"))
     note = f"{convergence.verdict(fits)} {_FALLING}"
+    if any(look.iou for look in fits[max(fits)]) and set(withheld) & set(classes[1:]):
+        note += f" IoU on the audit, {' and '.join(map(escape, withheld))}: {FEW}."
     return _section("Had training converged?", note, _figures(drawn))
 
 

@@ -94,7 +94,8 @@ def background_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
         )
         values, ends = [], []
         for column, name, colour, style, width in lines:
-            y = [number(row, column) for row in rows]
+            of_model = column != "iou_all_background"
+            y = [number(row, column) if sure(row, f"iou_{classes[0]}") or not of_model else math.nan for row in rows]
             finite = [v for v in y if math.isfinite(v)]
             if finite:
                 values += finite

@@ -12,7 +12,6 @@ from bal.metrics.bootstrap import INTERVAL
 from bal.metrics.trust import sentence
 from bal.report.columns import (
     ABSENT,
-    FEW,
     Row,
     between,
     count,
@@ -22,7 +21,7 @@ from bal.report.columns import (
     of_whom,
     on_audit,
     show,
-    sure,
+    withheld,
 )
 from bal.report.style import class_index, escape, policy_variable
 
@@ -108,15 +107,9 @@ def class_tables(rows: Sequence[Row], classes: Sequence[str]) -> str:
 
 def _measured(row: Row, cell: Cell) -> str:
     """One number of a class, with its interval if it has one; from an audit that cannot tell it, not at all."""
+    if instead := withheld(row, cell):
+        return instead
     told = on_audit(row) and f"{cell.column}{INTERVAL[0]}" in row
-    if told and not sure(row, cell.column):
-        return FEW
-    if (
-        on_audit(row)
-        and cell.column in (f"f1_{cell.name}", f"iou_image_{cell.name}")
-        and not sure(row, f"iou_{cell.name}")
-    ):
-        return ABSENT  # which would say what the IoU must not
     if f"{cell.column}_raw" in row:
         return before_after(row, cell.column, cell.digits)
     return within(number(row, cell.column), *between(row, cell.column), 2 if told else cell.digits)
@@ -253,12 +246,19 @@ def stack(parts: Sequence[tuple[float, str, str]]) -> str:
 def definitions(rows: Sequence[Row], classes: Sequence[str]) -> str:
     """Every column of curve.csv: its newest value and what it means."""
     body = []
+    kept_back = {cell.column: words for cell in _of_classes(classes) if (words := withheld(rows[-1], cell))}
+    kept_back |= {f"{column}{end}": ABSENT for column in kept_back for end in INTERVAL}
     for column in dict.fromkeys(c for row in rows for c in row):
         value = rows[-1].get(column, "")
         if isinstance(value, float):
             value = f"{value:.6g}" if math.isfinite(value) else ABSENT
-        shown = escape(str(value))
+        shown = escape(kept_back.get(column, str(value)))
         means = of_whom(meaning(column, classes), rows[-1]) if column != "test_images" else meaning(column, classes)
         body.append((escape(column), shown, f'<td class="prose">{escape(means)}</td>'))
     head = header("column", "newest value", "meaning", text=(0, 2))
     return table(head, body, newest=False, text=(0,))
+
+
+def _of_classes(classes: Sequence[str]) -> list[Cell]:
+    """The columns of one class each, those of the tables and the IoU on the audit."""
+    return [*summary.cells(classes), *(Cell(f"iou_audit_{name}", name, "", "") for name in classes)]

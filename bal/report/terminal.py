@@ -27,7 +27,7 @@ from bal.metrics.trust import sentence
 from bal.outside import shown
 from bal.pool.cost import COUNTED
 from bal.report.columns import of_whom, on_audit, told
-from bal.report.learned import sentence as unlearned
+from bal.report.learned import sentence as unlearned, untold
 from bal.report.lines import classes_of, digits, folded, notes, reads_truth, round_parts
 
 PLAIN = 80  # columns where there is no terminal, and COLUMNS does not say
@@ -110,8 +110,7 @@ class Display:
         if kind is None and (rows := folder.rows()):
             if not self.quiet:
                 self._table(summary_table(rows, self.console.width))
-            if said := unlearned(rows, classes_of(rows[-1])):
-                self.note([said])
+            self.note([said for of in (unlearned, untold) if (said := of(rows, classes_of(rows[-1])))])
             if not self.quiet:
                 self._print(f"report: {folder.report}", f"curve:  {folder.curve.path}")
 
