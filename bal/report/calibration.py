@@ -62,7 +62,8 @@ def errors_found(rows: Sequence[Row]) -> str:
     head = f'<tr class="group"><th></th>{groups}<th></th></tr>' + header(
         "round", *["AUROC", "AURC"] * len(scores), "error rate"
     )
-    return f'<p class="note">{of_whom(_ERRORS, rows[-1])}</p>{table(head, body)}'
+    sure = any('class="between"' in cell for cells in body for cell in cells)
+    return f'<p class="note">{of_whom(_ERRORS + _OVER * sure, rows[-1])}</p>{table(head, body)}'
 
 
 _METRICS = (("auroc", 3), ("aurc", 4))
@@ -74,8 +75,9 @@ _CALIBRATION = (
 _ERRORS = (
     "And on the test images, of all wrongly predicted pixels. AUROC: how often the score of one exceeds that of a "
     "right one, 0.5 is chance. AURC: mean error rate among the most trusted pixels over all shares of them, the error "
-    "rate is chance, lower is better. With 95 % intervals over images."
+    "rate is chance, lower is better."
 )
+_OVER = " With 95 % intervals over images."
 
 
 def _within(row: Row, column: str, around: Intervals) -> str:

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from bal.metrics import summary
 from bal.metrics.base import Cell
 from bal.metrics.bootstrap import INTERVAL, LEAST
+from bal.metrics.calibration import CANDIDATE
 
 Row = Mapping[str, float | int | str]
 ABSENT = "–"
 FEW = "too few to say"
+NO_CANDIDATE = f"no pixel has a foreground probability of {CANDIDATE} or more"  # so that the ECE is of none
 TOO_WIDE = 0.3  # of an interval from an audit: what is known no better than that is not shown
 _WORDS = {
     "test image": "audited region",
@@ -105,7 +107,7 @@ def sure(row: Row, column: str) -> bool:
 
 
 def withheld(row: Row, cell: Cell) -> str:
-    """What stands for a number of a class which the audit cannot tell: words, or a dash; empty where it may be shown."""
+    """What stands for a number of a class that the audit cannot tell, words or a dash; empty where it may be shown."""
     unsure = on_audit(row) and not sure(row, f"iou_{cell.name}")
     if cell.column == f"iou_{cell.name}" or f"{cell.column}{INTERVAL[0]}" in row:
         return "" if sure(row, cell.column) else FEW

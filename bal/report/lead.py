@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from bal.experiment.hand_over import sentence as unseen
 from bal.report.columns import Row, count, number, on_audit, told
@@ -33,7 +34,7 @@ def _of_labels(rows: Sequence[Row], classes: Sequence[str]) -> str:
 def summary(rows: Sequence[Row], classes: Sequence[str]) -> str:
     """One sentence on where the run stands, as plain text."""
     first, last = rows[0], rows[-1]
-    n = number(last, "round")
+    n = _purchases(rows)
     spent = f"({count(number(last, 'regions'))} regions, {count(number(last, 'pixels'))} pixels)"
     when = f"After {count(n)} purchase{'s' * (n != 1)} {spent}" if n > 0 else f"With the start set alone {spent}"
     if on_audit(last):
@@ -60,6 +61,12 @@ def summary(rows: Sequence[Row], classes: Sequence[str]) -> str:
             verdict = ", which is better" if baseline > ground else ""
             text += f", predicting {classes[0]} everywhere scores {baseline:.3f}{verdict}"
     return text + "."
+
+
+def _purchases(rows: Sequence[Row]) -> float:
+    """How many purchases after the start set have brought a region: one may be closed before anybody has answered."""
+    closed = sum(number(now, "regions") <= number(before, "regions") for before, now in pairwise(rows))
+    return number(rows[-1], "round") - closed
 
 
 def _together(rows: Sequence[Row], classes: Sequence[str]) -> str:

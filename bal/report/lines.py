@@ -10,7 +10,7 @@ from typing import Any
 from bal.config.schema import Config
 from bal.experiment.events import Record
 from bal.pool.cost import COUNTED
-from bal.report.columns import on_audit, told
+from bal.report.columns import NO_CANDIDATE, on_audit, told
 
 
 def folded(parts: Sequence[str], width: int) -> list[str]:
@@ -74,7 +74,9 @@ def round_parts(row: Mapping[str, Any], before: Mapping[str, Any] | None, config
         parts.append(f" {name} {told(row, f'iou_{name}', 3)}{'' if on_audit(row) else gain}")
     if on_audit(row):
         parts.append(f" on {row['regions_audit']} audited regions")
-    parts.append(f" | foreground ECE {digits(row['ece_foreground_raw'])} → {digits(row['ece_foreground'])}")
+    before, after = row["ece_foreground_raw"], row["ece_foreground"]
+    none = math.isnan(before) and math.isnan(after)
+    parts.append(f" | {NO_CANDIDATE}" if none else f" | foreground ECE {digits(before)} → {digits(after)}")
     parts.append(f" | fit {row['seconds_fit']:.0f} s, score {row['seconds_score']:.0f} s")
     return parts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,12 @@ from bal.annotation.journal import write_whole
 from bal.experiment.state import Look
 from bal.pool.cost import COUNTED
 from bal.report import by_style, calibration, changes as changed, convergence, plots, spending, tables
-from bal.report.columns import FEW, Row, audited_enough, count, number, of_whom
+from bal.report.columns import FEW, NO_CANDIDATE, Row, audited_enough, count, number, of_whom
 from bal.report.gallery import gallery, touched
 from bal.report.images import Panel
 from bal.report.lead import lead
 from bal.report.people import Team, team_table
-from bal.report.reliability import order, reliability_diagram
+from bal.report.reliability import expected_error, order, reliability_diagram
 from bal.report.style import css_variables, escape, escape_lines, inline_svg
 from bal.report.tiles import tiles
 
@@ -237,6 +238,10 @@ def _figures(drawn: Sequence[str]) -> str:
 def _reliability(bins: Mapping, classes: Sequence[str]) -> str:
     cards = []
     for i, (name, colour) in enumerate(w for w in order(classes) if w[0] in bins):
+        if all(math.isnan(expected_error(stage)) for stage in bins[name].values()):
+            why = "no pixel was judged" if colour else NO_CANDIDATE
+            cards.append(f'<div class="card"><h3>{escape(name)}</h3><p class="note">No diagram: {why}.</p></div>')
+            continue
         figure = reliability_diagram(bins[name], name, colour)
         drawn = inline_svg(figure, f"bins{i}", f"Reliability of {name}, before and after calibration")
         cards.append(f'<figure class="card"><h3>{escape(name)}</h3>{drawn}</figure>')

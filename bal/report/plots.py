@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from bal.report.columns import Row, between, horizontal, number, of_whom, on_audit, sure
+from bal.report.columns import FEW, Row, between, horizontal, number, of_whom, on_audit, sure
 from bal.report.images import Panel, grey, labelled_rgb, score_range
 from bal.report.style import (
     GRID,
@@ -71,6 +71,8 @@ def acquisition_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
                 ends.append((finite[-1], f"{names[name]} {finite[-1]:.2f}", class_colour(k)))
             elif finite:
                 ends.append((finite[-1], names[name], class_colour(k)))
+        if not ends:
+            _nothing(axes, rows[-1])
         top = min(1.02, max(0.2, math.ceil(highest * 10 + 0.3) / 10))
         _frame(axes, x, label, (0.0, top))
         direct_labels(axes, ends)
@@ -103,6 +105,8 @@ def background_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
                 if len(rows) == 1:
                     axes.axhline(finite[0], color=colour, lw=width, ls=style.strip("o"), alpha=0.6)
                 ends.append((finite[-1], f"{of_whom(name, rows[-1])} {finite[-1]:.3f}", colour))
+        if not any(line[2] == class_colour(0) for line in ends):
+            _nothing(axes, rows[-1])
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
         pad = max(0.005, 0.15 * (high - low))
         _frame(axes, x, label, (low - pad, min(high + pad, 1.0 + pad / 2)))
@@ -181,6 +185,12 @@ def _inches(axes: Axes) -> tuple[float, float]:
 def _title(axes: Axes, text: str) -> None:
     above = 1 + 0.087 / _inches(axes)[1]
     axes.text(0, above, text, transform=axes.transAxes, color=MUTED[0], fontsize=SMALLEST)
+
+
+def _nothing(axes: Axes, row: Row) -> None:
+    """Says why there is no curve."""
+    text = f"audited regions: {FEW}" if on_audit(row) else "nothing was measured"
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, color=MUTED[0], fontsize=SMALLEST, ha="center", va="center")
 
 
 def _frame(axes: Axes, x: Sequence[float], label: str, y: tuple[float, float]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -262,6 +263,8 @@ def _text(*lines: str) -> Text:
 
 def _cell(row: Mapping[str, Any], line: Headline, images: bool) -> str:
     """One number, what it was before calibration, and its mean over images."""
+    if math.isnan(row[line.column]):
+        return digits(math.nan)
     before = f"{digits(row[f'{line.column}_raw'])}→" if f"{line.column}_raw" in row else ""
     beside = f" ({digits(row[line.beside])})" if images and line.beside else ""
     if on_audit(row) and line.beside:  # a share of pixels, which a handful of regions cannot tell

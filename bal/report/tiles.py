@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bal.report.columns import FEW, Row, between, count, number, of_whom, on_audit, show, sure
+from bal.report.columns import FEW, NO_CANDIDATE, Row, between, count, number, of_whom, on_audit, show, sure
 from bal.report.style import escape
 from bal.report.tables import dot, within
 
@@ -25,6 +25,8 @@ def tiles(rows: Sequence[Row], classes: Sequence[str]) -> str:
     out.append(_tile(f"{dot(0)}IoU of {escape(name)}", _iou(last, name), note))
     ece, before = "ece_foreground", number(last, "ece_foreground_raw")
     note = "of the foreground" + ("" if math.isnan(before) else f"; {before:.4f} before calibration")
+    if math.isnan(number(last, ece)) and ece in last:
+        note = NO_CANDIDATE
     out.append(_tile("Calibration error (ECE)", within(number(last, ece), *between(last, ece), 4), note))
     share = number(last, "steered_share")
     steered = math.isfinite(share) and number(last, "round") != 0
