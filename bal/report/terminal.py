@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.console import Console
@@ -207,37 +207,51 @@ def summary_table(rows: Sequence[Mapping[str, Any]], width: int = PLAIN) -> Tabl
     """The acquisition curve as a table of at most `width` columns; what does not fit is in curve.csv."""
     names = classes_of(rows[0])
     lines = [line for line in summary.headlines(names) if line.column in rows[-1]]
-    *others, narrowest = (_table(rows, names, *layout) for layout in _layouts(lines, names))
+    *others, narrowest = (_table(rows, names, layout) for layout in _layouts(lines, names))
     return next((table for table in others if Console(width=10_000).measure(table).maximum <= width), narrowest)
 
 
-def _layouts(lines: Sequence[Headline], names: Sequence[str]) -> Iterator[tuple[list[Headline], bool]]:
-    """What a table may show, widest first: which columns, and whether with the mean over images.
+class Layout(NamedTuple):
+    """What a table shows."""
 
-    Of each class, and of the foreground, the first family's column stays longest; before a class is left out, the
-    second number of each goes.
+    lines: list[Headline]
+    images: bool  # the mean over images beside what is pooled over all pixels
+    temperature: bool = True
+
+
+def _layouts(lines: Sequence[Headline], names: Sequence[str]) -> Iterator[Layout]:
+    """What a table may show, widest first.
+
+    Of each class, and of the foreground, the first family's column stays longest. Then go the second number of each,
+    the temperature, the background, the calibration, and last the classes of the foreground, from the end.
     """
     first = {line.name: line for line in reversed(lines)}
     more = [line for line in lines if line != first[line.name]]
     for kept in range(len(more), -1, -1):
-        yield [line for line in lines if line not in more[kept:]], True
-    for kept in range(len(names), 0, -1):
-        yield [line for line in lines if line not in more and line.name not in names[kept:]], False
+        yield Layout([line for line in lines if line not in more[kept:]], True)
+    short = [line for line in lines if line == first[line.name]]
+    yield Layout(short, False)
+    for gone in ((), names[:1]):
+        yield Layout([line for line in short if line.name not in gone], False, False)
+    for kept in range(len(names), 1, -1):
+        yield Layout([line for line in short if line.name in names[1:kept]], False, False)
 
 
-def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], lines: Sequence[Headline], images: bool) -> Table:
-    """`images`: the mean over images beside what is pooled over all pixels, unless intervals have to be there."""
-    means = images and not on_audit(rows[-1])
-    left_out = len(set(names) - {line.name for line in lines})
-    more = f"; {left_out} more classes in curve.csv" if left_out else ""
-    captions = dict.fromkeys(line.caption for line in lines if line.caption)
+def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], layout: Layout) -> Table:
+    """The means over images are not there where intervals have to be."""
+    lines, means = layout.lines, layout.images and not on_audit(rows[-1])
+    left_out = [name for name in names if name not in {line.name for line in lines}]
+    what = "that of the background" if left_out == [names[0]] else f"{len(left_out)} more classes"
+    more = f"; {what} in curve.csv" if left_out else ""
+    captions = list(dict.fromkeys(line.caption for line in lines if line.caption))
+    captions += ["T: temperature, mean over classes"] * layout.temperature
     title = of_whom("IoU over all test pixels" + (" (mean over images)" if means else "") + more, rows[-1])
     everywhere = f"IoU {rows[-1]['iou_all_background']:.3f} on it, 0 on the rest."
     table = Table(
         title=_text(title + (", 95 % intervals" if on_audit(rows[-1]) else "")),
         caption=_text(
             f"Predicting {names[0]} everywhere: {everywhere}",
-            "; ".join((*captions, "T: temperature, mean over classes.")),
+            *([f"{'; '.join(captions)}."] if captions else []),
         ),
         title_justify="left",
         caption_justify="left",
@@ -245,14 +259,16 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], lines: Seque
         pad_edge=False,
         collapse_padding=True,
     )
+    temperature = ["T"] * layout.temperature
     by_pixels = any(row["cost"] != row["regions"] for row in rows)
-    for name in ("round", "regions", *(("cost",) if by_pixels else ()), *(line.title for line in lines), "T"):
+    for name in ("round", "regions", *(("cost",) if by_pixels else ()), *(line.title for line in lines), *temperature):
         table.add_column(_text(*name.split("\n")), justify="right", no_wrap=True)
     for row in rows:
         cells = [str(row["round"]), str(row["regions"])]
         if by_pixels:
             cells.append(f"{row['cost']:g}")
-        table.add_row(*cells, *(_cell(row, line, means) for line in lines), digits(row["temperature"], 2))
+        cells += [_cell(row, line, means) for line in lines]
+        table.add_row(*cells, *(digits(row["temperature"], 2) for _ in temperature))
     return table
 
 
@@ -263,9 +279,8 @@ def _text(*lines: str) -> Text:
 
 def _cell(row: Mapping[str, Any], line: Headline, images: bool) -> str:
     """One number, what it was before calibration, and its mean over images."""
-    if math.isnan(row[line.column]):
-        return digits(math.nan)
-    before = f"{digits(row[f'{line.column}_raw'])}→" if f"{line.column}_raw" in row else ""
+    raw = row.get(f"{line.column}_raw")
+    before = "" if raw is None or (math.isnan(raw) and math.isnan(row[line.column])) else f"{digits(raw)}→"
     beside = f" ({digits(row[line.beside])})" if images and line.beside else ""
     if on_audit(row) and line.beside:  # a share of pixels, which a handful of regions cannot tell
         return told(row, line.column)

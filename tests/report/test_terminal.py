@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -37,17 +38,27 @@ def test_every_family_s_headlines_are_in_a_wide_table():
 @pytest.mark.parametrize("classes", [2, 3, 12])
 @pytest.mark.parametrize("width", range(60, 200, 20))
 def test_what_is_left_out_first(width, classes):
-    """Further families from the end, then the means over images, then classes from the end; never the calibration."""
+    """Further families, means over images, temperature, background, calibration, foreground; each from the end."""
     names = ("background", *(f"class_{k}" for k in range(1, classes)))
     text = shown(ROW | dict.fromkeys(columns(names), 0.5), width)
-    heads, title = text.split("─")[0], text.splitlines()[0]
-    kept = [name for name in names if name in heads.split("T")[0].split("fg")[0]]
-    assert kept[0] == "background"
-    assert "0.500→0.500" in text
-    more, means = "clDice" in text, "0.500 (0.500)" in text
-    assert means or not more
-    assert not means or len(kept) == classes
-    assert (f"{classes - len(kept)} more classes" in title) == (len(kept) < classes)
+    heads, whole = (re.sub(r"\s+", " ", part) for part in (text.split("─")[0], text))
+    kept = [name for name in names if f" {name} " in heads.split(" regions")[1]]
+    left = classes - len(kept)
+    there = ["clDice" in text, "0.500 (0.500)" in text, "T: temp" in whole, "background" in kept, "0.500→0.500" in text]
+    assert there == sorted(there), "in this order"
+    assert ("1.50" in text) == there[2]
+    assert kept[-1] == (names[-1] if there[4] else f"class_{len(kept)}"), "foreground classes go last, from the end"
+    assert ("; that of the background in curve.csv" in whole) == (left == 1 and "background" not in kept)
+    assert (f"; {left} more classes in curve.csv" in whole) == (left > 1)
+
+
+def test_a_class_of_the_foreground_stays_longer_than_temperature_and_background():
+    """At 80 columns the third class of three was left out."""
+    names = ("background", "gamma_ray_log", "resistivity_deep", "resistivity_mid")
+    text = shown(ROW | {"cost": 6144} | dict.fromkeys(columns(names), 0.5), 80)
+    assert all(name in text for name in names[1:])
+    assert "T: temperature" not in text
+    assert "more class" not in text
 
 
 def test_compiling_is_said_until_the_first_step_returns(tmp_path, capsys):
