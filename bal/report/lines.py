@@ -65,9 +65,19 @@ def classes_of(row: Mapping[str, Any]) -> list[str]:
     return [key.removeprefix("f1_") for key in row if key.startswith("f1_")]
 
 
-def round_parts(row: Mapping[str, Any], before: Mapping[str, Any] | None, config: Config) -> list[str]:
-    """One round in one line, in the parts at which it may be broken."""
-    parts = [f"round {row['round']}/{config.rounds}: {row['cost']:g} {COUNTED[config.cost]}, IoU"]
+def round_parts(
+    row: Mapping[str, Any], before: Mapping[str, Any] | None, config: Config, earlier: bool = False
+) -> list[str]:
+    """One round in one line, in the parts at which it may be broken.
+
+    Args:
+        row: of curve.csv.
+        before: that of the round before, which it is compared with.
+        config: of the run.
+        earlier: whether its model is one that another process has trained, and said this of.
+    """
+    again = ", trained earlier" * earlier
+    parts = [f"round {row['round']}/{config.rounds}{again}: {row['cost']:g} {COUNTED[config.cost]}, IoU"]
     for name in classes_of(row):
         change = math.nan if before is None else row[f"iou_{name}"] - before[f"iou_{name}"]
         gain = "" if math.isnan(change) else f" ({change:+.3f})"

@@ -61,7 +61,8 @@ class Display:
         self.console = Console(
             highlight=False, width=None if sys.stdout.isatty() else get_terminal_size((PLAIN, 24)).columns
         )
-        self.last: Mapping[str, Any] | None = None
+        self.rows: list[Mapping[str, Any]] = []  # of the run so far
+        self.fitted: set[int] = set()  # rounds that this process has trained
         self.seen: set[str] = set()  # stages that have made progress, so that their programs are compiled
         self.banner: Sequence[str] = ()  # what the run is, until it is said: not before a refusal
         self.told = False  # that it compiles, where there is no terminal
@@ -80,9 +81,7 @@ class Display:
         self.task = self.progress.add_task("starting", total=config.rounds + 1, detail="", done_at=None)
 
     def __enter__(self) -> Display:
-        rows = RunFolder(self.out).rows() if self.resume else []
-        if rows:
-            self.last = rows[-1]
+        self.rows = list(RunFolder(self.out).rows()) if self.resume else []
         if not self.quiet:
             config = self.config
             folder = RunFolder(self.out)
@@ -105,7 +104,7 @@ class Display:
         if kind is None or isinstance(error, Waiting):
             self._introduce()
         if isinstance(error, Waiting) and error.row is not None and not self.quiet:
-            self.say(round_parts(error.row, self.last, self.config))
+            self._say_round(error.row)
             self._print(f"report: {RunFolder(self.out).report}")
         folder = RunFolder(self.out)
         if kind is None and (rows := folder.rows()):
@@ -120,6 +119,11 @@ class Display:
         banner, self.banner = self.banner, ()
         if banner:
             self.say(banner)
+
+    def _say_round(self, row: Mapping[str, Any]) -> None:
+        """A round, compared with the one before it; an earlier process may have given both."""
+        before = next((one for one in reversed(self.rows) if one["round"] < row["round"]), None)
+        self.say(round_parts(row, before, self.config, row["round"] not in self.fitted))
 
     def say(self, parts: Sequence[str], style: str | None = None) -> None:
         """Prints a line; where the terminal is too narrow, it goes on below, indented."""
@@ -160,6 +164,8 @@ class Display:
         if event.done and event.stage not in self.seen:
             self.seen.add(event.stage)
             self.begun = None  # compiling says nothing of how long the rest will take
+        if event.stage == "fit":
+            self.fitted.add(event.round)
         stage, detail = NAMES[event.stage], f"{UNITS[event.stage]} {event.done}/{event.total}"
         if event.stage not in self.seen:
             stage, detail = "compiling", "takes a while"
@@ -181,7 +187,7 @@ class Display:
     def record(self, record: Record) -> None:
         """Says what a round has brought, and whether less was bought than should have been."""
         if not self.quiet:
-            self.say(round_parts(record.row, self.last, self.config))
+            self._say_round(record.row)
             if self.config.steer == "auto" and self.config.acq.needs and record.queries:
                 self.say([f"trust: {sentence(record.row)}"])
         if said := unseen(record.row, classes_of(record.row)):
@@ -189,7 +195,7 @@ class Display:
         if not record.queries and (falling := fits.sentence(record.row)):  # the last fit, after which nothing is bought
             self.note([falling])
         self.note(notes(record, self.config))
-        self.last = record.row
+        self.rows.append(record.row)
         self.begun = None  # the first round has compiled everything: later ones say better how long a round takes
 
     def _done_at(self, completed: float) -> float | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import re
+from contextlib import suppress
 
 import pytest
 from rich.console import Console
 from runs import tiny
 
-from bal.experiment.events import Event
+from bal.experiment.events import Event, Record, Waiting
+from bal.experiment.folder import RunFolder
 from bal.metrics.summary import columns, headlines
 from bal.report import terminal
 from bal.report.lines import folded
@@ -88,3 +90,32 @@ def test_lines_fold_between_parts_or_else_between_words():
     assert all(line.startswith("  ") for line in lines[1:])
     path = "/".join(["folder"] * 12)
     assert f"  {path}" in folded(["report:", path], 40), "a path stays whole"
+
+
+def row_of(round: int, iou: float) -> dict:
+    """What is said of a round of a run with a test set."""
+    own = {f"{kind}_{name}": iou for name in CLASSES for kind in ("f1", "iou")}
+    ece = {"ece_foreground": 0.1, "ece_foreground_raw": 0.2}
+    return ROW | own | ece | {"round": round, "seconds_fit": 1.0, "seconds_score": 1.0, "test_images": 20}
+
+
+def test_a_round_is_compared_with_the_one_before_and_an_old_one_is_marked(tmp_path, monkeypatch, capsys):
+    """More rounds of a finished run begin with its last, which was compared with itself."""
+    monkeypatch.setattr(RunFolder, "rows", lambda folder: [row_of(n, 0.1 * n) for n in range(3)])
+    display = terminal.Display(tiny(rounds=3), tmp_path / "run", resume=True)
+    display.__enter__()
+    display.record(Record(row_of(2, 0.2), [], None, 0.0))
+    display.watch(Event(3, "fit", 0, 3))
+    display.record(Record(row_of(3, 0.25), [], None, 0.0))
+    old, new = [line for line in capsys.readouterr().out.splitlines() if "IoU" in line]
+    assert old.startswith("round 2/3, trained earlier: 24 regions, IoU  background 0.200 (+0.100)")
+    assert new.startswith("round 3/3: 24 regions, IoU  background 0.250 (+0.050)")
+
+
+def test_what_a_run_that_waits_says_again_is_marked(tmp_path, capsys):
+    for fits in (True, False):
+        with suppress(Waiting), terminal.Display(tiny(), tmp_path / "run", resume=True) as display:
+            if fits:
+                display.watch(Event(1, "fit", 0, 3))
+            raise Waiting(2, 3, 0, tmp_path, row=row_of(1, 0.2))
+        assert ("round 1/2, trained earlier: " in capsys.readouterr().out) == (not fits)
