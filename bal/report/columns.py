@@ -94,10 +94,53 @@ def on_audit(row: Row) -> bool:
     return number(row, "test_images") == 0
 
 
-def between(row: Row, column: str) -> tuple[float, float]:
-    """The ends of a column's interval; NaN where it has none."""
+def units(row: Row, column: str = "") -> float:
+    """How many images or regions the interval of a column rests on: what was drawn, not pixels; NaN if unknown.
+
+    The test images, or else the audited regions; of what finds errors on the audit, the regions that have one.
+    """
+    if column.startswith("trust_"):
+        return number(row, "trust_regions")
+    return number(row, "regions_audit" if on_audit(row) else "test_images")
+
+
+def too_few(row: Row, column: str = "") -> bool:
+    """Whether an interval rests on fewer than may say anything, so that it is withheld."""
+    return units(row, column) < LEAST
+
+
+def over(row: Row, column: str = "") -> str:
+    """What the interval of a column is over, with its number: "over 24 test images"; empty if unknown."""
+    n = units(row, column)
+    kind = "audited region" if on_audit(row) or column.startswith("trust_") else "test image"
+    errors = " with an error" if column.startswith("trust_") else ""
+    return "" if math.isnan(n) else f"over {count(n)} {kind}{'s' * (n != 1)}{errors}"
+
+
+def of_intervals(row: Row, column: str = "") -> str:
+    """A sentence on the intervals of a row: over how many they are, or that so few cannot say."""
+    n = over(row, column)
+    if too_few(row, column):
+        return f"An interval {n} would look too sure: that is {FEW}, and {LEAST} are asked for."
+    return f"95 % intervals are {n or 'over test images'}."
+
+
+def extent(row: Row, column: str) -> tuple[float, float]:
+    """The ends of a column's interval as curve.csv has them; NaN where it has none."""
     low, high = (number(row, column + end) for end in INTERVAL)
     return low, high
+
+
+def between(row: Row, column: str) -> tuple[float, float]:
+    """The ends of a column's interval as it may be shown; NaN where it has none, or rests on too few."""
+    return (math.nan, math.nan) if too_few(row, column) else extent(row, column)
+
+
+def beneath(row: Row, column: str, digits: int) -> str:
+    """What is small beneath a value: its interval, that too few were measured for one, or nothing."""
+    if column + INTERVAL[0] not in row or math.isnan(number(row, column)):
+        return ""
+    return ends(*between(row, column), digits) or FEW
 
 
 def sure(row: Row, column: str) -> bool:

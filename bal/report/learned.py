@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bal.report.columns import between, number, sure
+from bal.report.columns import extent, number, sure
 
 NEAR_ZERO = 0.05  # an IoU that is below this in every round, its interval included, says that nothing was learned
 _TRY = (
@@ -59,5 +59,5 @@ def sentence(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> str:
 
 def _most(row: Mapping[str, Any], column: str) -> float:
     """What the IoU may be at most; NaN where it was not measured."""
-    _, high = between(row, column)
+    _, high = extent(row, column)
     return number(row, column) if math.isnan(high) else high

@@ -14,7 +14,18 @@ from bal.annotation.journal import write_whole
 from bal.experiment.state import Look
 from bal.pool.cost import COUNTED
 from bal.report import by_style, calibration, changes as changed, convergence, plots, spending, tables
-from bal.report.columns import FEW, NO_CANDIDATE, Row, audited_enough, count, number, of_whom
+from bal.report.columns import (
+    FEW,
+    NO_CANDIDATE,
+    Row,
+    audited_enough,
+    count,
+    number,
+    of_intervals,
+    of_whom,
+    over,
+    too_few,
+)
 from bal.report.gallery import gallery, touched
 from bal.report.images import Panel
 from bal.report.lead import lead
@@ -106,7 +117,7 @@ def page(
         else "",
         _section(
             "Can its probabilities be trusted?",
-            on(_TRUST),
+            on(f"{_TRUST} {_whiskers(rows[-1])}"),
             _cards(tables.round_table(rows), calibration.class_calibration(rows[-1], classes, around or {})),
         )
         + _reliability(bins or {}, classes),
@@ -168,16 +179,19 @@ _BILL = (
 )
 _GATE = (
     "What the audited regions say, drawn at random and never trained on: whether the score ranks errors above the "
-    "rest, whether it finds them, and whether the confidence behind it is believable. Intervals are over regions. "
+    "rest, whether it finds them, and whether the confidence behind it is believable. "
     "With --steer auto the share that is earned is the share of the next purchase that follows the score."
 )
 _TRUST = (
     "A score is worth following only if the probabilities behind it are honest. Bars reach what was observed, "
-    "the dashed diagonal is perfect, hatched are the gaps that the ECE averages, weighted by the pixels beneath, "
-    "and whiskers are 95 % intervals over test images."
+    "the dashed diagonal is perfect, hatched are the gaps that the ECE averages, weighted by the pixels beneath."
 )
 _TEAM = "People, their time, and how far they agree where two of them labelled the same region."
 _TIME = "Seconds of computing in each round."
+
+
+def _whiskers(row: Row) -> str:
+    return of_intervals(row) if too_few(row) else f"Whiskers are 95 % intervals {over(row) or 'over test images'}."
 
 
 def _section(title: str, note: str, body: str) -> str:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from bal.report.columns import FEW, Row, between, horizontal, number, of_whom, on_audit, sure
+from bal.report.columns import FEW, Row, between, horizontal, number, of_whom, on_audit, over, sure
 from bal.report.images import Panel, grey, labelled_rgb, score_range
 from bal.report.style import (
     GRID,
@@ -78,7 +78,9 @@ def acquisition_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
         direct_labels(axes, ends)
         means = "" if crowded or on_audit(rows[-1]) else f"{'open' if len(rows) == 1 else 'dashed'}: mean over images"
         whose = "IoU on the audited regions" if on_audit(rows[-1]) else "IoU, pooled over all test pixels"
-        more = " · ".join(part for part in (means, "bars: 95 % intervals" if bars else "") if part)
+        more = " · ".join(
+            part for part in (means, f"bars: 95 % intervals {over(rows[-1])}".rstrip() if bars else "") if part
+        )
         text = "\n".join(part for part in (whose, more) if part)
         _title(axes, text)
         return figure_of(axes)

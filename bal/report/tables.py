@@ -13,11 +13,12 @@ from bal.metrics.trust import sentence
 from bal.report.columns import (
     ABSENT,
     Row,
+    beneath,
     between,
     count,
-    ends,
     meaning,
     number,
+    of_intervals,
     of_whom,
     on_audit,
     show,
@@ -61,9 +62,8 @@ def dot(k: int) -> str:
     return f'<span class="dot" style="background:var(--class-{class_index(k)})"></span>'
 
 
-def within(value: float, low: float, high: float, digits: int) -> str:
-    """A value, and small beneath it its interval, as everywhere on the page; the value alone where it has none."""
-    small = ends(low, high, digits)
+def within(value: float, small: str, digits: int) -> str:
+    """A value, and small beneath it its interval or what stands for it, as everywhere on the page."""
     return show(value, digits) + (f'<span class="between">{small}</span>' if small else "")
 
 
@@ -112,7 +112,8 @@ def _measured(row: Row, cell: Cell) -> str:
     told = on_audit(row) and f"{cell.column}{INTERVAL[0]}" in row
     if f"{cell.column}_raw" in row:
         return before_after(row, cell.column, cell.digits)
-    return within(number(row, cell.column), *between(row, cell.column), 2 if told else cell.digits)
+    shown = 2 if told else cell.digits
+    return within(number(row, cell.column), beneath(row, cell.column, shown), shown)
 
 
 def round_table(rows: Sequence[Row]) -> str:
@@ -143,7 +144,7 @@ def trust_table(rows: Sequence[Row], classes: Sequence[str]) -> str:
         (
             count(number(row, "round")),
             count(number(row, "trust_regions")),
-            *(within(number(row, column), *between(row, column), 2) for column, _ in shown),
+            *(within(number(row, column), beneath(row, column, 2), 2) for column, _ in shown),
             show(number(row, "risk_audit"), 4),
             show(number(row, "risk_lure"), 4),
             _percent(number(row, "trust_share")),
@@ -152,7 +153,8 @@ def trust_table(rows: Sequence[Row], classes: Sequence[str]) -> str:
     ]
     titles = ("round", "regions with errors", *(title for _, title in shown), "risk, audit", "risk, LURE", "earned")
     said = sentence(rows[-1])
-    return f'<p class="note">{escape(said[0].upper() + said[1:])}.</p>{table(header(*titles), body)}'
+    note = f"{escape(said[0].upper() + said[1:])}. {of_intervals(rows[-1], 'trust_')}"
+    return f'<p class="note">{note}</p>{table(header(*titles), body)}'
 
 
 def _percent(share: float) -> str:
@@ -250,6 +252,8 @@ def definitions(rows: Sequence[Row], classes: Sequence[str]) -> str:
     kept_back |= {f"{column}{end}": ABSENT for column in kept_back for end in INTERVAL}
     for column in dict.fromkeys(c for row in rows for c in row):
         value = rows[-1].get(column, "")
+        if column.endswith(INTERVAL) and not math.isfinite(between(rows[-1], column.rpartition("_")[0])[0]):
+            value = math.nan
         if isinstance(value, float):
             value = f"{value:.6g}" if math.isfinite(value) else ABSENT
         shown = escape(kept_back.get(column, str(value)))

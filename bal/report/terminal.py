@@ -27,7 +27,7 @@ from bal.metrics.base import Headline
 from bal.metrics.trust import sentence
 from bal.outside import shown
 from bal.pool.cost import COUNTED
-from bal.report.columns import of_whom, on_audit, told
+from bal.report.columns import of_whom, on_audit, over, told
 from bal.report.learned import sentence as unlearned, untold
 from bal.report.lines import classes_of, digits, folded, notes, reads_truth, round_parts
 
@@ -254,7 +254,7 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], layout: Layo
     title = of_whom("IoU over all test pixels" + (" (mean over images)" if means else "") + more, rows[-1])
     everywhere = f"IoU {rows[-1]['iou_all_background']:.3f} on it, 0 on the rest."
     table = Table(
-        title=_text(title + (", 95 % intervals" if on_audit(rows[-1]) else "")),
+        title=_text(title + (f", 95 % intervals {over(rows[-1])}" if on_audit(rows[-1]) else "")),
         caption=_text(
             f"Predicting {names[0]} everywhere: {everywhere}",
             *([f"{'; '.join(captions)}."] if captions else []),

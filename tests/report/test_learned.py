@@ -24,7 +24,7 @@ def audited(count=3, **more):
     """Rows of a run without a test set: IoUs of 0.0123, and intervals that a few regions cannot give."""
     found = []
     for row in curve(rounds=count):
-        row |= {"test_images": 0, "regions_audit": 4} | {f"iou_audit_{c}": 0.0123 for c in LOG}
+        row |= {"test_images": 0, "regions_audit": 40} | {f"iou_audit_{c}": 0.0123 for c in LOG}
         for name in LOG:
             row |= {f"{kind}_{name}": 0.0123 for kind in ("iou", "f1", "iou_image")}
             row |= {f"iou_{name}_low": NAN, f"iou_{name}_high": NAN}
@@ -84,7 +84,7 @@ def test_no_chart_draws_what_is_withheld():
 @pytest.mark.parametrize("more", [{}, {"test_images": 12}], ids=["no test set", "test set"])
 def test_the_iou_of_a_fit_is_drawn_as_far_as_the_audit_can_tell(more):
     fits = {2: [Look(step, 1.0, dict.fromkeys(LOG, 0.0123)) for step in (1, 2)]}
-    few, enough = audited(**more), audited(regions_audit=30, **more)
+    few, enough = audited(**{"regions_audit": 9} | more), audited(**more)
     enough[-1] |= known("curve_1", 0.01, 0.02) | known("curve_2", 0.01, 0.02)
     drawn = [page(rows, [], [], CONFIG, LOG, fits=fits) for rows in (few, enough)]
     assert ["IoU on the audit against steps" in text for text in drawn] == [False, True]

@@ -67,7 +67,7 @@ def test_intervals_are_announced_where_there_are_some():
     some = judged_rows()
     none = [{name: value for name, value in row.items() if not name.startswith(("auroc_", "aurc_"))} for row in some]
     none = [row | {f"{m}_{s}": 0.4 for m in ("auroc", "aurc") for s in ("entropy", "bald")} for row in none]
-    note = "lower is better. With 95 % intervals over images."
+    note = "lower is better. 95 % intervals are over test images."
     assert [note in visible(page_of(rows)) for rows in (some, none)] == [True, False]
 
 
