@@ -126,11 +126,8 @@ class Display:
         self.say(round_parts(row, before, self.config, row["round"] not in self.fitted))
 
     def say(self, parts: Sequence[str], style: str | None = None) -> None:
-        """Prints a line; where the terminal is too narrow, it goes on below, indented."""
-        lines = list(map(shown, parts))
-        self._print(
-            *(folded(lines, self.console.width) if self.console.is_terminal else [" ".join(lines)]), style=style
-        )
+        """Prints a line; what is wider than the terminal, or than COLUMNS where there is none, goes on below."""
+        self._print(*folded(list(map(shown, parts)), self.console.width), style=style)
 
     def _print(self, *lines: str, style: str | None = None) -> None:
         """Lines as they are: no name in them is taken for markup, and none moves the cursor."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -94,7 +95,7 @@ def test_lines_fold_between_parts_or_else_between_words():
 
 def row_of(round: int, iou: float) -> dict:
     """What is said of a round of a run with a test set."""
-    own = {f"{kind}_{name}": iou for name in CLASSES for kind in ("f1", "iou")}
+    own = {f"{kind}_{name}": iou for name in CLASSES for kind in ("f1", "iou", "iou_image")}
     ece = {"ece_foreground": 0.1, "ece_foreground_raw": 0.2}
     return ROW | own | ece | {"round": round, "seconds_fit": 1.0, "seconds_score": 1.0, "test_images": 20}
 
@@ -119,3 +120,18 @@ def test_what_a_run_that_waits_says_again_is_marked(tmp_path, capsys):
                 display.watch(Event(1, "fit", 0, 3))
             raise Waiting(2, 3, 0, tmp_path, row=row_of(1, 0.2))
         assert ("round 1/2, trained earlier: " in capsys.readouterr().out) == (not fits)
+
+
+@pytest.mark.parametrize("columns", ["60", "80", None])
+def test_notes_and_rounds_are_no_wider_than_the_table(columns, tmp_path, monkeypatch, capsys):
+    """Where there is no terminal, a note was a line of 300 characters and a round one of 140."""
+    monkeypatch.delenv("COLUMNS")
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    rows = [row_of(n, 0.01) | {"iou_all_background": 0.9} for n in range(2)]
+    monkeypatch.setattr(RunFolder, "rows", lambda folder: rows)
+    with terminal.Display(tiny(rounds=1), Path("run"), resume=True) as display:
+        display.record(Record(rows[1], [], None, 0.0))
+    out = capsys.readouterr().out
+    assert "note: the model has learned nothing" in " ".join(out.split())
+    assert max(map(len, out.splitlines())) <= int(columns or 80)
