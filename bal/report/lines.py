@@ -84,9 +84,9 @@ def round_parts(
         parts.append(f" {name} {told(row, f'iou_{name}', 3)}{'' if on_audit(row) else gain}")
     if on_audit(row):
         parts.append(f" on {row['regions_audit']} audited regions")
-    before, after = row["ece_foreground_raw"], row["ece_foreground"]
-    none = math.isnan(before) and math.isnan(after)
-    parts.append(f" | {NO_CANDIDATE}" if none else f" | foreground ECE {digits(before)} → {digits(after)}")
+    raw, ece = row["ece_foreground_raw"], row["ece_foreground"]
+    none = math.isnan(raw) and math.isnan(ece)
+    parts.append(f" | {NO_CANDIDATE}" if none else f" | foreground ECE {digits(raw)} → {digits(ece)}")
     parts.append(f" | fit {row['seconds_fit']:.0f} s, score {row['seconds_score']:.0f} s")
     return parts
 
