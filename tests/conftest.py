@@ -125,3 +125,11 @@ def usual(tmp_path_factory):
 def whole(usual):
     """The folder of the tiny run, not to be changed."""
     return usual[1]
+
+
+@pytest.fixture(autouse=True)
+def wide():
+    """Lines are printed whole: a test of how they are broken says a width of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "1000")
+        yield

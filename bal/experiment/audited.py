@@ -20,7 +20,7 @@ from scipy.special import expit, logit, ndtri, stdtrit
 
 from bal.experiment.setup import Setup
 from bal.metrics import tally
-from bal.metrics.bootstrap import INTERVAL, LEVEL
+from bal.metrics.bootstrap import INTERVAL, LEAST, LEVEL
 from bal.metrics.evaluate import scores_of, tally_each
 from bal.pool.labels import AUDIT, Pool
 from bal.pool.regions import Regions
@@ -30,7 +30,6 @@ from bal.sources.base import Source
 from bal.sources.batches import ImagesDone
 from bal.types import IGNORE
 
-LEAST = 10  # regions that an interval may rest on
 TAIL = (1 - LEVEL) / 2
 EDGE = 1e-3  # what is nearer to 0 or 1 has no logarithm to speak of
 

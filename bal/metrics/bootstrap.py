@@ -30,6 +30,7 @@ T = TypeVar("T")
 DRAWS = 500
 SEED = 0
 LEVEL = 0.95  # of every interval
+LEAST = 10  # images, or audited regions, that an interval may rest on where it is shown
 INTERVAL = ("_low", "_high")  # what the columns of a metric's interval end in
 
 

@@ -45,7 +45,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bal.metrics.bootstrap import interval
+from bal.metrics.bootstrap import LEAST, interval
 from bal.metrics.detection import auroc, capture
 from bal.types import BACKGROUND, RegionPrediction
 
@@ -134,9 +134,14 @@ def sentence(row: Mapping[str, Any]) -> str:
         return f"{earned}: {few} too little to tell whether it finds them{promise}"
     auroc_ = f"AUROC {row['trust_auroc']:.2f} ({row['trust_auroc_low']:.2f} … {row['trust_auroc_high']:.2f})"
     found, low, high = (100 * row[f"trust_capture{end}"] for end in ("", "_low", "_high"))
-    few = "" if n > 2 else "only "
+    if n < LEAST:
+        one = "1 audited region" if n == 1 else f"{n} audited regions"
+        return (
+            f"{earned}: on only {one} with an error, too few to say how sure that is, it ranks errors with AUROC "
+            f"{row['trust_auroc']:.2f} and finds {found:.0f} % of them in the top {100 * TOP:.0f} % of pixels{promise}"
+        )
     return (
-        f"{earned}: on {few}{n} audited region{'s' * (n != 1)} with an error it ranks errors with {auroc_}, finds "
+        f"{earned}: on {n} audited regions with an error it ranks errors with {auroc_}, finds "
         f"{found:.0f} % ({low:.0f} … {high:.0f}) of them in the top {100 * TOP:.0f} % of pixels{promise}"
     )
 

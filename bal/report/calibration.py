@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from bal.metrics.detection import SCORES
-from bal.report.columns import Row, between, count, number, of_whom, show
+from bal.report.columns import FEW, Row, beneath, count, ends, number, of_intervals, of_whom, show, too_few
 from bal.report.reliability import order
 from bal.report.style import escape
 from bal.report.tables import dot, header, table, within
@@ -42,7 +42,8 @@ def class_calibration(row: Row, classes: Sequence[str], around: Intervals) -> st
         '<th colspan="2"><span>Brier: reliability</span></th><th colspan="2"><span>Brier: resolution</span></th>'
         "<th><span>Brier: uncertainty</span></th></tr>"
     ) + header("probability of", *["before", "after"] * 3, "", text=(0,))
-    return f'<p class="note">{of_whom(_CALIBRATION, row)}</p>{table(head, body, newest=False, text=(0,))}'
+    note = f"{of_whom(_CALIBRATION, row)} {of_intervals(row)}"
+    return f'<p class="note">{note}</p>{table(head, body, newest=False, text=(0,))}'
 
 
 def errors_found(rows: Sequence[Row]) -> str:
@@ -62,27 +63,30 @@ def errors_found(rows: Sequence[Row]) -> str:
     head = f'<tr class="group"><th></th>{groups}<th></th></tr>' + header(
         "round", *["AUROC", "AURC"] * len(scores), "error rate"
     )
-    return f'<p class="note">{of_whom(_ERRORS, rows[-1])}</p>{table(head, body)}'
+    small = any('class="between"' in cell for cells in body for cell in cells)
+    over = f" {of_intervals(rows[-1])}" if small else ""
+    return f'<p class="note">{of_whom(_ERRORS, rows[-1])}{over}</p>{table(head, body)}'
 
 
 _METRICS = (("auroc", 3), ("aurc", 4))
 _CALIBRATION = (
-    "The newest round on the test images, with 95 % intervals over images. Of each event, Brier score = "
+    "The newest round on the test images. Of each event, Brier score = "
     "reliability − resolution + uncertainty, up to what varies inside bins: calibration should lower the reliability "
     "term (0 is perfect) and leave the resolution. The foreground is asked of candidates only."
 )
 _ERRORS = (
     "And on the test images, of all wrongly predicted pixels. AUROC: how often the score of one exceeds that of a "
     "right one, 0.5 is chance. AURC: mean error rate among the most trusted pixels over all shares of them, the error "
-    "rate is chance, lower is better. With 95 % intervals over images."
+    "rate is chance, lower is better."
 )
 
 
 def _within(row: Row, column: str, around: Intervals) -> str:
     """A value of the newest round with the interval of its column."""
-    return within(number(row, column), *around.get(column, (math.nan, math.nan)), 4)
+    small = "" if column not in around or math.isnan(number(row, column)) else ends(*around[column], 4) or FEW
+    return within(number(row, column), FEW if small and too_few(row) else small, 4)
 
 
 def _own(row: Row, column: str, digits: int) -> str:
     """A value with the interval that its row has."""
-    return within(number(row, column), *between(row, column), digits)
+    return within(number(row, column), beneath(row, column, digits), digits)

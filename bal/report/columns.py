@@ -6,11 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 
 from bal.metrics import summary
-from bal.metrics.bootstrap import INTERVAL
+from bal.metrics.base import Cell
+from bal.metrics.bootstrap import INTERVAL, LEAST
+from bal.metrics.calibration import CANDIDATE
 
 Row = Mapping[str, float | int | str]
 ABSENT = "–"
 FEW = "too few to say"
+NO_CANDIDATE = f"no pixel has a foreground probability of {CANDIDATE} or more"  # so that the ECE is of none
 TOO_WIDE = 0.3  # of an interval from an audit: what is known no better than that is not shown
 _WORDS = {
     "test image": "audited region",
@@ -91,16 +94,73 @@ def on_audit(row: Row) -> bool:
     return number(row, "test_images") == 0
 
 
-def between(row: Row, column: str) -> tuple[float, float]:
-    """The ends of a column's interval; NaN where it has none."""
+def units(row: Row, column: str = "") -> float:
+    """How many images or regions the interval of a column rests on: what was drawn, not pixels; NaN if unknown.
+
+    The test images, or else the audited regions; of what finds errors on the audit, the regions that have one.
+    """
+    if column.startswith("trust_"):
+        return number(row, "trust_regions")
+    return number(row, "regions_audit" if on_audit(row) else "test_images")
+
+
+def too_few(row: Row, column: str = "") -> bool:
+    """Whether an interval rests on fewer than may say anything, so that it is withheld."""
+    return units(row, column) < LEAST
+
+
+def over(row: Row, column: str = "") -> str:
+    """What the interval of a column is over, with its number: "over 24 test images"; empty if unknown."""
+    n = units(row, column)
+    kind = "audited region" if on_audit(row) or column.startswith("trust_") else "test image"
+    errors = " with an error" if column.startswith("trust_") else ""
+    return "" if math.isnan(n) else f"over {count(n)} {kind}{'s' * (n != 1)}{errors}"
+
+
+def of_intervals(row: Row, column: str = "") -> str:
+    """A sentence on the intervals of a row: over how many they are, or that so few cannot say."""
+    n = over(row, column)
+    if too_few(row, column):
+        return f"An interval {n} would look too sure: that is {FEW}, and {LEAST} are asked for."
+    return f"95 % intervals are {n or 'over test images'}."
+
+
+def extent(row: Row, column: str) -> tuple[float, float]:
+    """The ends of a column's interval as curve.csv has them; NaN where it has none."""
     low, high = (number(row, column + end) for end in INTERVAL)
     return low, high
+
+
+def between(row: Row, column: str) -> tuple[float, float]:
+    """The ends of a column's interval as it may be shown; NaN where it has none, or rests on too few."""
+    return (math.nan, math.nan) if too_few(row, column) else extent(row, column)
+
+
+def beneath(row: Row, column: str, digits: int) -> str:
+    """What is small beneath a value: its interval, that too few were measured for one, or nothing."""
+    if column + INTERVAL[0] not in row or math.isnan(number(row, column)):
+        return ""
+    return ends(*between(row, column), digits) or FEW
 
 
 def sure(row: Row, column: str) -> bool:
     """Whether a column may be shown: always of a test set; from an audit with an interval that says something."""
     low, high = between(row, column)
     return not on_audit(row) or high - low <= TOO_WIDE
+
+
+def withheld(row: Row, cell: Cell) -> str:
+    """What stands for a number of a class that the audit cannot tell, words or a dash; empty where it may be shown."""
+    unsure = on_audit(row) and not sure(row, f"iou_{cell.name}")
+    if cell.column == f"iou_{cell.name}" or f"{cell.column}{INTERVAL[0]}" in row:
+        return "" if sure(row, cell.column) else FEW
+    says_iou = (f"f1_{cell.name}", f"iou_image_{cell.name}", f"iou_audit_{cell.name}")
+    return ABSENT if unsure and cell.column in says_iou else ""
+
+
+def audited_enough(row: Row, name: str) -> bool:
+    """Whether the IoU of a class on the audited regions may be shown."""
+    return sure(row, f"iou_{name}") if on_audit(row) else not number(row, "regions_audit") < LEAST
 
 
 def told(row: Row, column: str, digits: int = 2) -> str:

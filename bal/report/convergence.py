@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,37 +28,46 @@ def loss_curves(fits: Mapping[int, Sequence[Look]]) -> Figure:
         for n, (round, looks) in enumerate(fits.items()):
             last = round == newest
             colour = INK[0] if last else MUTED[0]
-            alpha = 1.0 if last else 0.25 + 0.4 * n / max(1, len(fits) - 1)
-            axes.plot(
-                [k.step for k in looks], [k.loss for k in looks], color=colour, lw=2.0 if last else 1.0, alpha=alpha
-            )
+            alpha = 1.0 if last else 0.45 + 0.25 * n / max(1, len(fits) - 1)
+            drawn = _finite(looks)
+            mark = {"marker": "o", "ms": 5 if last else 4} if len(drawn) == 1 else {}  # a line of one point is unseen
+            x, y = [look.step for look in drawn], [look.loss for look in drawn]
+            axes.plot(x, y, color=colour, lw=2.0 if last else 1.0, alpha=alpha, **mark)
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))  # 0.1, where 10⁻¹ would be TeX
         axes.yaxis.set_minor_locator(NullLocator())
         _steps(axes, "training loss", 4)
-        end = fits[newest][-1]
-        if math.isfinite(end.loss) and end.loss > 0:
+        for end in _finite(fits[newest])[-1:]:
             place = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "fontsize": SMALLEST}
             axes.annotate(f"round {newest}", (end.step, end.loss), color=INK[0], annotation_clip=False, **place)
         return figure
 
 
-def audit_curves(fits: Mapping[int, Sequence[Look]], classes: Sequence[str]) -> Figure | None:
-    """The IoU of the newest fit on the audit against the steps; None where it was not measured.
+def _finite(looks: Sequence[Look]) -> list[Look]:
+    """Those that have a place on a logarithmic axis."""
+    return [look for look in looks if math.isfinite(look.loss) and look.loss > 0]
+
+
+def audit_curves(
+    fits: Mapping[int, Sequence[Look]], classes: Sequence[str], withheld: Collection[str] = ()
+) -> Figure | None:
+    """The IoU of the newest fit on the audit against the steps; None where there is nothing to show.
 
     Args:
         fits: the looks of every round, oldest first.
         classes: names; all but the first are drawn.
+        withheld: those among them of which the audit cannot tell an IoU.
     """
     measured = [look for look in fits[max(fits)] if look.iou]
-    if not measured:
+    shown = [(k, name) for k, name in enumerate(classes) if k and name not in withheld]
+    if not measured or not shown:
         return None
     with drawing():
-        names, width = short_names(classes[1:])
+        names, width = short_names([name for _, name in shown])
         axes = labelled_axes(0.45, width, max(2.13, LINE * len(names)))
         ends = []
-        for k, name in list(enumerate(classes))[1:]:
+        for k, name in shown:
             y = [look.iou.get(name, math.nan) for look in measured]
             axes.plot([look.step for look in measured], y, "o-", color=class_colour(k), lw=1.8, ms=4)
             if math.isfinite(y[-1]):

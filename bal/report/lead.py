@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from bal.experiment.hand_over import sentence as unseen
 from bal.report.columns import Row, count, number, on_audit, told
-from bal.report.learned import sentence as unlearned
+from bal.report.learned import sentence as unlearned, untold
 from bal.report.style import escape
 
 NAMED = 4  # foreground classes up to which the first sentence names each
@@ -16,9 +17,8 @@ NAMED = 4  # foreground classes up to which the first sentence names each
 
 def lead(rows: Sequence[Row], classes: Sequence[str], waiting: int) -> str:
     """The summary as HTML, and what is amiss, a paragraph each."""
-    said = [
-        escape(text[0].upper() + text[1:]) for text in (unlearned(rows, classes), _of_labels(rows, classes)) if text
-    ]
+    found = unlearned(rows, classes), untold(rows, classes), _of_labels(rows, classes)
+    said = [escape(text[0].upper() + text[1:]) for text in found if text]
     if waiting:
         regions, wait = ("regions", "wait") if waiting > 1 else ("region", "waits")
         said.append(f"{waiting} {regions} of the next purchase {wait} for answers.")
@@ -34,7 +34,7 @@ def _of_labels(rows: Sequence[Row], classes: Sequence[str]) -> str:
 def summary(rows: Sequence[Row], classes: Sequence[str]) -> str:
     """One sentence on where the run stands, as plain text."""
     first, last = rows[0], rows[-1]
-    n = number(last, "round")
+    n = _purchases(rows)
     spent = f"({count(number(last, 'regions'))} regions, {count(number(last, 'pixels'))} pixels)"
     when = f"After {count(n)} purchase{'s' * (n != 1)} {spent}" if n > 0 else f"With the start set alone {spent}"
     if on_audit(last):
@@ -61,6 +61,12 @@ def summary(rows: Sequence[Row], classes: Sequence[str]) -> str:
             verdict = ", which is better" if baseline > ground else ""
             text += f", predicting {classes[0]} everywhere scores {baseline:.3f}{verdict}"
     return text + "."
+
+
+def _purchases(rows: Sequence[Row]) -> float:
+    """How many purchases after the start set have brought a region: one may be closed before anybody has answered."""
+    closed = sum(number(now, "regions") <= number(before, "regions") for before, now in pairwise(rows))
+    return number(rows[-1], "round") - closed
 
 
 def _together(rows: Sequence[Row], classes: Sequence[str]) -> str:

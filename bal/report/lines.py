@@ -10,7 +10,7 @@ from typing import Any
 from bal.config.schema import Config
 from bal.experiment.events import Record
 from bal.pool.cost import COUNTED
-from bal.report.columns import on_audit, told
+from bal.report.columns import NO_CANDIDATE, on_audit, told
 
 
 def folded(parts: Sequence[str], width: int) -> list[str]:
@@ -65,16 +65,28 @@ def classes_of(row: Mapping[str, Any]) -> list[str]:
     return [key.removeprefix("f1_") for key in row if key.startswith("f1_")]
 
 
-def round_parts(row: Mapping[str, Any], before: Mapping[str, Any] | None, config: Config) -> list[str]:
-    """One round in one line, in the parts at which it may be broken."""
-    parts = [f"round {row['round']}/{config.rounds}: {row['cost']:g} {COUNTED[config.cost]}, IoU"]
+def round_parts(
+    row: Mapping[str, Any], before: Mapping[str, Any] | None, config: Config, earlier: bool = False
+) -> list[str]:
+    """One round in one line, in the parts at which it may be broken.
+
+    Args:
+        row: of curve.csv.
+        before: that of the round before, which it is compared with.
+        config: of the run.
+        earlier: whether its model is one that another process has trained, and said this of.
+    """
+    again = ", trained earlier" * earlier
+    parts = [f"round {row['round']}/{config.rounds}{again}: {row['cost']:g} {COUNTED[config.cost]}, IoU"]
     for name in classes_of(row):
         change = math.nan if before is None else row[f"iou_{name}"] - before[f"iou_{name}"]
         gain = "" if math.isnan(change) else f" ({change:+.3f})"
         parts.append(f" {name} {told(row, f'iou_{name}', 3)}{'' if on_audit(row) else gain}")
     if on_audit(row):
         parts.append(f" on {row['regions_audit']} audited regions")
-    parts.append(f" | foreground ECE {digits(row['ece_foreground_raw'])} → {digits(row['ece_foreground'])}")
+    raw, ece = row["ece_foreground_raw"], row["ece_foreground"]
+    none = math.isnan(raw) and math.isnan(ece)
+    parts.append(f" | {NO_CANDIDATE}" if none else f" | foreground ECE {digits(raw)} → {digits(ece)}")
     parts.append(f" | fit {row['seconds_fit']:.0f} s, score {row['seconds_score']:.0f} s")
     return parts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,23 @@ from bal.annotation.journal import write_whole
 from bal.experiment.state import Look
 from bal.pool.cost import COUNTED
 from bal.report import by_style, calibration, changes as changed, convergence, plots, spending, tables
-from bal.report.columns import Row, count, number, of_whom
+from bal.report.columns import (
+    FEW,
+    NO_CANDIDATE,
+    Row,
+    audited_enough,
+    count,
+    number,
+    of_intervals,
+    of_whom,
+    over,
+    too_few,
+)
 from bal.report.gallery import gallery, touched
 from bal.report.images import Panel
 from bal.report.lead import lead
 from bal.report.people import Team, team_table
-from bal.report.reliability import order, reliability_diagram
+from bal.report.reliability import expected_error, order, reliability_diagram
 from bal.report.style import css_variables, escape, escape_lines, inline_svg
 from bal.report.tiles import tiles
 
@@ -105,7 +117,7 @@ def page(
         else "",
         _section(
             "Can its probabilities be trusted?",
-            on(_TRUST),
+            on(f"{_TRUST} {_whiskers(rows[-1])}"),
             _cards(tables.round_table(rows), calibration.class_calibration(rows[-1], classes, around or {})),
         )
         + _reliability(bins or {}, classes),
@@ -113,7 +125,7 @@ def page(
         + tables.query_list(queries),
         _section("Where the money went", _MONEY, _card(tables.purchases(queries))),
         *(_section(*what, _card(found)) for what, found in _spending(queries, classes) if found),
-        _converged(fits, classes),
+        _converged(fits, rows[-1], classes),
         _section("Time spent", _TIME, _card(tables.times(rows))),
         _section("Who has answered", _TEAM, _card(team_table(team))) if team else "",
         "<h2>Small print</h2>",
@@ -167,16 +179,19 @@ _BILL = (
 )
 _GATE = (
     "What the audited regions say, drawn at random and never trained on: whether the score ranks errors above the "
-    "rest, whether it finds them, and whether the confidence behind it is believable. Intervals are over regions. "
+    "rest, whether it finds them, and whether the confidence behind it is believable. "
     "With --steer auto the share that is earned is the share of the next purchase that follows the score."
 )
 _TRUST = (
     "A score is worth following only if the probabilities behind it are honest. Bars reach what was observed, "
-    "the dashed diagonal is perfect, hatched are the gaps that the ECE averages, weighted by the pixels beneath, "
-    "and whiskers are 95 % intervals over test images."
+    "the dashed diagonal is perfect, hatched are the gaps that the ECE averages, weighted by the pixels beneath."
 )
 _TEAM = "People, their time, and how far they agree where two of them labelled the same region."
 _TIME = "Seconds of computing in each round."
+
+
+def _whiskers(row: Row) -> str:
+    return of_intervals(row) if too_few(row) else f"Whiskers are 95 % intervals {over(row) or 'over test images'}."
 
 
 def _section(title: str, note: str, body: str) -> str:
@@ -217,13 +232,16 @@ def _curves(rows: Sequence[Row], classes: Sequence[str]) -> str:
     return _figures([left, right])
 
 
-def _converged(fits: Mapping[int, Sequence[Look]], classes: Sequence[str]) -> str:
+def _converged(fits: Mapping[int, Sequence[Look]], row: Row, classes: Sequence[str]) -> str:
     if not fits:
         return ""
     drawn = [inline_svg(convergence.loss_curves(fits), "loss", "Training loss against steps, a curve a fit")]
-    if (audited := convergence.audit_curves(fits, classes)) is not None:
+    withheld = [name for name in classes if not audited_enough(row, name)]
+    if (audited := convergence.audit_curves(fits, classes, withheld)) is not None:
         drawn.append(inline_svg(audited, "audit", "IoU on the audit against steps, a curve a class"))
     note = f"{convergence.verdict(fits)} {_FALLING}"
+    if any(look.iou for look in fits[max(fits)]) and set(withheld) & set(classes[1:]):
+        note += f" IoU on the audit, {' and '.join(map(escape, withheld))}: {FEW}."
     return _section("Had training converged?", note, _figures(drawn))
 
 
@@ -234,6 +252,10 @@ def _figures(drawn: Sequence[str]) -> str:
 def _reliability(bins: Mapping, classes: Sequence[str]) -> str:
     cards = []
     for i, (name, colour) in enumerate(w for w in order(classes) if w[0] in bins):
+        if all(math.isnan(expected_error(stage)) for stage in bins[name].values()):
+            why = "no pixel was judged" if colour else NO_CANDIDATE
+            cards.append(f'<div class="card"><h3>{escape(name)}</h3><p class="note">No diagram: {why}.</p></div>')
+            continue
         figure = reliability_diagram(bins[name], name, colour)
         drawn = inline_svg(figure, f"bins{i}", f"Reliability of {name}, before and after calibration")
         cards.append(f'<figure class="card"><h3>{escape(name)}</h3>{drawn}</figure>')

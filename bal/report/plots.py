@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from bal.report.columns import Row, between, horizontal, number, of_whom, on_audit, sure
+from bal.report.columns import FEW, Row, between, horizontal, number, of_whom, on_audit, over, sure
 from bal.report.images import Panel, grey, labelled_rgb, score_range
 from bal.report.style import (
     GRID,
@@ -71,12 +71,16 @@ def acquisition_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
                 ends.append((finite[-1], f"{names[name]} {finite[-1]:.2f}", class_colour(k)))
             elif finite:
                 ends.append((finite[-1], names[name], class_colour(k)))
+        if not ends:
+            _nothing(axes, rows[-1])
         top = min(1.02, max(0.2, math.ceil(highest * 10 + 0.3) / 10))
         _frame(axes, x, label, (0.0, top))
         direct_labels(axes, ends)
         means = "" if crowded or on_audit(rows[-1]) else f"{'open' if len(rows) == 1 else 'dashed'}: mean over images"
         whose = "IoU on the audited regions" if on_audit(rows[-1]) else "IoU, pooled over all test pixels"
-        more = " · ".join(part for part in (means, "bars: 95 % intervals" if bars else "") if part)
+        more = " · ".join(
+            part for part in (means, f"bars: 95 % intervals {over(rows[-1])}".rstrip() if bars else "") if part
+        )
         text = "\n".join(part for part in (whose, more) if part)
         _title(axes, text)
         return figure_of(axes)
@@ -94,7 +98,8 @@ def background_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
         )
         values, ends = [], []
         for column, name, colour, style, width in lines:
-            y = [number(row, column) for row in rows]
+            of_model = column != "iou_all_background"
+            y = [number(row, column) if sure(row, f"iou_{classes[0]}") or not of_model else math.nan for row in rows]
             finite = [v for v in y if math.isfinite(v)]
             if finite:
                 values += finite
@@ -102,6 +107,8 @@ def background_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
                 if len(rows) == 1:
                     axes.axhline(finite[0], color=colour, lw=width, ls=style.strip("o"), alpha=0.6)
                 ends.append((finite[-1], f"{of_whom(name, rows[-1])} {finite[-1]:.3f}", colour))
+        if not any(line[2] == class_colour(0) for line in ends):
+            _nothing(axes, rows[-1])
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
         pad = max(0.005, 0.15 * (high - low))
         _frame(axes, x, label, (low - pad, min(high + pad, 1.0 + pad / 2)))
@@ -180,6 +187,12 @@ def _inches(axes: Axes) -> tuple[float, float]:
 def _title(axes: Axes, text: str) -> None:
     above = 1 + 0.087 / _inches(axes)[1]
     axes.text(0, above, text, transform=axes.transAxes, color=MUTED[0], fontsize=SMALLEST)
+
+
+def _nothing(axes: Axes, row: Row) -> None:
+    """Says why there is no curve."""
+    text = f"audited regions: {FEW}" if on_audit(row) else "nothing was measured"
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, color=MUTED[0], fontsize=SMALLEST, ha="center", va="center")
 
 
 def _frame(axes: Axes, x: Sequence[float], label: str, y: tuple[float, float]) -> None:

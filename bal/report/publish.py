@@ -38,8 +38,9 @@ def publish(folder: RunFolder | None, setup: Setup, snapshot: Snapshot | None) -
     if not rows or rows[-1]["round"] < snapshot.info.row["round"]:
         rows.append(snapshot.info.row)  # of a model whose questions are open
     diagrams = bootstrap.bands(tally, classes) if bootstrap.count(tally) else {}
+    shown = 3 if bootstrap.count(tally) < bootstrap.LEAST else 5  # fields of a band: so few images have no interval
     bins = {
-        name: {"calibrated": tuple(diagrams[name]), "raw": tuple(diagrams[f"{name}_raw"])}
+        name: {"calibrated": tuple(diagrams[name])[:shown], "raw": tuple(diagrams[f"{name}_raw"])[:shown]}
         for name in (*classes, "foreground")
         if name in diagrams
     }

@@ -104,7 +104,8 @@ def _pair(
             figure.text(left, bottom + 0.867 * height, "observed frequency", color=MUTED[0], fontsize=SMALLEST)
             figure.text(left, bottom + 0.3 * height, "pixels", color=MUTED[0], fontsize=SMALLEST)
         heading = bottom + 0.935 * height
-        error = f"ECE {expected_error(bins[stage]):.4f}"
+        ece = expected_error(bins[stage])
+        error = "no pixels" if math.isnan(ece) else f"ECE {ece:.4f}"
         title = TITLES[stage] if across * figure.get_figwidth() > 2.1 else TITLES[stage].split()[0]
         figure.text(left, heading, title, fontsize=9.5, color=INK[0])
         figure.text(left + across, heading, error, fontsize=9.5, color=INK[0], ha="right", weight="bold")

@@ -12,17 +12,17 @@ from bal.metrics.bootstrap import INTERVAL
 from bal.metrics.trust import sentence
 from bal.report.columns import (
     ABSENT,
-    FEW,
     Row,
+    beneath,
     between,
     count,
-    ends,
     meaning,
     number,
+    of_intervals,
     of_whom,
     on_audit,
     show,
-    sure,
+    withheld,
 )
 from bal.report.style import class_index, escape, policy_variable
 
@@ -62,9 +62,8 @@ def dot(k: int) -> str:
     return f'<span class="dot" style="background:var(--class-{class_index(k)})"></span>'
 
 
-def within(value: float, low: float, high: float, digits: int) -> str:
-    """A value, and small beneath it its interval, as everywhere on the page; the value alone where it has none."""
-    small = ends(low, high, digits)
+def within(value: float, small: str, digits: int) -> str:
+    """A value, and small beneath it its interval or what stands for it, as everywhere on the page."""
     return show(value, digits) + (f'<span class="between">{small}</span>' if small else "")
 
 
@@ -108,18 +107,13 @@ def class_tables(rows: Sequence[Row], classes: Sequence[str]) -> str:
 
 def _measured(row: Row, cell: Cell) -> str:
     """One number of a class, with its interval if it has one; from an audit that cannot tell it, not at all."""
+    if instead := withheld(row, cell):
+        return instead
     told = on_audit(row) and f"{cell.column}{INTERVAL[0]}" in row
-    if told and not sure(row, cell.column):
-        return FEW
-    if (
-        on_audit(row)
-        and cell.column in (f"f1_{cell.name}", f"iou_image_{cell.name}")
-        and not sure(row, f"iou_{cell.name}")
-    ):
-        return ABSENT  # which would say what the IoU must not
     if f"{cell.column}_raw" in row:
         return before_after(row, cell.column, cell.digits)
-    return within(number(row, cell.column), *between(row, cell.column), 2 if told else cell.digits)
+    shown = 2 if told else cell.digits
+    return within(number(row, cell.column), beneath(row, cell.column, shown), shown)
 
 
 def round_table(rows: Sequence[Row]) -> str:
@@ -150,7 +144,7 @@ def trust_table(rows: Sequence[Row], classes: Sequence[str]) -> str:
         (
             count(number(row, "round")),
             count(number(row, "trust_regions")),
-            *(within(number(row, column), *between(row, column), 2) for column, _ in shown),
+            *(within(number(row, column), beneath(row, column, 2), 2) for column, _ in shown),
             show(number(row, "risk_audit"), 4),
             show(number(row, "risk_lure"), 4),
             _percent(number(row, "trust_share")),
@@ -159,7 +153,8 @@ def trust_table(rows: Sequence[Row], classes: Sequence[str]) -> str:
     ]
     titles = ("round", "regions with errors", *(title for _, title in shown), "risk, audit", "risk, LURE", "earned")
     said = sentence(rows[-1])
-    return f'<p class="note">{escape(said[0].upper() + said[1:])}.</p>{table(header(*titles), body)}'
+    note = f"{escape(said[0].upper() + said[1:])}. {of_intervals(rows[-1], 'trust_')}"
+    return f'<p class="note">{note}</p>{table(header(*titles), body)}'
 
 
 def _percent(share: float) -> str:
@@ -253,12 +248,21 @@ def stack(parts: Sequence[tuple[float, str, str]]) -> str:
 def definitions(rows: Sequence[Row], classes: Sequence[str]) -> str:
     """Every column of curve.csv: its newest value and what it means."""
     body = []
+    kept_back = {cell.column: words for cell in _of_classes(classes) if (words := withheld(rows[-1], cell))}
+    kept_back |= {f"{column}{end}": ABSENT for column in kept_back for end in INTERVAL}
     for column in dict.fromkeys(c for row in rows for c in row):
         value = rows[-1].get(column, "")
+        if column.endswith(INTERVAL) and not math.isfinite(between(rows[-1], column.rpartition("_")[0])[0]):
+            value = math.nan
         if isinstance(value, float):
             value = f"{value:.6g}" if math.isfinite(value) else ABSENT
-        shown = escape(str(value))
+        shown = escape(kept_back.get(column, str(value)))
         means = of_whom(meaning(column, classes), rows[-1]) if column != "test_images" else meaning(column, classes)
         body.append((escape(column), shown, f'<td class="prose">{escape(means)}</td>'))
     head = header("column", "newest value", "meaning", text=(0, 2))
     return table(head, body, newest=False, text=(0,))
+
+
+def _of_classes(classes: Sequence[str]) -> list[Cell]:
+    """The columns of one class each, those of the tables and the IoU on the audit."""
+    return [*summary.cells(classes), *(Cell(f"iou_audit_{name}", name, "", "") for name in classes)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.console import Console
@@ -26,8 +27,8 @@ from bal.metrics.base import Headline
 from bal.metrics.trust import sentence
 from bal.outside import shown
 from bal.pool.cost import COUNTED
-from bal.report.columns import of_whom, on_audit, told
-from bal.report.learned import sentence as unlearned
+from bal.report.columns import of_whom, on_audit, over, told
+from bal.report.learned import sentence as unlearned, untold
 from bal.report.lines import classes_of, digits, folded, notes, reads_truth, round_parts
 
 PLAIN = 80  # columns where there is no terminal, and COLUMNS does not say
@@ -60,7 +61,8 @@ class Display:
         self.console = Console(
             highlight=False, width=None if sys.stdout.isatty() else get_terminal_size((PLAIN, 24)).columns
         )
-        self.last: Mapping[str, Any] | None = None
+        self.rows: list[Mapping[str, Any]] = []  # of the run so far
+        self.fitted: set[int] = set()  # rounds that this process has trained
         self.seen: set[str] = set()  # stages that have made progress, so that their programs are compiled
         self.banner: Sequence[str] = ()  # what the run is, until it is said: not before a refusal
         self.told = False  # that it compiles, where there is no terminal
@@ -79,9 +81,7 @@ class Display:
         self.task = self.progress.add_task("starting", total=config.rounds + 1, detail="", done_at=None)
 
     def __enter__(self) -> Display:
-        rows = RunFolder(self.out).rows() if self.resume else []
-        if rows:
-            self.last = rows[-1]
+        self.rows = list(RunFolder(self.out).rows()) if self.resume else []
         if not self.quiet:
             config = self.config
             folder = RunFolder(self.out)
@@ -104,14 +104,13 @@ class Display:
         if kind is None or isinstance(error, Waiting):
             self._introduce()
         if isinstance(error, Waiting) and error.row is not None and not self.quiet:
-            self.say(round_parts(error.row, self.last, self.config))
+            self._say_round(error.row)
             self._print(f"report: {RunFolder(self.out).report}")
         folder = RunFolder(self.out)
         if kind is None and (rows := folder.rows()):
             if not self.quiet:
                 self._table(summary_table(rows, self.console.width))
-            if said := unlearned(rows, classes_of(rows[-1])):
-                self.note([said])
+            self.note([said for of in (unlearned, untold) if (said := of(rows, classes_of(rows[-1])))])
             if not self.quiet:
                 self._print(f"report: {folder.report}", f"curve:  {folder.curve.path}")
 
@@ -121,12 +120,14 @@ class Display:
         if banner:
             self.say(banner)
 
+    def _say_round(self, row: Mapping[str, Any]) -> None:
+        """A round, compared with the one before it; an earlier process may have given both."""
+        before = next((one for one in reversed(self.rows) if one["round"] < row["round"]), None)
+        self.say(round_parts(row, before, self.config, row["round"] not in self.fitted))
+
     def say(self, parts: Sequence[str], style: str | None = None) -> None:
-        """Prints a line; where the terminal is too narrow, it goes on below, indented."""
-        lines = list(map(shown, parts))
-        self._print(
-            *(folded(lines, self.console.width) if self.console.is_terminal else [" ".join(lines)]), style=style
-        )
+        """Prints a line; what is wider than the terminal, or than COLUMNS where there is none, goes on below."""
+        self._print(*folded(list(map(shown, parts)), self.console.width), style=style)
 
     def _print(self, *lines: str, style: str | None = None) -> None:
         """Lines as they are: no name in them is taken for markup, and none moves the cursor."""
@@ -160,6 +161,8 @@ class Display:
         if event.done and event.stage not in self.seen:
             self.seen.add(event.stage)
             self.begun = None  # compiling says nothing of how long the rest will take
+        if event.stage == "fit":
+            self.fitted.add(event.round)
         stage, detail = NAMES[event.stage], f"{UNITS[event.stage]} {event.done}/{event.total}"
         if event.stage not in self.seen:
             stage, detail = "compiling", "takes a while"
@@ -181,7 +184,7 @@ class Display:
     def record(self, record: Record) -> None:
         """Says what a round has brought, and whether less was bought than should have been."""
         if not self.quiet:
-            self.say(round_parts(record.row, self.last, self.config))
+            self._say_round(record.row)
             if self.config.steer == "auto" and self.config.acq.needs and record.queries:
                 self.say([f"trust: {sentence(record.row)}"])
         if said := unseen(record.row, classes_of(record.row)):
@@ -189,7 +192,7 @@ class Display:
         if not record.queries and (falling := fits.sentence(record.row)):  # the last fit, after which nothing is bought
             self.note([falling])
         self.note(notes(record, self.config))
-        self.last = record.row
+        self.rows.append(record.row)
         self.begun = None  # the first round has compiled everything: later ones say better how long a round takes
 
     def _done_at(self, completed: float) -> float | None:
@@ -207,37 +210,51 @@ def summary_table(rows: Sequence[Mapping[str, Any]], width: int = PLAIN) -> Tabl
     """The acquisition curve as a table of at most `width` columns; what does not fit is in curve.csv."""
     names = classes_of(rows[0])
     lines = [line for line in summary.headlines(names) if line.column in rows[-1]]
-    *others, narrowest = (_table(rows, names, *layout) for layout in _layouts(lines, names))
+    *others, narrowest = (_table(rows, names, layout) for layout in _layouts(lines, names))
     return next((table for table in others if Console(width=10_000).measure(table).maximum <= width), narrowest)
 
 
-def _layouts(lines: Sequence[Headline], names: Sequence[str]) -> Iterator[tuple[list[Headline], bool]]:
-    """What a table may show, widest first: which columns, and whether with the mean over images.
+class Layout(NamedTuple):
+    """What a table shows."""
 
-    Of each class, and of the foreground, the first family's column stays longest; before a class is left out, the
-    second number of each goes.
+    lines: list[Headline]
+    images: bool  # the mean over images beside what is pooled over all pixels
+    temperature: bool = True
+
+
+def _layouts(lines: Sequence[Headline], names: Sequence[str]) -> Iterator[Layout]:
+    """What a table may show, widest first.
+
+    Of each class, and of the foreground, the first family's column stays longest. Then go the second number of each,
+    the temperature, the background, the calibration, and last the classes of the foreground, from the end.
     """
     first = {line.name: line for line in reversed(lines)}
     more = [line for line in lines if line != first[line.name]]
     for kept in range(len(more), -1, -1):
-        yield [line for line in lines if line not in more[kept:]], True
-    for kept in range(len(names), 0, -1):
-        yield [line for line in lines if line not in more and line.name not in names[kept:]], False
+        yield Layout([line for line in lines if line not in more[kept:]], True)
+    short = [line for line in lines if line == first[line.name]]
+    yield Layout(short, False)
+    for gone in ((), names[:1]):
+        yield Layout([line for line in short if line.name not in gone], False, False)
+    for kept in range(len(names), 1, -1):
+        yield Layout([line for line in short if line.name in names[1:kept]], False, False)
 
 
-def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], lines: Sequence[Headline], images: bool) -> Table:
-    """`images`: the mean over images beside what is pooled over all pixels, unless intervals have to be there."""
-    means = images and not on_audit(rows[-1])
-    left_out = len(set(names) - {line.name for line in lines})
-    more = f"; {left_out} more classes in curve.csv" if left_out else ""
-    captions = dict.fromkeys(line.caption for line in lines if line.caption)
+def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], layout: Layout) -> Table:
+    """The means over images are not there where intervals have to be."""
+    lines, means = layout.lines, layout.images and not on_audit(rows[-1])
+    left_out = [name for name in names if name not in {line.name for line in lines}]
+    what = "that of the background" if left_out == [names[0]] else f"{len(left_out)} more classes"
+    more = f"; {what} in curve.csv" if left_out else ""
+    captions = list(dict.fromkeys(line.caption for line in lines if line.caption))
+    captions += ["T: temperature, mean over classes"] * layout.temperature
     title = of_whom("IoU over all test pixels" + (" (mean over images)" if means else "") + more, rows[-1])
     everywhere = f"IoU {rows[-1]['iou_all_background']:.3f} on it, 0 on the rest."
     table = Table(
-        title=_text(title + (", 95 % intervals" if on_audit(rows[-1]) else "")),
+        title=_text(title + (f", 95 % intervals {over(rows[-1])}" if on_audit(rows[-1]) else "")),
         caption=_text(
             f"Predicting {names[0]} everywhere: {everywhere}",
-            "; ".join((*captions, "T: temperature, mean over classes.")),
+            *([f"{'; '.join(captions)}."] if captions else []),
         ),
         title_justify="left",
         caption_justify="left",
@@ -245,14 +262,16 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], lines: Seque
         pad_edge=False,
         collapse_padding=True,
     )
+    temperature = ["T"] * layout.temperature
     by_pixels = any(row["cost"] != row["regions"] for row in rows)
-    for name in ("round", "regions", *(("cost",) if by_pixels else ()), *(line.title for line in lines), "T"):
+    for name in ("round", "regions", *(("cost",) if by_pixels else ()), *(line.title for line in lines), *temperature):
         table.add_column(_text(*name.split("\n")), justify="right", no_wrap=True)
     for row in rows:
         cells = [str(row["round"]), str(row["regions"])]
         if by_pixels:
             cells.append(f"{row['cost']:g}")
-        table.add_row(*cells, *(_cell(row, line, means) for line in lines), digits(row["temperature"], 2))
+        cells += [_cell(row, line, means) for line in lines]
+        table.add_row(*cells, *(digits(row["temperature"], 2) for _ in temperature))
     return table
 
 
@@ -263,7 +282,8 @@ def _text(*lines: str) -> Text:
 
 def _cell(row: Mapping[str, Any], line: Headline, images: bool) -> str:
     """One number, what it was before calibration, and its mean over images."""
-    before = f"{digits(row[f'{line.column}_raw'])}→" if f"{line.column}_raw" in row else ""
+    raw = row.get(f"{line.column}_raw")
+    before = "" if raw is None or (math.isnan(raw) and math.isnan(row[line.column])) else f"{digits(raw)}→"
     beside = f" ({digits(row[line.beside])})" if images and line.beside else ""
     if on_audit(row) and line.beside:  # a share of pixels, which a handful of regions cannot tell
         return told(row, line.column)

@@ -5,7 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bal.report.columns import FEW, Row, between, count, number, of_whom, on_audit, show, sure
+from bal.report.columns import (
+    FEW,
+    NO_CANDIDATE,
+    Row,
+    beneath,
+    count,
+    number,
+    of_intervals,
+    of_whom,
+    on_audit,
+    over,
+    show,
+    sure,
+    too_few,
+)
 from bal.report.style import escape
 from bal.report.tables import dot, within
 
@@ -25,21 +39,26 @@ def tiles(rows: Sequence[Row], classes: Sequence[str]) -> str:
     out.append(_tile(f"{dot(0)}IoU of {escape(name)}", _iou(last, name), note))
     ece, before = "ece_foreground", number(last, "ece_foreground_raw")
     note = "of the foreground" + ("" if math.isnan(before) else f"; {before:.4f} before calibration")
-    out.append(_tile("Calibration error (ECE)", within(number(last, ece), *between(last, ece), 4), note))
+    if math.isnan(number(last, ece)) and ece in last:
+        note = NO_CANDIDATE
+    out.append(_tile("Calibration error (ECE)", within(number(last, ece), beneath(last, ece, 4), 4), note))
     share = number(last, "steered_share")
     steered = math.isfinite(share) and number(last, "round") != 0
     note = f"{100 * share:.0f} % of the newest purchase steered" if steered else ""
     out.append(_tile("Labelling cost so far", count(number(last, "cost")), note))
-    under = f'<p class="note">{of_whom(_SMALL, last)}</p>' if any('"between"' in tile for tile in out) else ""
+    small = any('"between"' in tile for tile in out)
+    said = of_intervals(last) if too_few(last) else f"{_SMALL.format(over(last) or 'over test images')} {_SEED}"
+    under = f'<p class="note">{of_whom(said, last)}</p>' if small else ""
     return f'<div class="grid tiles">{"".join(out)}</div>{under}'
 
 
-_SMALL = "Small beneath a number, here and below, is its 95 % interval over test images. It knows of no other seed."
+_SMALL = "Small beneath a number, here and below, is its 95 % interval {}."
+_SEED = "It knows of no other seed."
 
 
 def _iou(row: Row, name: str) -> str:
     column = f"iou_{name}"
-    return within(number(row, column), *between(row, column), 3) if sure(row, column) else FEW
+    return within(number(row, column), beneath(row, column, 3), 3) if sure(row, column) else FEW
 
 
 def _tile(name: str, value: str, note: str) -> str:

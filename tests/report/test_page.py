@@ -31,7 +31,7 @@ def rows(count=4):
             row |= {f"{name}_low": row[name] - 0.0303, f"{name}_high": row[name] + 0.0207}
         for name in TRUST:
             row |= {f"trust_{name}": 0.61, f"trust_{name}_low": 0.43, f"trust_{name}_high": 0.84}
-        made.append(row | {"trust_share": 0.5, "trust_regions": 4, "risk_audit": 0.0539, "risk_lure": 0.1486})
+        made.append(row | {"trust_share": 0.5, "trust_regions": 12, "risk_audit": 0.0539, "risk_lure": 0.1486})
     return made
 
 
