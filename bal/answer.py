@@ -34,7 +34,7 @@ class Settings:
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
-    export: Annotated[Path | None, tyro.conf.Positional, option("EXPORT")] = None
+    export: Annotated[Path | None, tyro.conf.Positional, option("[EXPORT]")] = None
     """A file, a folder, a .zip, or the folder of another run; without one, what is open is said."""
     by: Annotated[str | None, option("NAME")] = None
     """Who answered; whom the file names unless given."""

@@ -32,7 +32,7 @@ class Settings:
     share: Annotated[str, tyro.conf.arg(metavar="I/N")] = "1/1"
     """Part I of N, for N people who share the work."""
     out: Annotated[Path | None, option("DIR")] = None
-    """A new folder; beside the run unless given."""
+    """A new folder; beside the run, such as RUN-r01-png, unless given."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,8 +46,8 @@ def _give(settings: Settings) -> None:
         raise BadInput(f"--share {settings.share}: expected I/N, such as 1/3")
     share, inbox = (int(found[1]), int(found[2])), open_inbox(settings.run)
     part = "" if share[1] == 1 else f"-{share[0]}-of-{share[1]}"
-    run = settings.run.resolve()
-    out = settings.out or run.with_name(f"{run.name}-{settings.to}{part}")
+    run, asked = settings.run.resolve(), [f"-r{entry.purchase:02d}" for entry in inbox.newest()[:1]]
+    out = settings.out or run.with_name(f"{run.name}{''.join(asked)}-{settings.to}{part}")
     given = give(inbox, settings.to, out, share)
     print(shown(f"{len(given)} questions of {settings.run} → {out}"))
     print(shown(f"answers come back with: python -m bal.answer {settings.run} EXPORT --by NAME"))

@@ -229,6 +229,8 @@ def open_inbox(run: Path) -> Inbox:
     for name in ("questions.jsonl", "answers.jsonl"):
         if (what := kind(run / name)) is not None:
             raise BadInput(f"{run / name} is {what}; it is to be a file")
+    if not run.is_dir():
+        raise BadInput(f"there is no folder {run}; give that of a run")
     if not inbox.exists():
         raise BadInput(
             f"{run} holds no questions to people; python -m bal.run --annotator people --out {run} asks them"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from bal.types import BadInput
+
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what a full disk says
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

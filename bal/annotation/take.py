@@ -8,7 +8,6 @@ leaves nothing behind; after a kill it is taken again, for what is there already
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
@@ -29,6 +28,7 @@ from bal.annotation.formats import FORMATS, FormatName
 from bal.annotation.formats._files import LARGEST, below, json_of, xml_of
 from bal.annotation.formats.base import Imported, Task
 from bal.annotation.inbox import Inbox, Outcome
+from bal.annotation.journal import FULL
 from bal.outside import kind
 from bal.types import IGNORE, BadInput
 
@@ -220,7 +220,7 @@ def _unpacked(export: Path) -> Iterator[Path]:
         except (BadInput, MemoryError):
             raise
         except Exception as error:  # of any of the ways to compress, by its own name
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if isinstance(error, OSError) and error.errno in FULL:
                 raise
             told = (zipfile.BadZipFile, NotImplementedError, RuntimeError)  # of the container, a method or a password
             why = " ".join(str(error).split()) if isinstance(error, told) else "its data are damaged"

@@ -11,7 +11,7 @@ import numpy as np
 from bal.annotation.annotators import ANNOTATORS
 from bal.annotation.annotators.base import Annotator, AnswersLater, Closes, Corrects, Hints, Question, Request
 from bal.annotation.entries import LONGEST, Answer
-from bal.experiment.exit_status import FULL
+from bal.annotation.journal import FULL
 from bal.experiment.folder import RunFolder
 from bal.experiment.setup import Setup
 from bal.experiment.state import State

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from bal.annotation.journal import of_file, settle, write_whole
+from bal.annotation.journal import FULL, of_file, settle, write_whole
 from bal.experiment.journals import pack, stand, unpack
 from bal.types import BadInput
 
@@ -68,7 +68,7 @@ def _reserve(folder: Path, size: int) -> None:
         try:
             os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if error.errno in (*FULL, errno.EFBIG):
                 raise OSError(error.errno, os.strerror(error.errno), str(folder)) from error
 
 

@@ -22,7 +22,7 @@ from typing import NoReturn
 DONE, WRONG, WAITS, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143
 ENDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 NARROWEST = 20  # columns: fewer, and help is laid out for ever
-FULL = (errno.ENOSPC, errno.EDQUOT)  # what a full disk says
+FULL = (errno.ENOSPC, errno.EDQUOT)  # as `bal.annotation.journal` has it, which imports more
 PATIENCE = 2.0  # seconds for whoever wants to close something first
 GOES_ON = "; --resume goes on from the newest checkpoint"
 

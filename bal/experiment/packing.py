@@ -29,7 +29,7 @@ Saved = Mapping[str, Any]
 
 
 def fingerprint(setup: Setup) -> np.ndarray:
-    """A number that differs where the pool or the test images are not the same."""
+    """A number that differs where names, regions, channels or classes of the images do; it knows no pixels."""
     source = setup.source
     names = "\n".join((*source.pool, "", *source.test, "", *source.classes, "", str(source.channels)))
     return np.array(zlib.crc32(setup.regions.box.tobytes(), zlib.crc32(names.encode())), np.int64)

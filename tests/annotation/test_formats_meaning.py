@@ -306,7 +306,8 @@ def test_a_file_that_is_not_there_is_said_to_be_none(inbox, tmp_path, name):
 def test_the_folder_of_a_run_may_be_where_one_is(inbox, monkeypatch, capsys):
     monkeypatch.chdir(inbox.folder)
     assert query.main(["."]) == 0
-    assert (inbox.folder.parent / "run-png" / "queries.csv").exists()
+    purchase = inbox.newest()[0].purchase
+    assert (inbox.folder.parent / f"run-r{purchase:02d}-png" / "queries.csv").exists(), "another in each round"
     assert answer.main(["."]) == 0
     assert "questions are still open" in capsys.readouterr().out
 
