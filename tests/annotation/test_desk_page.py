@@ -142,10 +142,13 @@ def test_what_is_painted_is_what_is_kept(person):
 def test_a_thick_brush_is_a_disc_without_soft_edges(person):
     entry = go_to(person, blind=True)
     person.press("1", "]", "]")  # 5 across
+    assert person.page.locator("#said").inner_text() == "Nothing is drawn yet."
     person.page.mouse.click(*person.at(entry, 8, 8))
-    reply, _ = person.hand_in(entry)
     row, column = np.indices(entry.box[2:])
-    np.testing.assert_array_equal(reply.label, np.hypot(row - 8, column - 8) <= 2.5)
+    disc = np.hypot(row - 8, column - 8) <= 2.5
+    assert person.page.locator("#said").inner_text() == f"{disc.sum()} of {disc.size} pixels are drawn."
+    reply, _ = person.hand_in(entry)
+    np.testing.assert_array_equal(reply.label, disc)
 
 
 def test_undo_redo_empty_fill_flood_and_prediction(person):

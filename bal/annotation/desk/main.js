@@ -43,7 +43,7 @@ async function show({ question, progress }) {
   by("prediction").disabled = !drawn;
   classes(question.classes, region);
   choose(Math.min(now.value === UNSURE ? 1 : now.value, question.classes.length - 1));
-  say(answer?.status === "skipped" ? "Skipped before; hand in to answer it after all." : answer ? "Answered before; hand in again to change it." : drawn ? "Correct what the model has drawn." : "Nothing is drawn yet.");
+  say(answer?.status === "skipped" ? "Skipped before; hand in to answer it after all." : answer ? "Answered before; hand in again to change it." : now.drawn ? "Correct what the model has drawn." : standing());
   canvas.focus({ preventScroll: true });
   by("where").dataset.id = question.id;
 }
@@ -125,6 +125,12 @@ function why(question, outcome) {
   by("why").textContent = `${text}.${outcome === "late" ? " It came late: the round has closed, and it counts if the region is asked again." : ""}`;
 }
 
+// What is drawn, for those who do not see it.
+function standing() {
+  const pixels = now.region.label.reduce((sum, c) => sum + (c > 0), 0);
+  return pixels ? `${pixels} of ${now.region.label.length} pixels are drawn.` : "Nothing is drawn yet.";
+}
+
 const say = (text) => (by("said").textContent = text);
 
 function trouble(text) {
@@ -191,6 +197,7 @@ const index = ([x, y]) => y * now.region.w + x;
 
 function changed() {
   redraw();
+  if (!now.root) say(standing());
   const draft = { mask: api.pack(now.region.label), seconds: clock.seconds };
   try { sessionStorage.setItem(`bal:${now.question.id}`, JSON.stringify(draft)); } catch { /* a full store loses no answer */ }
 }
