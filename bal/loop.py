@@ -36,7 +36,7 @@ from bal.experiment.inputs import Inputs
 from bal.experiment.query import PoolScores
 from bal.experiment.recorder import Recorder, Snapshot, Unrecorded, begin
 from bal.experiment.setup import BUY, Setup, remarks, set_up
-from bal.experiment.state import Asked, Info, Look, State
+from bal.experiment.state import Info, Look, Pending, State
 from bal.experiment.stored import amend, check_stored, check_unmoved
 from bal.metrics import evaluate
 from bal.metrics.tally import Tally
@@ -120,26 +120,26 @@ def _rounds(
     with Recorder(setup, folder) if folder else Unrecorded(setup) as recorder:
         state, info = recorder.restore()
         setup = recorder.setup
-        if accept and state.asked is not None and isinstance(setup.config.annotator, AnswersLater):
+        if accept and state.pending is not None and isinstance(setup.config.annotator, AnswersLater):
             ask(setup.config.annotator, request_of(setup, state, folder))  # what is open cannot change its picture
         with told(partial(_tell, watch, 0, "read")):
             for line in inputs.remember(folder, accept, next_fit(state)) if folder else ():
                 watch(Event(0, "note", note=line))
-        recorder.settle(lambda line: watch(Event(0, "note", note=line)))
+        recorder.roll_back(lambda line: watch(Event(0, "note", note=line)))
         if folder and not folder.new:
             amend(folder, setup.config)
         if state.done and not is_last(setup, state.purchase - 2):
             state, info = reopen(setup, state, info, watch)
-            recorder.asked(state, info)
+            recorder.save_asked(state, info)
         _report(folder, setup, recorder.snapshot, watch)
         shown = recorder.snapshot
-        closing = state.purchase if close and state.asked is not None else None
+        closing = state.purchase if close and state.pending is not None else None
         while not state.done:
             first = list(info.queries) if state.purchase == 1 else []  # the start set, which has no model of its own
-            if state.asked is None:
+            if state.pending is None:
                 state, info = propose(setup, state, info, watch, warm_start)
                 inputs.check(recorder.stays)
-                recorder.asked(state, info)
+                recorder.save_asked(state, info)
             annotator, request = setup.config.annotator, request_of(setup, state, folder, state.purchase == closing)
             answers = ask(annotator, request)
             if len(answers) < len(request.questions) and not let_go(annotator, request):
@@ -150,7 +150,7 @@ def _rounds(
             answers = close_purchase(annotator, state, request, answers)
             state, info = absorb(setup, state, info, request, answers)
             inputs.check(recorder.stays)
-            recorder.answered(state, info)
+            recorder.save_answered(state, info)
             _report(folder, setup, recorder.snapshot, watch)
             if state.model is not None:
                 styles = by_style.table(setup, info.tally)
@@ -188,7 +188,7 @@ def propose(
     """
     if state.purchase == 0:
         purchase = start_set(setup, state.pool)
-        return state._replace(asked=Asked(purchase, [{"score": None}] * len(purchase.index))), Info({})
+        return state._replace(pending=Pending(purchase, [{"score": None}] * len(purchase.index))), Info({})
     pool = state.pool
     round = state.purchase - 1
     began = time.perf_counter()
@@ -210,7 +210,7 @@ def propose(
 def choose(setup: Setup, state: State, info: Info, watch: Watch) -> tuple[State, Info]:
     """What the model of a round asks for next: nothing after the last."""
     round, pool, row = state.purchase - 1, state.pool, info.row
-    asked = Asked(nothing())
+    pending = Pending(nothing())
     if not is_last(setup, round):
         assert state.model is not None
         assert state.objective is not None
@@ -221,8 +221,8 @@ def choose(setup: Setup, state: State, info: Info, watch: Watch) -> tuple[State,
         row = row | {"seconds_score": time.perf_counter() - began}
         purchase = select(setup, pool, state.purchase, scores, row["trust_share"])
         missing, classes = hand_over.unseen(row, setup.source.classes), setup.source.classes
-        asked = Asked(purchase, query.known(scores, state.objective, purchase.index, classes, missing))
-    return state._replace(asked=asked), info._replace(row=row, unspent=asked.purchase.unspent)
+        pending = Pending(purchase, query.known(scores, state.objective, purchase.index, classes, missing))
+    return state._replace(pending=pending), info._replace(row=row, unspent=pending.purchase.unspent)
 
 
 def reopen(setup: Setup, state: State, info: Info, watch: Watch) -> tuple[State, Info]:
@@ -241,7 +241,7 @@ def absorb(setup: Setup, state: State, info: Info, request: Request, answers: di
 
 def next_fit(state: State) -> int:
     """The round of the next model to be trained: that of a purchase that is open has been."""
-    return max(0, state.purchase - (state.asked is None))
+    return max(0, state.purchase - (state.pending is None))
 
 
 def is_last(setup: Setup, round: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bal.experiment.exit_status import GOES_ON, advise, closing, exit_status, leave, listen
+from bal.experiment.exit_status import GOES_ON, advise, exit_status, leave, listen, on_signal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,8 +32,8 @@ def _run(argv: Sequence[str] | None) -> None:
     with (
         Display(command.config, command.out, command.quiet, command.resume) as display,
         logs,
-        closing(display.progress.stop),
-        closing(lambda: logs.__exit__(KeyboardInterrupt)),
+        on_signal(display.progress.stop),
+        on_signal(lambda: logs.__exit__(KeyboardInterrupt)),
     ):
 
         def watch(event: Event) -> None:

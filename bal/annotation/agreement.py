@@ -58,7 +58,9 @@ def people(inbox: Inbox) -> list[Person]:
         mine = [(entries[id], answers[by]) for id, answers in said.items() if by in answers]
         skips = [entry for entry, reply in mine if reply.label is None]
         seconds = [reply.seconds for _, reply in mine if reply.seconds is not None]
-        helped = [(reply.touched, int(entry.asked().sum())) for entry, reply in mine if reply.touched is not None]
+        helped = [
+            (reply.touched, int(entry.asked_pixels().sum())) for entry, reply in mine if reply.touched is not None
+        ]
         found.append(
             Person(
                 by,

@@ -71,7 +71,7 @@ class Entry:
         """A bool array [height, width] as `mask` has it."""
         return pack(np.packbits(mask))
 
-    def asked(self) -> np.ndarray:
+    def asked_pixels(self) -> np.ndarray:
         """bool [height, width] of the box: the pixels that are asked about."""
         if self.mask is None:
             return np.ones(self.box[2:], bool)
@@ -95,7 +95,7 @@ class Entry:
         wrong = [name for name, right in _rights(entry).items() if not right]
         if wrong:
             raise BadInput(f"its {wrong[0]} cannot be {shortened(getattr(entry, wrong[0]))}")
-        entry.asked()
+        entry.asked_pixels()
         return entry
 
 
@@ -194,7 +194,7 @@ def checked(reply: Reply, entry: Entry) -> Reply:
     wrong = label[((label < 0) | (label >= len(entry.classes))) & (label != IGNORE)]
     if wrong.size:
         raise BadInput(f"{what} holds class {wrong[0]}; expected 0 to {len(entry.classes) - 1}, or {IGNORE} for unsure")
-    return reply._replace(label=np.where(entry.asked(), label, IGNORE).astype(np.uint8))
+    return reply._replace(label=np.where(entry.asked_pixels(), label, IGNORE).astype(np.uint8))
 
 
 def name_of(by: object) -> str:

@@ -165,7 +165,7 @@ class Inbox:
         reply = checked(reply, asked[reply.id])
         drawn = None if reply.label is None else views.prefill(self.folder, asked[reply.id])
         if drawn is not None:
-            reply = reply._replace(touched=int(((reply.label != drawn.label) & asked[reply.id].asked()).sum()))
+            reply = reply._replace(touched=int(((reply.label != drawn.label) & asked[reply.id].asked_pixels()).sum()))
         return reply if reply.at else reply._replace(at=datetime.now(UTC).isoformat(timespec="seconds"))
 
     def collect(self, purchase: int, everything: bool = False) -> dict[str, Answer]:

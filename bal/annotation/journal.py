@@ -32,7 +32,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-        settle(path.parent)
+        fsync(path.parent)
     except OSError as error:
         raise of_file(error, path) from None
     finally:
@@ -116,7 +116,7 @@ class Lines:
             finally:
                 self._alone = None
         if new:
-            settle(self.path.parent)
+            fsync(self.path.parent)
 
     def write(self, file: FileIO, text: str) -> None:
         """Adds lines to the file that `alone` gave; one that cannot be written whole is taken back."""
@@ -168,7 +168,7 @@ def _lacks_end(rest: bytes) -> bool:
         return False
 
 
-def settle(path: Path) -> None:
+def fsync(path: Path) -> None:
     """Waits until what a file holds is on disk, or the names of what is in a folder."""
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -91,12 +91,12 @@ def task_of(inbox: Inbox, entry: Entry) -> Task:
     picture, drawn = views.pixels(inbox.folder, entry), views.prefill(inbox.folder, entry)
     top, left, height, width = entry.inside
     box, asked = (slice(top, top + height), slice(left, left + width)), np.zeros(picture.shape[:2], bool)
-    asked[box] = entry.asked()
+    asked[box] = entry.asked_pixels()
     view = np.where(asked[..., None], picture, (1 - DIMMED) * picture + DIMMED * GREY).astype(np.uint8)
     if drawn is None:
         return Task(entry, view, None, None)
     whole = np.zeros(asked.shape, np.uint8)
-    whole[box] = np.where(entry.asked(), drawn.label, 0)
+    whole[box] = np.where(entry.asked_pixels(), drawn.label, 0)
     return Task(entry, view, whole, entry.score)
 
 
@@ -198,7 +198,7 @@ def _cut(label: np.ndarray, entry: Entry, where: str) -> np.ndarray:
         size = " x ".join(map(str, label.shape))
         raise BadInput(f"{where}: {entry.id} is {size}; it was asked as {entry.view[2]} x {entry.view[3]}")
     top, left, height, width = entry.inside
-    return np.where(entry.asked(), label[top : top + height, left : left + width], IGNORE)
+    return np.where(entry.asked_pixels(), label[top : top + height, left : left + width], IGNORE)
 
 
 @contextmanager

@@ -23,8 +23,8 @@ from bal.types import IGNORE, BadInput, Region
 
 def request_of(setup: Setup, state: State, folder: RunFolder | None, closing: bool = False) -> Request:
     """What the purchase that is under way wants to know; `closing`, whether what is open will be let go."""
-    assert state.asked is not None
-    (purchase, known), model = state.asked, state.model
+    assert state.pending is not None
+    (purchase, known), model = state.pending, state.model
     regions = setup.regions.describe(purchase.index, setup.source.image)
     looked = setup.looked_at(state.purchase).size / len(setup.source.pool)
     questions = tuple(
@@ -64,9 +64,11 @@ def let_go(annotator: Annotator, request: Request) -> bool:
 
 def check_trainable(state: State, request: Request, answers: Mapping[str, Answer]) -> None:
     """Raises BadInput where a purchase paid with these answers would leave nothing to train on."""
-    assert state.asked is not None
+    assert state.pending is not None
     new = [
-        answers.get(q.id) for q, s in zip(request.questions, state.asked.purchase.splits, strict=True) if s == TRAINING
+        answers.get(q.id)
+        for q, s in zip(request.questions, state.pending.purchase.splits, strict=True)
+        if s == TRAINING
     ]
     known = any(a is not None and a.label is not None and (np.asarray(a.label) != IGNORE).any() for a in new)
     if not known and not (state.pool.split == TRAINING).any():
@@ -162,8 +164,8 @@ def pay(
     `effort` a region is charged the seconds that were reported, or else what its true boundary takes, or that of the
     errors of what was drawn beforehand; by as much as that is more than was expected, less is bought the next time.
     """
-    assert state.asked is not None
-    (purchase, known), effort = state.asked, setup.config.cost == "effort"
+    assert state.pending is not None
+    (purchase, known), effort = state.pending, setup.config.cost == "effort"
     given = [answers.get(q.id) for q in request.questions]
     labelled = np.array([a is not None and a.label is not None for a in given], bool)
     skipped = np.array([a is not None and a.label is None for a in given], bool)
@@ -201,8 +203,8 @@ def _drawn_beforehand(setup: Setup, request: Request, given: Sequence[Answer | N
 
 def _weights(setup: Setup, state: State) -> np.ndarray:
     """[K] what each audited region of a purchase stands for, 1 on average, since audits are drawn before the rest."""
-    assert state.asked is not None
-    purchase = state.asked.purchase
+    assert state.pending is not None
+    purchase = state.pending.purchase
     weight, audits = np.ones(purchase.index.size), purchase.policy == "audit"
     if setup.config.audit_by == "foreground" and state.purchase:
         q = purchase.probability[audits]
@@ -223,9 +225,9 @@ def _line(
 
 def expected_lines(setup: Setup, state: State) -> list[dict[str, Any]]:
     """The ledger's lines of a purchase that is under way, at the prices that are expected."""
-    if state.asked is None:
+    if state.pending is None:
         return []
-    purchase, known = state.asked
+    purchase, known = state.pending
     regions = setup.regions.describe(purchase.index, setup.source.image)
     return [
         _line(setup, state.purchase, region, str(policy), float(cost), None, about)

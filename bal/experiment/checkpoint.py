@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from bal.annotation.journal import FULL, of_file, settle, write_whole
+from bal.annotation.journal import FULL, fsync, of_file, write_whole
 from bal.experiment.journals import pack, stand, unpack
 from bal.types import BadInput
 
@@ -95,7 +95,7 @@ def _describe(folder: Path) -> None:
     """Writes down what the files of a checkpoint are, once they and their names are on disk: orbax does not wait."""
     run = folder.parent.parent
     for path in (*folder.rglob("*"), folder, folder.parent, run):
-        settle(path)
+        fsync(path)
     found = {str(path.relative_to(folder)): stand(path) for path in sorted(folder.rglob("*")) if path.is_file()}
     write_whole(folder / FILES, json.dumps(pack(found)))
 
@@ -138,7 +138,7 @@ def _of_machine(error: BaseException, folder: Path) -> Exception | None:
     return None
 
 
-class Damaged(BadInput):
+class DamagedCheckpoint(BadInput):
     """A checkpoint that is not what was saved."""
 
 
@@ -215,7 +215,7 @@ class Checkpoints:
         """The nested dict of arrays that was saved.
 
         Raises:
-            Damaged: it is not what was saved.
+            DamagedCheckpoint: it is not what was saved.
             FileNotFoundError: it has been deleted since; of a reader alone.
             BadInput: it was saved by another version.
             OSError, MemoryError: it cannot be read now, which says nothing about what it holds.
@@ -239,7 +239,7 @@ class Checkpoints:
         """What was saved, and its format."""
         where = self._folder / str(step)
         if not _as_written(where):
-            raise Damaged(f"{where} is damaged")
+            raise DamagedCheckpoint(f"{where} is damaged")
         try:
             state = jax.tree.map(np.asarray, self._checkpointer.load(step))
             return state, int(state.get("format", 1))
@@ -247,7 +247,7 @@ class Checkpoints:
             refused = _of_machine(error, where)
             absent = isinstance(refused, OSError) and refused.errno in ABSENT
             if refused is None or absent:  # it was described after it was damaged
-                raise Damaged(f"{where} is damaged") from error
+                raise DamagedCheckpoint(f"{where} is damaged") from error
             raise refused from error
 
     def _kept(self, step: int) -> bool:

@@ -80,8 +80,8 @@ def of_purchase(setup: Setup, asked: State, pool: Pool, labelled: np.ndarray) ->
         pool: after them.
         labelled: [K] bool, which of the regions asked about have an answer.
     """
-    assert asked.asked is not None and asked.model is not None and asked.objective is not None  # noqa: PT018
-    purchase = asked.asked.purchase
+    assert asked.pending is not None and asked.model is not None and asked.objective is not None  # noqa: PT018
+    purchase = asked.pending.purchase
     left = int(setup.offered(asked.pool, asked.purchase).sum())
     weight = lure.population_weights(purchase.probability, left)
     index = [int(m) for m in purchase.index]

@@ -26,18 +26,18 @@ FULL = (errno.ENOSPC, errno.EDQUOT)  # as `bal.annotation.journal` has it, which
 PATIENCE = 2.0  # seconds for whoever wants to close something first
 GOES_ON = "; --resume goes on from the newest checkpoint"
 
-_closing: list[Callable[[], object]] = []
+_on_signal: list[Callable[[], object]] = []
 _advice: Callable[[], str] = str  # how the line of a signal ends
 
 
 @contextmanager
-def closing(close: Callable[[], object]) -> Iterator[None]:
+def on_signal(close: Callable[[], object]) -> Iterator[None]:
     """A context in which a signal that ends the program calls this first."""
-    _closing.append(close)
+    _on_signal.append(close)
     try:
         yield
     finally:
-        _closing.remove(close)
+        _on_signal.remove(close)
 
 
 def advise(advice: Callable[[], str]) -> None:
@@ -92,7 +92,7 @@ def _end(number: int) -> NoReturn:
 
 
 def _close() -> None:
-    for close in reversed(_closing):
+    for close in reversed(_on_signal):
         with suppress(Exception):
             close()
     with suppress(Exception):

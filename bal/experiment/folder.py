@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bal.annotation.journal import Lines, settle, write_whole
+from bal.annotation.journal import Lines, fsync, write_whole
 from bal.experiment import journals
 from bal.experiment.journals import Journal, Journals, Stand
 from bal.experiment.lock import Lock
@@ -72,7 +72,7 @@ class RunFolder:
         try:
             for folder in made:
                 with suppress(PermissionError):  # of a folder that can be entered and not read
-                    settle(folder.parent)
+                    fsync(folder.parent)
             self.lock.acquire()
             self._check(resume or overwrite)  # of what the last owner has left
             if overwrite and self.holds_run():
@@ -98,7 +98,7 @@ class RunFolder:
             if not allowed:
                 raise BadInput(f"{self.path} holds a run already: give --resume, --overwrite or another --out")
 
-    def asked(self) -> bool:
+    def has_questions(self) -> bool:
         """Whether people have been asked, or have answered."""
         return any(file.exists() for file in self.people)
 
@@ -108,7 +108,7 @@ class RunFolder:
         Raises:
             BadInput: people have been asked, whose work is never deleted.
         """
-        if self.asked():
+        if self.has_questions():
             raise BadInput(
                 f"{self.path} holds questions to people or their answers, which --overwrite would delete: "
                 "choose another --out, or delete the folder yourself"
@@ -122,7 +122,7 @@ class RunFolder:
 
     def discard(self) -> None:
         """Deletes a run that has come to nothing, and its folder if that was made for it; never what people did."""
-        if self.asked():
+        if self.has_questions():
             return
         self.clear()
         self.lock.release()

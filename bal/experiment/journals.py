@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bal.annotation.journal import of_file, other_ends, settle, write_whole
+from bal.annotation.journal import fsync, of_file, other_ends, write_whole
 from bal.types import BadInput
 
 
@@ -71,7 +71,7 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
             if new:
-                settle(self.path.parent)
+                fsync(self.path.parent)
         except OSError as error:
             self.cut(before)
             raise of_file(error, self.path) from None

@@ -13,7 +13,7 @@ import numpy as np
 from bal.config.dump import to_dict
 from bal.experiment.checkpoint import flat, unflat
 from bal.experiment.setup import Setup
-from bal.experiment.state import Asked, Info, State
+from bal.experiment.state import Info, Pending, State
 from bal.metrics import tally
 from bal.pool import labels
 from bal.posterior.model import Model
@@ -56,8 +56,8 @@ def pack(setup: Setup, state: State, info: Info) -> dict[str, Any]:
         "row": text(info.row),
         "unspent": np.array(info.unspent),
     }
-    if state.asked is not None:
-        saved["asked"] = _pack_asked(state.asked)
+    if state.pending is not None:
+        saved["asked"] = _pack_pending(state.pending)
     if state.model is not None:
         saved["params"] = flat(state.model.params)
         saved["calibrator"] = flat(state.model.state)
@@ -101,7 +101,7 @@ def state_of(setup: Setup, saved: Saved) -> State:
     return State(
         purchase=int(saved["purchase"]),
         pool=labels.unpack(saved["pool"], setup.regions),
-        asked=_asked(saved["asked"]) if "asked" in saved else None,
+        pending=_unpack_pending(saved["asked"]) if "asked" in saved else None,
         model=_model(setup, saved) if "params" in saved else None,
         objective=_objective(setup, saved) if "params" in saved else None,
         done=bool(saved["done"]),
@@ -114,22 +114,22 @@ def info_of(saved: Saved, lines: list[dict[str, Any]]) -> Info:
     return Info(read(saved["row"]), each, lines, float(saved["unspent"]))
 
 
-def _pack_asked(asked: Asked) -> dict[str, np.ndarray]:
-    purchase = asked.purchase
+def _pack_pending(pending: Pending) -> dict[str, np.ndarray]:
+    purchase = pending.purchase
     return {
         "index": purchase.index,
         "cost": purchase.cost,
         "probability": purchase.probability,
         "unspent": np.array(purchase.unspent),
         "policy": text(purchase.policy.tolist()),
-        "known": text(list(asked.known)),
+        "known": text(list(pending.known)),
     }
 
 
-def _asked(saved: Saved) -> Asked:
+def _unpack_pending(saved: Saved) -> Pending:
     policy = np.array(read(saved["policy"]))
     purchase = Purchase(saved["index"], policy, saved["cost"], float(saved["unspent"]), saved["probability"])
-    return Asked(purchase, read(saved["known"]))
+    return Pending(purchase, read(saved["known"]))
 
 
 def _model(setup: Setup, saved: Saved) -> Model:

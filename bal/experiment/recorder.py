@@ -13,7 +13,7 @@ from bal.annotation.annotators.base import AnswersLater
 from bal.annotation.inbox import Inbox
 from bal.experiment import by_style, fits, journals, packing
 from bal.experiment.answers import expected_lines
-from bal.experiment.checkpoint import Checkpoints, Damaged
+from bal.experiment.checkpoint import Checkpoints, DamagedCheckpoint
 from bal.experiment.folder import RunFolder
 from bal.experiment.inputs import Inputs
 from bal.experiment.journals import Stand
@@ -63,13 +63,13 @@ class Unrecorded:
         """The beginning."""
         return begin(self.setup)
 
-    def settle(self, tell: Callable[[str], None]) -> None:
+    def roll_back(self, tell: Callable[[str], None]) -> None:
         """Nothing to do."""
 
-    def asked(self, state: State, info: Info) -> None:
+    def save_asked(self, state: State, info: Info) -> None:
         """Nothing to do."""
 
-    def answered(self, state: State, info: Info) -> None:
+    def save_answered(self, state: State, info: Info) -> None:
         """Nothing to do."""
 
     def __enter__(self) -> Unrecorded:
@@ -98,7 +98,7 @@ class Recorder:
         return any(self._journals()) or asks or not self.folder.new
 
     def restore(self) -> tuple[State, Info]:
-        """The newest state. Changes nothing: `settle` does, once nobody has anything against going on.
+        """The newest state. Changes nothing: `roll_back` does, once nobody has anything against going on.
 
         Raises:
             BadInput: the data, the journals or the checkpoints are not those of this run any more.
@@ -114,7 +114,7 @@ class Recorder:
         state, info, self._sizes = self._load(saved)
         return state, info
 
-    def settle(self, tell: Callable[[str], None]) -> None:
+    def roll_back(self, tell: Callable[[str], None]) -> None:
         """Makes the folder agree with what was restored: what came after it is set aside or taken back.
 
         Args:
@@ -132,18 +132,18 @@ class Recorder:
             tell(f"checkpoint {odd} is damaged: it was set aside as {place}, and the run goes on from {step}")
         self.folder.journals.cut(self._sizes)
 
-    def asked(self, state: State, info: Info) -> None:
+    def save_asked(self, state: State, info: Info) -> None:
         """Makes a purchase durable before anybody is asked about it; one of no region has nobody to wait for."""
-        assert state.asked is not None
+        assert state.pending is not None
         if info.looks:
             fits.write(self.folder.fits, state.purchase - 1, info.looks)
         if table := by_style.table(self.setup, info.tally):
             by_style.write(self.folder.styles, state.purchase - 1, table)
-        if state.asked.purchase.index.size:
+        if state.pending.purchase.index.size:
             self._save(2 * state.purchase, state, info)
         self.snapshot = snapshot_of(self.setup, state, info, self._journals(), self.snapshot)
 
-    def answered(self, state: State, info: Info) -> None:
+    def save_answered(self, state: State, info: Info) -> None:
         """Logs a purchase and the row of the model that asked for it, then makes them count."""
         before, step = self._journals(), 2 * state.purchase - 1
         try:
@@ -161,7 +161,7 @@ class Recorder:
         for step in self.checkpoints.all():
             try:
                 saved = self._saved(step)
-            except Damaged:
+            except DamagedCheckpoint:
                 continue
             state, info, journals = self._load(saved)
             found = snapshot_of(self.setup, state, info, journals, found)
@@ -188,7 +188,7 @@ class Recorder:
         for step in reversed(self.checkpoints.all()):
             try:
                 saved = self._saved(step)
-            except Damaged:
+            except DamagedCheckpoint:
                 self._damaged.append(step)
                 continue
             self.folder.check(_stands(saved))

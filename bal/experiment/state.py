@@ -13,7 +13,7 @@ from bal.scoring.objective import Objective
 from bal.selection.budget import Purchase
 
 
-class Asked(NamedTuple):
+class Pending(NamedTuple):
     """A purchase that annotators have been asked about and that has not been paid yet."""
 
     purchase: Purchase  # K regions
@@ -25,7 +25,7 @@ class State(NamedTuple):
 
     purchase: int  # the number of the one that is under way, or else comes next
     pool: Pool  # what has been answered
-    asked: Asked | None = None  # the one that is under way
+    pending: Pending | None = None  # the one that is under way
     model: Model | None = None  # that asked for it
     objective: Objective | None = None  # what it was asked
     done: bool = False  # whether the last model has been recorded

@@ -11,7 +11,7 @@ from bal.config import extensions
 from bal.config.dump import differences, dump_yaml
 from bal.config.resolve import MORE, load
 from bal.config.schema import Config
-from bal.experiment.checkpoint import Checkpoints, Damaged
+from bal.experiment.checkpoint import Checkpoints, DamagedCheckpoint
 from bal.experiment.folder import RunFolder
 from bal.types import BadInput
 
@@ -35,7 +35,7 @@ def _check_nobody_answers(folder: RunFolder) -> None:
     """Raises BadInput for a run that may hold what people have labelled."""
     instead = "choose another --out, or delete the folder yourself"
     try:
-        people = folder.asked() or isinstance(load(folder.config).annotator, AnswersLater)
+        people = folder.has_questions() or isinstance(load(folder.config).annotator, AnswersLater)
     except BadInput as error:
         raise BadInput(f"{error}: whether people answer in this run cannot be told, so it stays; {instead}") from error
     if people:
@@ -89,7 +89,7 @@ def decided_in(folder: RunFolder) -> int:
     """How many purchases after the start set have been chosen by now, asked about or paid."""
     with closing(Checkpoints(folder.checkpoints, reading=True)) as checkpoints:
         for step in reversed(checkpoints.all()):
-            with suppress(Damaged, FileNotFoundError):  # somebody runs it, and has deleted that one
+            with suppress(DamagedCheckpoint, FileNotFoundError):  # somebody runs it, and has deleted that one
                 saved = checkpoints.load(step)
                 last = int(saved["purchase"]) - ("asked" not in saved)  # the next one is not decided
                 return max(0, last - bool(saved["done"]))  # and the one after the last model was of nothing

@@ -16,7 +16,7 @@ from bal.devices import memory
 from bal.sources._masks import check_mask
 from bal.sources._pages import (
     SUFFIXES,
-    Damaged,
+    DamagedPage,
     Page,
     check_fits,
     check_kind,
@@ -39,7 +39,7 @@ class Listing(NamedTuple):
     images: dict[str, Page]
     masks: dict[str, Page]  # of some of the images
     files: dict[str, tuple[str, ...]]  # ids of the pages of each file, under its path
-    aside: dict[str, Damaged]  # files and pages that cannot be read, by id or key
+    aside: dict[str, DamagedPage]  # files and pages that cannot be read, by id or key
     notes: list[str]
 
 
@@ -177,17 +177,17 @@ def _refuse(error: OSError) -> None:
     raise BadInput(f"folder: {error.filename} cannot be listed ({error.strerror}); make it readable or take it away")
 
 
-def _pages(path: Path, skipped: list[tuple[int, Path]]) -> tuple[list[Page], Damaged | None]:
+def _pages(path: Path, skipped: list[tuple[int, Path]]) -> tuple[list[Page], DamagedPage | None]:
     """The pages of a file that are there, and why there are no more, if that is damage."""
     try:
         found = find_pages(path)
-    except Damaged as error:
+    except DamagedPage as error:
         return [], error
     if found.skipped:
         skipped.append((found.skipped, path))
     if not found.damage:
         return found.pages, None
-    return found.pages, Damaged(f"folder: {path} is damaged ({found.damage}); replace it or take it away")
+    return found.pages, DamagedPage(f"folder: {path} is damaged ({found.damage}); replace it or take it away")
 
 
 def _ids(key: str, pages: int) -> list[str]:

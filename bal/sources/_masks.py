@@ -51,7 +51,7 @@ class Reader(NamedTuple):
         """int32 [H, W], 255 where unlabelled.
 
         Raises:
-            Damaged: the page cannot be decoded.
+            DamagedPage: the page cannot be decoded.
             BadInput: it is no mask.
         """
         check_mask(page)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from bal.sources._pages import Damaged, Page
+from bal.sources._pages import DamagedPage, Page
 from bal.sources.reading import THREADS, counted
 
 T = TypeVar("T")
@@ -15,7 +15,7 @@ SETTLED = 10**9  # nanoseconds after which another change of a file would show i
 _KNOWN: dict[Hashable, Any] = {}  # a few numbers for each page that was ever looked at
 
 
-def each(about: Hashable, look: Callable[[Page], T], pages: Iterable[Page]) -> list[T | Damaged]:
+def each(about: Hashable, look: Callable[[Page], T], pages: Iterable[Page]) -> list[T | DamagedPage]:
     """`look(page)` for every page, in order; the damage of a page stands for what was not found.
 
     Args:
@@ -24,17 +24,17 @@ def each(about: Hashable, look: Callable[[Page], T], pages: Iterable[Page]) -> l
         pages: of files that are there.
 
     Raises:
-        BadInput: whatever else than `Damaged` `look` raises first, in the order of the pages.
+        BadInput: whatever else than `DamagedPage` `look` raises first, in the order of the pages.
     """
 
-    def one(page: Page) -> T | Damaged:
+    def one(page: Page) -> T | DamagedPage:
         state = page.path.stat()
         key = about, str(page.path.absolute()), page.number, state.st_size, state.st_mtime_ns
         if key in _KNOWN:
             return _KNOWN[key]
         try:
             found = look(page)
-        except Damaged as error:
+        except DamagedPage as error:
             return error
         if time.time_ns() - state.st_mtime_ns > SETTLED:
             _KNOWN[key] = found

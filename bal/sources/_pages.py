@@ -28,7 +28,7 @@ SAMPLES = 8  # channels of a TIFF
 DEEPEST = 16  # bits of a channel of an image
 
 
-class Damaged(BadInput):
+class DamagedPage(BadInput):
     """One page cannot be read, and others may do without it."""
 
 
@@ -57,14 +57,14 @@ def find_pages(path: Path) -> Found:
     """The pages of a file, each once.
 
     Raises:
-        Damaged: there is none.
+        DamagedPage: there is none.
     """
     try:
         with path.open("rb") as file:
             start = file.read(8)
         format = next((name for magic, name in MAGIC.items() if start.startswith(magic)), None)
         if format is None:
-            raise Damaged(f"folder: {path} is not a readable image; replace it or take it away")
+            raise DamagedPage(f"folder: {path} is not a readable image; replace it or take it away")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow, about descriptions that nothing here needs
             return {"png": _png, "jpeg": _jpeg, "tiff": _tiff}[format](path)
@@ -84,7 +84,7 @@ def unreadable(path: Path, error: Exception) -> Exception:
     if isinstance(error, OSError) and error.errno and error.errno not in OF_A_FILE:
         return OSError(error.errno, error.strerror, str(path))
     reason = " ".join(str(error).split()) or type(error).__name__
-    return Damaged(f"folder: {path} is truncated or damaged ({reason}); replace it or take it away")
+    return DamagedPage(f"folder: {path} is truncated or damaged ({reason}); replace it or take it away")
 
 
 def check_size(page: Page, megapixels: float) -> None:

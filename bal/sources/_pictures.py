@@ -17,7 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from bal.sources._pages import UNREADABLE, Damaged, Page, unreadable
+from bal.sources._pages import UNREADABLE, DamagedPage, Page, unreadable
 from bal.sources._tiff import CMYK, WHITE_IS_ZERO, FromPage, needs_tifffile, read_with_tifffile
 from bal.types import BadInput
 
@@ -74,7 +74,7 @@ def read_image(page: Page, channels: int) -> np.ndarray:
         float32 [H, W, channels] in [0, 1].
 
     Raises:
-        Damaged: the page cannot be decoded.
+        DamagedPage: the page cannot be decoded.
         BadInput: it needs a library that is not installed.
         OSError, MemoryError: it cannot be read now, which says nothing about what it holds.
     """
@@ -98,7 +98,7 @@ def read_stored(page: Page) -> np.ndarray:
         [H, W] of any type, bool where there is one bit, or [H, W, channels].
 
     Raises:
-        Damaged: the page cannot be decoded.
+        DamagedPage: the page cannot be decoded.
         BadInput: it needs a library that is not installed.
     """
     return turned(_checked(page, _stored), page.orientation)
@@ -115,7 +115,7 @@ def read_colours(page: Page) -> np.ndarray:
 
 
 def check_whole(page: Page) -> None:
-    """Raises Damaged unless all of a page can be read: a PNG has checksums, and what has none is decoded."""
+    """Raises DamagedPage unless all of a page can be read: a PNG has checksums, and what has none is decoded."""
     _checked(page, {"png": _check_png, "jpeg": _check_jpeg, "tiff": _check_tiff}[page.format])
 
 
@@ -271,7 +271,7 @@ def _check_png(page: Page) -> None:
         length, name = struct.unpack_from(">I4s", data, at)
         (expected,) = struct.unpack_from(">I", data, at + 8 + length)
         if zlib.crc32(memoryview(data)[at + 4 : at + 8 + length]) != expected:
-            raise Damaged(f"folder: {page.path} is damaged (a checksum is wrong); replace it or take it away")
+            raise DamagedPage(f"folder: {page.path} is damaged (a checksum is wrong); replace it or take it away")
         at += 12 + length
 
 
@@ -281,7 +281,7 @@ def _check_jpeg(page: Page) -> None:
     while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":  # up to where the pixels begin
         at += 2 + struct.unpack_from(">H", data, at + 2)[0] if data[at + 1] != 0xFF else 1
     if data.find(b"\xff\xd9", at) < 0:  # what a broken transfer fills with zeros decodes without complaint
-        raise Damaged(f"folder: {page.path} is truncated or damaged (it has no end); replace it or take it away")
+        raise DamagedPage(f"folder: {page.path} is truncated or damaged (it has no end); replace it or take it away")
     with JpegImageFile(page.path) as file:
         file.draft(file.mode, (max(1, file.width // SKETCH), max(1, file.height // SKETCH)))
         file.load()
@@ -290,5 +290,7 @@ def _check_jpeg(page: Page) -> None:
 def _check_tiff(page: Page) -> None:
     assert page.tiff is not None
     if page.tiff.end > page.path.stat().st_size:
-        raise Damaged(f"folder: {page.path} is truncated (it ends before its pixels do); replace it or take it away")
+        raise DamagedPage(
+            f"folder: {page.path} is truncated (it ends before its pixels do); replace it or take it away"
+        )
     _agreeing(page)

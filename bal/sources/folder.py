@@ -15,7 +15,7 @@ from bal.sources._exports import find_export, importer
 from bal.sources._listing import Listing, check_headers, list_folder
 from bal.sources._masks import Masks, Reader, Survey
 from bal.sources._once import each
-from bal.sources._pages import Damaged, Page
+from bal.sources._pages import DamagedPage, Page
 from bal.sources._pictures import check_whole, read_image
 from bal.sources._split import Split, drawn, given, named_in
 from bal.sources._tables import MOST, Names, nearest, one_line
@@ -163,10 +163,10 @@ class FolderSource:
         held = each(reader, partial(_masks.survey, reader), [listing.masks[id] for id in masked])
         found = {}
         for id, damage in zip(used, whole, strict=True):
-            if isinstance(damage, Damaged):
+            if isinstance(damage, DamagedPage):
                 listing.aside[id] = damage
         for id, mask in zip(masked, held, strict=True):
-            if isinstance(mask, Damaged):
+            if isinstance(mask, DamagedPage):
                 listing.aside.setdefault(id, mask)
             else:
                 found[id] = mask

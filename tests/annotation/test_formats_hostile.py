@@ -49,7 +49,7 @@ def test_what_cannot_be_seen_is_not_painted(inbox, tmp_path):
     for entry in given:
         label = inbox.by_question()[entry.id]["ada"].label
         assert set(np.unique(label)) <= {0, 255}
-        assert not label[entry.asked()].any()
+        assert not label[entry.asked_pixels()].any()
 
 
 def test_a_palette_may_have_a_transparent_background(inbox, tmp_path):
@@ -60,7 +60,7 @@ def test_a_palette_may_have_a_transparent_background(inbox, tmp_path):
     take(inbox, export, by="ada")
     for entry in given:
         label = inbox.by_question()[entry.id]["ada"].label
-        np.testing.assert_array_equal(label[entry.asked()], truth(entry)[entry.asked()])
+        np.testing.assert_array_equal(label[entry.asked_pixels()], truth(entry)[entry.asked_pixels()])
 
 
 def cut_end(path):

@@ -450,9 +450,9 @@ def test_superpixels_are_asked_by_their_pixels(tmp_path):
     while go_on(out, config):
         inbox = Inbox(out)
         for entry in inbox.open("ada"):
-            assert 0 < entry.asked().sum() <= entry.asked().size
-            label = np.where(entry.asked(), truth(entry), 1)  # what is drawn outside is nobody's to say
+            assert 0 < entry.asked_pixels().sum() <= entry.asked_pixels().size
+            label = np.where(entry.asked_pixels(), truth(entry), 1)  # what is drawn outside is nobody's to say
             inbox.answer(reply(entry, label=label.astype(np.uint8)))
             kept = inbox.by_question()[entry.id]["ada"].label
-            assert (kept[~entry.asked()] == IGNORE).all()
+            assert (kept[~entry.asked_pixels()] == IGNORE).all()
     assert (out / "queries.jsonl").read_bytes() == (tmp_path / "oracle" / "queries.jsonl").read_bytes()

@@ -214,7 +214,7 @@ def test_audits_by_predicted_foreground_are_weighted_by_what_they_stand_for(begu
     scores = query.PoolScores(np.zeros(setup.costs.size), setup.costs, setup.costs, table)
     weight = query.audit_weights(scores, state.pool.eligible)
     purchase = select(setup, state.pool, 1, scores, 0.0)
-    asked = State(1, state.pool, state.asked._replace(purchase=purchase), state.model, state.objective)
+    asked = State(1, state.pool, state.pending._replace(purchase=purchase), state.model, state.objective)
     found = answers._weights(setup, asked)
     audits = purchase.policy == "audit"
     q = purchase.probability[audits]

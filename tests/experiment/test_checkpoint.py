@@ -14,7 +14,7 @@ from helpers import HEADS_SMALL, TINY
 
 from bal.devices import replicate
 from bal.experiment import checkpoint
-from bal.experiment.checkpoint import FILES, Checkpoints, Damaged, flat, unflat
+from bal.experiment.checkpoint import FILES, Checkpoints, DamagedCheckpoint, flat, unflat
 from bal.posterior.calibrators import CALIBRATORS
 from bal.posterior.heads import MCDropout
 from bal.posterior.nets import UNet
@@ -96,7 +96,7 @@ def test_one_that_was_never_described_does_not_count(tmp_path):
     checkpoints.save(0, {"journals": np.array([0])})
     (tmp_path / "checkpoints" / "0" / FILES).unlink()
     assert checkpoints.all() == []
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedCheckpoint):
         checkpoints.load(0)
     for step in (1, 2):
         checkpoints.save(step, {"journals": np.array([step])})
@@ -191,7 +191,7 @@ def test_what_was_described_after_it_was_damaged_is_damaged(name, how, two):
     (two / "1" / FILES).unlink()
     checkpoint._describe(two / "1")
     checkpoints = Checkpoints(two)
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedCheckpoint):
         checkpoints.load(1)
     checkpoints.close()
 
@@ -202,7 +202,7 @@ def test_a_reader_is_told_that_a_checkpoint_has_been_deleted(found, two):
     reader = Checkpoints(two, reading=True)
     assert reader.all() == [0, 1]
     (two / "0" / "state" / "_METADATA").unlink()
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedCheckpoint):
         reader.load(0)
     writer = Checkpoints(two, keep=3)
     writer.save(2, {"journals": np.array([2])})

@@ -125,8 +125,8 @@ def test_errors_of_an_audit_need_one():
 def test_the_greedy_oracle_buys_what_is_wrong():
     setup, state = ready(selector=GreedyOracle(), budget=20)
     error = offered.errors(setup, state.model, np.arange(6)).sum(1) / 2
-    steered = state.asked.purchase.index[state.asked.purchase.policy == "steered"]
+    steered = state.pending.purchase.index[state.pending.purchase.policy == "steered"]
     left = state.pool.eligible.copy()
-    left[state.asked.purchase.index] = False
+    left[state.pending.purchase.index] = False
     assert steered.size
     assert error[steered].min() >= error[left].max()

@@ -24,7 +24,7 @@ BUSY = {
 }
 PROGRAM = """
 import hashlib, os, threading, time
-from bal.experiment.exit_status import advise, closing, listen
+from bal.experiment.exit_status import advise, listen, on_signal
 
 def swallow():
     try:
@@ -34,7 +34,7 @@ def swallow():
 
 listen()
 advise(lambda: "; and this is how to go on")
-with closing(lambda: print("closed")), closing(lambda: {close}):
+with on_signal(lambda: print("closed")), on_signal(lambda: {close}):
     print("ready", flush=True)
     {busy}
 """

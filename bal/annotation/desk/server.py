@@ -77,7 +77,7 @@ class Desk:
             "classes": list(map(shown, entry.classes)),
             "colours": on_the_desk(len(entry.classes)),
             "prefill": self.inbox.exists() and not entry.blind and views.has_prefill(self.inbox.folder, entry),
-            "asked": None if entry.mask is None else as_text(entry.asked().astype(np.uint8)),
+            "asked": None if entry.mask is None else as_text(entry.asked_pixels().astype(np.uint8)),
             "answer": None,
         }
         if reply is not None:
