@@ -227,8 +227,8 @@ def test_killed_at_the_seam(place, purchase, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         when, _, what = place.partition(" ")
         target, name = {
-            "asked": (Recorder, "asked"),
-            "answered": (Recorder, "answered"),
+            "asked": (Recorder, "save_asked"),
+            "answered": (Recorder, "save_answered"),
             "ask": (Later, "ask"),
             "collect": (Later, "collect"),
             "close": (Closing, "close"),
