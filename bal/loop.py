@@ -121,7 +121,7 @@ def _rounds(
         state, info = recorder.restore()
         setup = recorder.setup
         if accept and state.pending is not None and isinstance(setup.config.annotator, AnswersLater):
-            ask(setup.config.annotator, request_of(setup, state, folder))  # what is open cannot change its picture
+            ask(setup.config.annotator, request_of(setup, state, folder))  # refuses a new picture of what is open
         with told(partial(_tell, watch, 0, "read")):
             for line in inputs.remember(folder, accept, next_fit(state)) if folder else ():
                 watch(Event(0, "note", note=line))

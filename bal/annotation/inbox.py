@@ -59,15 +59,19 @@ class Inbox:
 
     def ask(self, entries: Sequence[Entry]) -> None:
         """Adds questions, in one piece, unless they are there. Raises BadInput if others are there by their names."""
-        known = self.entries()
         for entry in entries:
-            if entry.id in known and known[entry.id] != entry:
-                which = next(name for name in vars(entry) if vars(entry)[name] != vars(known[entry.id])[name])
-                raise BadInput(
-                    f"{self.questions.path} asks something else as {entry.id} than the run does now (its {which}): "
-                    f"put back {entry.image!r} and the file as they were, or begin anew with another --out"
-                )
-        self.questions.append("".join(entry.line() for entry in entries if entry.id not in known))
+            self.check(entry)
+        self.questions.append("".join(entry.line() for entry in entries if entry.id not in self._entries))
+
+    def check(self, entry: Entry) -> None:
+        """Raises BadInput if another question is there by this name."""
+        known = self.entries().get(entry.id, entry)
+        if known != entry:
+            which = next(name for name in vars(entry) if vars(entry)[name] != vars(known)[name])
+            raise BadInput(
+                f"{self.questions.path} asks something else as {entry.id} than the run does now (its {which}): "
+                f"put back {entry.image!r} and the file as they were, or begin anew with another --out"
+            )
 
     def close(self, purchase: int, check: Check | None = None) -> None:
         """Whatever comes from now on is late for this purchase. Closing it again changes nothing.

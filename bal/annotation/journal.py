@@ -9,7 +9,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -57,7 +57,7 @@ class Lines:
         """Bytes of whole lines."""
         if not self.path.exists():
             return 0
-        with open(self.path, "rb") as file:
+        with self._written() as file:
             end, rest = _whole(file)
             return end + len(rest) + bool(rest)
 
@@ -70,9 +70,7 @@ class Lines:
         """
         if not self.path.exists():
             return
-        with open(self.path, "rb") as file:
-            if self._alone != threading.get_ident():  # a writer may yet take back what it has written in part
-                fcntl.flock(file, fcntl.LOCK_SH)
+        with self._written() as file:  # given back before a line is parsed, which may read another file
             file.seek(there := self._read - self._owed)
             new = file.read()
             end = there + len(new)
@@ -97,6 +95,15 @@ class Lines:
             self._count += 1
             self._owed = int(self._read > end)
             yield self._read, found
+
+    @contextmanager
+    def _written(self) -> Iterator[BinaryIO]:
+        """The file, to read, while nobody else writes: what is being written may be taken back yet."""
+        with open(self.path, "rb") as file:
+            if self._alone != threading.get_ident():  # who would wait for itself
+                with suppress(OSError):  # where there are no locks, nobody writes either
+                    fcntl.flock(file, fcntl.LOCK_SH)
+            yield file
 
     def append(self, text: str) -> None:
         """Adds lines and waits until they are on disk; nothing for no lines."""

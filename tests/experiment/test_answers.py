@@ -102,3 +102,15 @@ def test_a_question_that_was_never_asked_is_drawn_again(request_, monkeypatch):
     (entry,) = inbox.entries().values()
     assert entry.pixels == views.fingerprint(white[entry.image])
     assert (views.pixels(inbox.folder, entry) == 255).all()
+
+
+def test_what_was_asked_keeps_its_picture_though_the_file_of_it_is_gone(request_, monkeypatch):
+    """Deleted, and its image changed since: the picture of the new image is no picture of the old question."""
+    inbox = _asking.put(request_, prefill=False)
+    (entry,) = inbox.entries().values()
+    (inbox.folder / "views" / f"{entry.id}.png").unlink()
+    white = {id: np.ones_like(request_.source.image(id)) for id in request_.source.pool}
+    monkeypatch.setattr(type(request_.source), "image", lambda self, id: white[id])
+    with pytest.raises(BadInput, match=r"asks something else as r00-0000 than the run does now \(its pixels\)"):
+        _asking.put(request_, prefill=False)
+    assert not (inbox.folder / "views" / f"{entry.id}.png").exists()

@@ -34,6 +34,9 @@ def put(request: Request, prefill: bool, twice: Collection[str] = ()) -> Inbox:
         request: of a run with a folder.
         prefill: whether people may see what the model would draw; never in an audit or a start set.
         twice: ids of the questions that two people are to answer.
+
+    Raises:
+        BadInput: something else has been asked under one of these names; nothing is drawn of it.
     """
     inbox, entries = inbox_of(request), {}
     known = set(inbox.entries())
@@ -42,6 +45,7 @@ def put(request: Request, prefill: bool, twice: Collection[str] = ()) -> Inbox:
         for q in request.questions:
             if q.region.image == name:
                 entries[q.id] = _entry(q, image, request.source.classes, 2 if q.id in twice else 1)
+                inbox.check(entries[q.id])
                 if q.id not in known or not views.has_view(inbox.folder, entries[q.id]):
                     views.draw(inbox.folder, entries[q.id], image)
     if prefill and request.predict is not None:
