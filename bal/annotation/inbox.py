@@ -59,13 +59,14 @@ class Inbox:
 
     def ask(self, entries: Sequence[Entry]) -> None:
         """Adds questions, in one piece, unless they are there. Raises BadInput if others are there by their names."""
+        self.entries()
         for entry in entries:
             self.check(entry)
         self.questions.append("".join(entry.line() for entry in entries if entry.id not in self._entries))
 
     def check(self, entry: Entry) -> None:
-        """Raises BadInput if another question is there by this name."""
-        known = self.entries().get(entry.id, entry)
+        """Raises BadInput if another question was there by this name when `entries` was last asked."""
+        known = self._entries.get(entry.id, entry)
         if known != entry:
             which = next(name for name in vars(entry) if vars(entry)[name] != vars(known)[name])
             raise BadInput(
@@ -233,11 +234,10 @@ def open_inbox(run: Path) -> Inbox:
     for name in ("questions.jsonl", "answers.jsonl"):
         if (what := kind(run / name)) is not None:
             raise BadInput(f"{run / name} is {what}; it is to be a file")
-    if not run.is_dir():
-        raise BadInput(f"there is no folder {run}; give that of a run")
     if not inbox.exists():
+        absent = "" if run.is_dir() else "; there is no such folder"
         raise BadInput(
-            f"{run} holds no questions to people; python -m bal.run --annotator people --out {run} asks them"
+            f"{run} holds no questions to people; python -m bal.run --annotator people --out {run} asks them{absent}"
         )
     return inbox
 

@@ -222,7 +222,7 @@ def _unpacked(export: Path) -> Iterator[Path]:
         except Exception as error:  # of any of the ways to compress, by its own name
             if isinstance(error, OSError) and error.errno in FULL:
                 raise
-            told = (zipfile.BadZipFile, NotImplementedError, RuntimeError)  # of the container, a method or a password
+            told = (zipfile.BadZipFile, RuntimeError)  # of the container; of a way to compress or a password
             why = " ".join(str(error).split()) if isinstance(error, told) else "its data are damaged"
             why = error.strerror if isinstance(error, OSError) and error.strerror else why
             raise BadInput(f"{export} cannot be unpacked ({why:.100}); export it again") from None

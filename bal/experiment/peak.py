@@ -9,6 +9,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import jax
+import numpy as np
+from jax.core import ShapedArray
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 NOTHING = (  # operations that XLA never writes down
@@ -52,6 +55,7 @@ def _programs(operation: Any) -> Iterator[Any]:
 
 
 def bytes_of(array: Any) -> int:
-    """Of an array, or of what stands for one; 0 of what has no bytes, such as a key."""
-    size = getattr(getattr(array, "dtype", None), "itemsize", 0)
-    return math.prod(array.shape) * size if size else 0
+    """Of an array, or of what stands for one; 0 of what is none, such as the token of an effect."""
+    if not isinstance(array, ShapedArray | jax.ShapeDtypeStruct | jax.Array | np.ndarray):
+        return 0
+    return math.prod(array.shape) * array.dtype.itemsize

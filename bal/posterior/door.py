@@ -6,7 +6,9 @@ Whatever they do that scoring could not use is said here, in one line, instead o
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
+from types import FunctionType, MethodType
 from typing import Any
 
 import jax
@@ -184,4 +186,5 @@ def _line(error: Exception) -> str:
 
 
 def _name(thing: Any) -> str:
-    return getattr(thing, "__qualname__", type(thing).__name__)
+    function = inspect.unwrap(thing) if callable(thing) else thing  # what is within jax.jit
+    return function.__qualname__ if isinstance(function, FunctionType | MethodType | type) else type(thing).__name__

@@ -100,6 +100,7 @@ def read_stored(page: Page) -> np.ndarray:
     Raises:
         DamagedPage: the page cannot be decoded.
         BadInput: it needs a library that is not installed.
+        OSError, MemoryError: it cannot be read now, which says nothing about what it holds.
     """
     return turned(_checked(page, _stored), page.orientation)
 
@@ -138,9 +139,8 @@ def _checked(page: Page, read):
     except BadInput:
         raise
     except Exception as error:
-        if (
-            isinstance(error, (MemoryError, *UNREADABLE)) or page.format == "tiff"
-        ):  # tifffile and its codecs raise many kinds
+        known = isinstance(error, (MemoryError, *UNREADABLE))
+        if known or page.format == "tiff":  # tifffile and its codecs raise many kinds
             raise unreadable(page.path, error) from None
         raise
 

@@ -94,10 +94,10 @@ def pick(path: Path, names: Sequence[str], column: str, aliases: Mapping[str, Se
             )
     near = difflib.get_close_matches(asked, upper, 1)
     hint = (
-        f"did you mean {names[upper.index(near[0])]}?" if near else f"or say which it is: --source.aliases {asked}=NAME"
+        f"did you mean {names[upper.index(near[0])]}?" if near else f"say which it is (--source.aliases {asked}=NAME);"
     )
     listed = ", ".join(number_twins(names))
     listed = listed if len(listed) <= LISTED else f"{listed[: LISTED - 1]}…"
     raise BadInput(
-        f"curves: {path} has no curve {column!r}; it has {listed}; {hint}, or draw others: --source.columns NAME NAME"
+        f"curves: {path} has no curve {column!r}; it has {listed}; {hint} --source.columns NAME NAME draws others"
     )

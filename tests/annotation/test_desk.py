@@ -446,7 +446,7 @@ def test_a_full_disk_is_said_and_nothing_is_acknowledged(client, monkeypatch):
 def test_what_the_door_refuses(asked, capsys, tmp_path):
     for argv, line in (
         ([str(tmp_path)], "holds no questions to people"),
-        ([str(tmp_path / "nowhere")], "there is no folder"),
+        ([str(tmp_path / "nowhere")], "there is no such folder"),
         ([str(asked), "--by", "a\nb"], "no name of a person"),
         ([str(asked), "--port", "99999999"], "--port 99999999"),
     ):

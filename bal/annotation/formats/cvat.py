@@ -58,16 +58,17 @@ class CVAT:
         path, root = the_one(export, ".xml", xml_of, _is_cvat, _asks)
         if _asks(root):
             raise BadInput(f"{path} holds questions, not answers (its task says so); give what CVAT exports")
-        found = []
+        found: dict[str, Imported] = {}
         for image in root.iter("image"):
             name = image.get("name", "")
             if not Path(name.replace("\\", "/")).stem:
                 raise BadInput(f"{path}: a picture without a name; export it again")
             id = id_of(name, asked, path)
-            if any(id == earlier.id for earlier in found):
+            if id in found:
                 raise BadInput(f"{path} lists picture {id!r:.40} twice; export it again")
-            found.append(Imported(id, _label(image, asked[id], classes, f"{path}: {id}") if id in asked else None))
-        return found
+            label = _label(image, asked[id], classes, f"{path}: {id}") if id in asked else None
+            found[id] = Imported(id, label)
+        return list(found.values())
 
 
 def _label(image: ElementTree.Element, entry: Entry, classes: tuple[str, ...], where: str) -> np.ndarray:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from bal.posterior.nets.base import Drop
 from bal.types import Array, BadInput, Key, Params
@@ -82,8 +84,13 @@ class BoundWholeNet:
     def decode(self, params: Params, code: Any, drop: Drop) -> Array:
         x, (height, width) = code
         logits = self.settings.apply(params["decoder"], x)
-        whole = getattr(logits, "shape", ())[1:3] == x.shape[1:3]
+        whole = _shape(logits)[1:3] == x.shape[1:3]
         return logits[:, :height, :width] if whole else logits  # of another resolution, it is refused as it is
 
     def readout(self, params: Params, features: Array, drop: Drop) -> Array:
         return features
+
+
+def _shape(found: Any) -> tuple[int, ...]:
+    """That of an array; of what somebody's network gives and is none, ()."""
+    return found.shape if isinstance(found, jax.Array | np.ndarray) else ()
