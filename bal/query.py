@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from bal.annotation.formats import FORMATS, FormatName
-from bal.annotation.inbox import open_inbox
+from bal.annotation.inbox import Inbox, open_inbox
 from bal.annotation.take import give
 from bal.config.usage import option, read
 from bal.experiment.exit_status import exit_status, leave, listen
@@ -32,7 +32,7 @@ class Settings:
     share: Annotated[str, tyro.conf.arg(metavar="I/N")] = "1/1"
     """Part I of N, for N people who share the work."""
     out: Annotated[Path | None, option("DIR")] = None
-    """A new folder; beside the run, such as RUN-r01-png, unless given."""
+    """A new folder; beside the run, such as RUN-png, or RUN-png-r02 where that is taken, unless given."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,11 +46,18 @@ def _give(settings: Settings) -> None:
         raise BadInput(f"--share {settings.share}: expected I/N, such as 1/3")
     share, inbox = (int(found[1]), int(found[2])), open_inbox(settings.run)
     part = "" if share[1] == 1 else f"-{share[0]}-of-{share[1]}"
-    run, asked = settings.run.resolve(), [f"-r{entry.purchase:02d}" for entry in inbox.newest()[:1]]
-    out = settings.out or run.with_name(f"{run.name}{''.join(asked)}-{settings.to}{part}")
+    out = settings.out or _beside(inbox, f"{settings.to}{part}")
     given = give(inbox, settings.to, out, share)
     print(shown(f"{len(given)} questions of {settings.run} → {out}"))
     print(shown(f"answers come back with: python -m bal.answer {settings.run} EXPORT --by NAME"))
+
+
+def _beside(inbox: Inbox, what: str) -> Path:
+    """A name beside the run; where an earlier purchase has left its package there, with the number of this one."""
+    run = inbox.folder.resolve()
+    out = run.with_name(f"{run.name}-{what}")
+    newest = inbox.newest()
+    return out.with_name(f"{out.name}-r{newest[0].purchase:02d}") if newest and out.exists() else out
 
 
 if __name__ == "__main__":

@@ -303,11 +303,21 @@ def test_a_file_that_is_not_there_is_said_to_be_none(inbox, tmp_path, name):
         take(inbox, tmp_path / "nothing.json", format=name)
 
 
+def test_the_package_of_a_later_purchase_has_a_folder_of_its_own(inbox, capsys):
+    """The commands of a round are typed again in the next."""
+    (inbox.folder.parent / "run-png").mkdir()
+    (inbox.folder.parent / "run-png" / "queries.csv").write_text("of an earlier purchase")
+    assert query.main([str(inbox.folder)]) == 0
+    purchase = inbox.newest()[0].purchase
+    assert (inbox.folder.parent / f"run-png-r{purchase:02d}" / "queries.csv").exists()
+    assert query.main([str(inbox.folder)]) == 2
+    assert f"run-png-r{purchase:02d} exists and is not empty" in capsys.readouterr().err
+
+
 def test_the_folder_of_a_run_may_be_where_one_is(inbox, monkeypatch, capsys):
     monkeypatch.chdir(inbox.folder)
     assert query.main(["."]) == 0
-    purchase = inbox.newest()[0].purchase
-    assert (inbox.folder.parent / f"run-r{purchase:02d}-png" / "queries.csv").exists(), "another in each round"
+    assert (inbox.folder.parent / "run-png" / "queries.csv").exists()
     assert answer.main(["."]) == 0
     assert "questions are still open" in capsys.readouterr().out
 
