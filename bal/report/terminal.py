@@ -226,7 +226,7 @@ def _layouts(lines: Sequence[Headline], names: Sequence[str]) -> Iterator[Layout
     """What a table may show, widest first.
 
     Of each class, and of the foreground, the first family's column stays longest. Then go the second number of each,
-    the temperature, the background, the calibration, and last the classes of the foreground, from the end.
+    the temperature, the background, and last the classes of the foreground, from the end; never the calibration.
     """
     first = {line.name: line for line in reversed(lines)}
     more = [line for line in lines if line != first[line.name]]
@@ -236,8 +236,8 @@ def _layouts(lines: Sequence[Headline], names: Sequence[str]) -> Iterator[Layout
     yield Layout(short, False)
     for gone in ((), names[:1]):
         yield Layout([line for line in short if line.name not in gone], False, False)
-    for kept in range(len(names), 1, -1):
-        yield Layout([line for line in short if line.name in names[1:kept]], False, False)
+    for kept in range(len(names) - 1, 1, -1):
+        yield Layout([line for line in short if line.name not in (names[0], *names[kept:])], False, False)
 
 
 def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], layout: Layout) -> Table:
