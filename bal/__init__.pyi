@@ -16,7 +16,7 @@ from bal.annotation.entries import Answer as Answer
 from bal.config.resolve import load as load
 from bal.config.schema import Config as Config
 from bal.experiment.api import score_pool as score_pool, select as select
-from bal.experiment.events import Event as Event, Record as Record, Waiting as Waiting
+from bal.experiment.events import Event as Event, Record as Record
 from bal.loop import run_loop as run_loop
 from bal.metrics import METRICS as METRICS
 from bal.metrics.base import (
@@ -74,4 +74,5 @@ from bal.types import (
     Params as Params,
     Region as Region,
     RegionPrediction as RegionPrediction,
+    Waiting as Waiting,
 )

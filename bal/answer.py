@@ -16,8 +16,8 @@ from bal.annotation.formats import FORMATS, FormatName
 from bal.annotation.inbox import Inbox, open_inbox
 from bal.annotation.take import Taken, take
 from bal.config.usage import option, read
-from bal.experiment.exit_status import exit_status, leave, listen
-from bal.outside import shown
+from bal.system.exit_status import exit_status, leave, listen
+from bal.system.outside import shown
 
 SHOWN = 5  # ids that are named of each kind
 MEANS = {

@@ -14,7 +14,7 @@ import tyro
 from bal.annotation.desk.server import serve
 from bal.annotation.inbox import open_inbox
 from bal.config.usage import option, read
-from bal.experiment.exit_status import exit_status, leave, open_streams
+from bal.system.exit_status import exit_status, leave, open_streams
 from bal.types import BadInput
 
 

@@ -29,7 +29,7 @@ from bal.experiment.answers import (
     request_of,
 )
 from bal.experiment.audited import tally_audit
-from bal.experiment.events import Event, Record, Waiting, Watch
+from bal.experiment.events import Event, Record, Watch
 from bal.experiment.fitting import train_on
 from bal.experiment.folder import RunFolder
 from bal.experiment.inputs import Inputs
@@ -49,7 +49,7 @@ from bal.selection.budget import Purchase, Shares, compose, nothing
 from bal.selection.selectors.base import Offer
 from bal.sources.base import Notes, check_masks
 from bal.sources.reading import told
-from bal.types import BadInput
+from bal.types import BadInput, Waiting
 
 
 def run_loop(

@@ -14,8 +14,8 @@ from bal.annotation.formats import FORMATS, FormatName
 from bal.annotation.inbox import Inbox, open_inbox
 from bal.annotation.take import give
 from bal.config.usage import option, read
-from bal.experiment.exit_status import exit_status, leave, listen
-from bal.outside import shown
+from bal.system.exit_status import exit_status, leave, listen
+from bal.system.outside import shown
 from bal.types import BadInput
 
 

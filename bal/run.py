@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bal.experiment.exit_status import GOES_ON, advise, exit_status, leave, listen, on_signal
+from bal.system.exit_status import GOES_ON, advise, exit_status, leave, listen, on_signal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -14,7 +14,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> None:
     # Here, for signals are heard while this is imported.
-    from bal import devices
     from bal.config.resolve import parse
     from bal.experiment.checkpoint import quiet
     from bal.experiment.events import Event
@@ -22,6 +21,7 @@ def _run(argv: Sequence[str] | None) -> None:
     from bal.loop import run_loop
     from bal.report.logs import Logs
     from bal.report.terminal import Display
+    from bal.system import devices
 
     command = parse(argv)
     begun = RunFolder(command.out).config

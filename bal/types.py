@@ -13,7 +13,9 @@ methods are pure. Frozen also means hashable, so an extension can be a static ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -58,6 +60,33 @@ class BadInput(ValueError):
     """Something a person gave us cannot be used. The message is one clear line: what, where, what to do."""
 
 
+class Waiting(Exception):
+    """A round cannot close: questions are open. Nothing is lost, and the run goes on from its folder."""
+
+    def __init__(
+        self,
+        purchase: int,
+        asked: int,
+        answered: int,
+        folder: Path | None,
+        hint: str | None = None,
+        row: Mapping[str, Any] | None = None,
+    ):
+        super().__init__(purchase, asked, answered, folder, hint, row)
+        self.purchase = purchase
+        self.asked = asked
+        self.answered = answered
+        self.folder = folder
+        self.hint = hint  # how the questions are answered
+        self.row = row  # of the model that asks, as far as it is known by now; None for the start set
+
+    def __str__(self) -> str:
+        what = "the start set" if self.purchase == 0 else f"purchase {self.purchase}"
+        how = f"go on with --resume --out {self.folder}" if self.folder else "without `out` a run cannot go on later"
+        open_ = f"{self.asked - self.answered} of {self.asked} regions of {what} wait for"
+        return f"{open_} people: {self.hint}\n     then {how}" if self.hint else f"{open_} answers; {how}"
+
+
 class Batch(NamedTuple):
     """What a network is trained on."""
 
@@ -78,11 +107,11 @@ class Region(NamedTuple):
 MOVED = {
     "Acquisition": "bal.scoring.acquisitions.base",
     "Annotator": "bal.annotation.annotators.base:AnswersAtOnce",
-    "AUTO": "bal.devices",
+    "AUTO": "bal.system.devices",
     "Calibrator": "bal.posterior.calibrators.base",
     "Criterion": "bal.posterior.losses",
     "Drop": "bal.posterior.nets.base",
-    "Execution": "bal.devices",
+    "Execution": "bal.system.devices",
     "Head": "bal.posterior.heads.base",
     "Model": "bal.posterior.model",
     "Moments": "bal.posterior.moments",

@@ -27,7 +27,7 @@ import numpy as np
 import tyro
 from support import rows
 
-from bal import Config, devices, run_loop
+from bal import Config, run_loop
 from bal.annotation.annotators import Oracle
 from bal.experiment.setup import Setup, set_up
 from bal.pool.cost import Effort, boundary, error_boundary
@@ -36,6 +36,7 @@ from bal.posterior.model import Model
 from bal.scoring.acquisitions import BALD, Random
 from bal.scoring.held_out import predict_probabilities
 from bal.selection.selectors import ForegroundRandom, Power
+from bal.system import devices
 
 NAME = "assist"
 ARMS = {"foreground_random": (Random(), ForegroundRandom()), "power": (BALD(), Power())}

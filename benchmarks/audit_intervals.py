@@ -16,7 +16,7 @@ import numpy as np
 import tyro
 from support import rows
 
-from bal import Config, devices, run_loop
+from bal import Config, run_loop
 from bal.experiment.audited import LEAST, widened
 from bal.metrics.bootstrap import percentiles
 from bal.pool.regions import lay_out
@@ -25,6 +25,7 @@ from bal.posterior.recipe import Train
 from bal.report.columns import TOO_WIDE
 from bal.scoring.held_out import predict_probabilities
 from bal.sources import WellLog
+from bal.system import devices
 
 NAME = "audit_intervals"
 

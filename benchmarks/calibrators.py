@@ -26,7 +26,7 @@ import scipy.stats
 import tyro
 from support import rows
 
-from bal import Config, devices, loop
+from bal import Config, loop
 from bal.config.resolve import load
 from bal.experiment.setup import Setup, set_up
 from bal.metrics import bootstrap
@@ -39,6 +39,7 @@ from bal.posterior.moments import TINY
 from bal.scoring import held_out
 from bal.scoring.score import stride
 from bal.sources.batches import load as load_images
+from bal.system import devices
 
 NAME = "calibrators"
 ROOT = Path(__file__).parents[1]

@@ -12,11 +12,12 @@ from typing import Annotated
 import tyro
 from support.rows import FOLDER
 
-from bal import devices, load, report
+from bal import load, report
 from bal.experiment.folder import RunFolder
 from bal.experiment.recorder import Recorder
 from bal.experiment.setup import set_up
 from bal.report.publish import draw
+from bal.system import devices
 
 
 @dataclass(frozen=True)

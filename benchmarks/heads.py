@@ -23,7 +23,7 @@ import numpy as np
 import tyro
 from support import rows
 
-from bal import Config, devices
+from bal import Config
 from bal.experiment.setup import Setup, set_up
 from bal.loop import start, train_on
 from bal.metrics import evaluate, summary
@@ -37,6 +37,7 @@ from bal.scoring import held_out
 from bal.scoring.acquisitions import BALD, Entropy
 from bal.scoring.score import score_regions
 from bal.sources.batches import load
+from bal.system import devices
 from bal.types import IGNORE, Array
 
 NAME = "heads"

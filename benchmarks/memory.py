@@ -20,7 +20,6 @@ import tyro
 from support import fresh, rows
 from support.pools import Cycle
 
-from bal import devices
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
 from bal.posterior.calibrators import Identity
@@ -29,6 +28,7 @@ from bal.posterior.model import Model
 from bal.posterior.nets import UNet
 from bal.scoring.acquisitions import BALD
 from bal.scoring.score import score_regions
+from bal.system import devices
 
 NAME = "memory"
 MB = 2**20

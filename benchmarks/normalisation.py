@@ -18,9 +18,10 @@ from typing import get_args
 import tyro
 from support import rows
 
-from bal import Config, devices, run_loop
+from bal import Config, run_loop
 from bal.posterior.heads import DeepEnsemble
 from bal.posterior.nets._norms import Kind
+from bal.system import devices
 
 NAME = "normalisation"
 SHOWN = ("iou_curve_1", "iou_curve_2", "nll_raw", "ece_foreground_raw")

@@ -25,7 +25,7 @@ from jax.extend.core import jaxprs_in_params
 from support import rows, timing
 from support.pools import Cycle
 
-from bal import Config, devices
+from bal import Config
 from bal.pool.units.tile import Tile
 from bal.posterior import sampling
 from bal.posterior.calibrators import Identity
@@ -40,6 +40,7 @@ from bal.scoring.acquisitions import BALD
 from bal.scoring.objective import Objective
 from bal.scoring.score import score_batch
 from bal.sources.batches import load
+from bal.system import devices
 
 NAME = "roofline"
 CALLS = 8  # of a convolution, a product or a batch, one behind the other, for one measurement

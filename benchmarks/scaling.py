@@ -26,7 +26,7 @@ import tyro
 from support import fresh, rows, timing
 from support.pools import Cycle
 
-from bal import Config, devices, select
+from bal import Config, select
 from bal.experiment.setup import set_up
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
@@ -40,6 +40,7 @@ from bal.scoring.acquisitions import BALD
 from bal.scoring.score import score_regions
 from bal.sources import WellLog
 from bal.sources.base import Source
+from bal.system import devices
 
 NAME = "scaling"
 

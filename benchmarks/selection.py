@@ -17,8 +17,8 @@ import numpy as np
 import tyro
 from support import fresh, rows, timing
 
-from bal import devices
 from bal.scoring import ranking
+from bal.system import devices
 
 NAME = "selection"
 

@@ -32,11 +32,11 @@ from support.pools import Cycle
 from support.torch_net import TorchUNet, fused
 
 import bal
-from bal import devices
 from bal.posterior.heads import DeepEnsemble, MCDropout
 from bal.posterior.heads.base import Head
 from bal.posterior.nets import UNet
 from bal.posterior.nets.unet import BoundUNet
+from bal.system import devices
 from bal.types import Params
 
 NAME = "throughput"

@@ -4,9 +4,9 @@
 
 The same network, weights, batches, loss and AdamW on both sides, batches ready before the clock starts; and bal once
 more as it is used, its patches cut and changed while the step before is under way. bal takes its steps as
-`bal.posterior.training.fit` does, one `Descent` for every member, wherever `bal.devices.places` puts it. PyTorch trains
-one network with all threads on each step, in both memory formats; several one after the other like that, or side by
-side, each on a Python thread that computes alone.
+`bal.posterior.training.fit` does, one `Descent` for every member, wherever `bal.system.devices.places` puts it. PyTorch
+trains one network with all threads on each step, in both memory formats; several one after the other like that, or
+side by side, each on a Python thread that computes alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from support.pools import Cycle
 from support.torch_net import TorchUNet, converted
 from torch.nn import functional as F
 
-from bal import Config, devices
+from bal import Config
 from bal.pool.labels import IGNORE
 from bal.pool.regions import lay_out
 from bal.pool.units.tile import Tile
@@ -41,6 +41,7 @@ from bal.posterior.losses import Loss
 from bal.posterior.nets.unet import BoundUNet
 from bal.posterior.patches import Crop, crop_around
 from bal.posterior.recipe import Train
+from bal.system import devices
 from bal.types import Batch
 
 NAME = "training"

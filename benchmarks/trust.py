@@ -16,12 +16,13 @@ import jax
 import tyro
 from support import rows
 
-from bal import Config, devices, run_loop
+from bal import Config, run_loop
 from bal.metrics.trust import sentence
 from bal.posterior.heads import DeepEnsemble
 from bal.posterior.moments import Moments
 from bal.scoring.acquisitions import BALD
 from bal.selection.selectors import TopK
+from bal.system import devices
 from bal.types import Array
 
 NAME = "trust"

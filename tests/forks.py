@@ -100,7 +100,7 @@ def main() -> None:
     import bal.loop
     import bal.report.logs
     import bal.run
-    from bal import devices
+    from bal.system import devices
 
     set_up, bal.loop.publish = devices.set_up_platform, quick_publish
     done = []
@@ -127,8 +127,8 @@ def main() -> None:
 def _steps(steps: Sequence[tuple[list[str], dict[str, Any]]], said: Path) -> int:
     import traceback
 
-    from bal.experiment.exit_status import listen
     from bal.run import main as command
+    from bal.system.exit_status import listen
 
     error, done, status = said.with_suffix(".err"), said.with_suffix(".steps"), 0
     os.dup2(os.open(error, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND), 2)

@@ -19,8 +19,6 @@ import numpy as np
 from PIL import Image
 
 from bal import Config, Record, loop, run_loop
-from bal.annotation.journal import write_whole
-from bal.experiment.exit_status import GOES_ON
 from bal.experiment.folder import RunFolder
 from bal.experiment.recorder import Snapshot
 from bal.experiment.setup import Setup
@@ -30,6 +28,8 @@ from bal.posterior.nets import UNet
 from bal.posterior.recipe import Train
 from bal.report.publish import publish
 from bal.sources import WellLog
+from bal.system.exit_status import GOES_ON
+from bal.system.files import write_whole
 
 ROOT = Path(__file__).parents[1]
 FILES = {

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from runs import FLAGS, pictures
 
-from bal import answer, desk, devices, query
-from bal.outside import shown
+from bal import answer, desk, query
 from bal.run import main
+from bal.system import devices
+from bal.system.outside import shown
 
 WORDS = {
     "a FIFO of settings": ["--config", "fifo"],

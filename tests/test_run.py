@@ -27,10 +27,10 @@ from runs import (
     tiny,
 )
 
-from bal import devices
 from bal.experiment.folder import RunFolder
 from bal.report import terminal
 from bal.run import main
+from bal.system import devices
 
 SMALL = [*FLAGS, "--source.pool", "6"]
 

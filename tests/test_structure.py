@@ -22,7 +22,7 @@ LAYERS = (
     {"annotation", "scoring"},
     {"sources"},
     {"pool", "posterior", "well_logs"},
-    {"outside", "devices"},
+    {"system"},
     {"types"},
 )  # from the top down; a room imports from layers below its own
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}

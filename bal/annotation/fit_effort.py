@@ -11,8 +11,8 @@ from scipy.optimize import least_squares
 from bal.annotation import views
 from bal.annotation.entries import Entry, Reply
 from bal.annotation.inbox import Inbox
-from bal.annotation.journal import write_whole
 from bal.pool.cost import Effort, boundary
+from bal.system.files import write_whole
 from bal.types import IGNORE, BadInput
 
 FEWEST = 10  # answers with seconds that two constants can be told from

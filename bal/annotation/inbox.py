@@ -17,8 +17,8 @@ import numpy as np
 
 from bal.annotation import views
 from bal.annotation.entries import Answer, Check, Entry, Reply, checked
-from bal.annotation.journal import Lines
-from bal.outside import kind
+from bal.system.lines import Lines
+from bal.system.outside import kind
 from bal.types import IGNORE, BadInput
 
 Outcome = Literal["taken", "known", "conflicting", "late"]

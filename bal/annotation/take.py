@@ -28,8 +28,8 @@ from bal.annotation.formats import FORMATS, FormatName
 from bal.annotation.formats._files import LARGEST, below, json_of, xml_of
 from bal.annotation.formats.base import Imported, Task
 from bal.annotation.inbox import Inbox, Outcome
-from bal.annotation.journal import FULL
-from bal.outside import kind
+from bal.system.exit_status import NO_ROOM
+from bal.system.outside import kind
 from bal.types import IGNORE, BadInput
 
 MOST = 200_000  # files in an archive
@@ -220,7 +220,7 @@ def _unpacked(export: Path) -> Iterator[Path]:
         except (BadInput, MemoryError):
             raise
         except Exception as error:  # of any of the ways to compress, by its own name
-            if isinstance(error, OSError) and error.errno in FULL:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
                 raise
             told = (zipfile.BadZipFile, RuntimeError)  # of the container; of a way to compress or a password
             why = " ".join(str(error).split()) if isinstance(error, told) else "its data are damaged"

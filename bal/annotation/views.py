@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from bal.annotation.entries import Entry
-from bal.annotation.journal import write_whole
+from bal.system.files import write_whole
 from bal.types import BadInput
 
 AROUND, LEAST = 0.75, 16  # surroundings on each side: in sides of the region, and pixels at least

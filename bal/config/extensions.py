@@ -20,7 +20,6 @@ from typing import Any, NamedTuple, get_args
 from bal.annotation.annotators import ANNOTATORS
 from bal.annotation.annotators.base import Annotator, ChecksSource, Closes, Corrects, Hints
 from bal.config.conformance import check_abilities, missing
-from bal.outside import brief
 from bal.pool.units import UNITS
 from bal.pool.units.base import Unit
 from bal.posterior.calibrators import CALIBRATORS
@@ -28,13 +27,14 @@ from bal.posterior.calibrators.base import Calibrator
 from bal.posterior.heads import HEADS
 from bal.posterior.heads.base import Finalizes, Head, Joins
 from bal.posterior.nets import NETS
-from bal.posterior.nets.base import HasCells, HasFeatures, Net, NetSettings
+from bal.posterior.nets.base import HasCells, HasFeatures, NetSettings
 from bal.scoring.acquisitions import ACQUISITIONS
 from bal.scoring.acquisitions.base import Acquisition, Learns, SumOverClasses
 from bal.selection.selectors import SELECTORS
 from bal.selection.selectors.base import Selector
 from bal.sources import SOURCES
-from bal.sources.base import Notes, SourceSettings
+from bal.sources.base import HasFiles, HasStyles, KnowsMasks, Notes, PartlyLabelled, SourceSettings
+from bal.system.outside import brief
 from bal.types import BadInput
 
 
@@ -46,13 +46,15 @@ class Slot(NamedTuple):
     protocol: Any  # or a union of protocols, one of which it must satisfy
     group: str  # of entry points
     abilities: tuple[type, ...] = ()  # what they may satisfy besides, each whole or not at all
+    made: tuple[type, ...] = ()  # the same of what they open or bind
 
 
+OF_SOURCES = (HasFiles, HasStyles, KnowsMasks, PartlyLabelled)
 SLOTS: dict[str, Slot] = {
     "acq": Slot("acquisition", ACQUISITIONS, Acquisition, "bal.acquisitions", (SumOverClasses, Learns)),
     "head": Slot("head", HEADS, Head, "bal.heads", (Finalizes, Joins)),
-    "source": Slot("source", SOURCES, SourceSettings, "bal.sources", (Notes,)),
-    "net": Slot("net", NETS, NetSettings, "bal.nets"),
+    "source": Slot("source", SOURCES, SourceSettings, "bal.sources", (Notes,), OF_SOURCES),
+    "net": Slot("network", NETS, NetSettings, "bal.nets", made=(HasCells, HasFeatures)),
     "unit": Slot("unit", UNITS, Unit, "bal.regions"),
     "selector": Slot("selector", SELECTORS, Selector, "bal.selectors"),
     "calibrator": Slot("calibrator", CALIBRATORS, Calibrator, "bal.calibrators"),
@@ -152,9 +154,9 @@ def check_hashable(what: str, extension: Any) -> None:
         raise BadInput(f"{what} cannot be hashed: {where}; give a tuple, or what is frozen") from error
 
 
-def check_net(net: Net) -> None:
-    """Raises BadInput for a network, bound to its images, that has an ability by half."""
-    check_abilities(f"the network {type(net).__name__}", net, (HasCells, HasFeatures))
+def check_made(slot: str, made: Any) -> None:
+    """Raises BadInput for a source, opened, or a network, bound to its images, that has an ability by half."""
+    check_abilities(f"the {SLOTS[slot].noun} {type(made).__name__}", made, SLOTS[slot].made)
 
 
 def nearest(word: str, choices: Any) -> str:

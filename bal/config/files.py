@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from bal.config import extensions
 from bal.config.extensions import SLOTS
 from bal.config.written import pairs
-from bal.outside import brief
+from bal.system.outside import brief
 from bal.types import BadInput
 
 NOTHING = (None, {})  # `head:` or `train: {}`, with every line below commented out

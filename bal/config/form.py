@@ -24,7 +24,7 @@ from bal.config.convert import convert, describe
 from bal.config.extensions import SLOTS
 from bal.config.files import NOTHING, Setting, Settings
 from bal.config.written import LONGEST
-from bal.outside import brief
+from bal.system.outside import brief
 from bal.types import BadInput
 
 LARGE = 2**63

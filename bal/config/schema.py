@@ -12,7 +12,6 @@ from bal.annotation.annotators import Oracle
 from bal.annotation.annotators.base import Annotator
 from bal.config import extensions
 from bal.config.extensions import SLOTS
-from bal.devices import AUTO, Execution
 from bal.pool.cost import Currency, Effort
 from bal.pool.units.base import Unit
 from bal.pool.units.tile import Tile
@@ -33,6 +32,7 @@ from bal.selection.selectors import Power
 from bal.selection.selectors.base import Selector
 from bal.sources import WellLog
 from bal.sources.base import SourceSettings
+from bal.system.devices import AUTO, Execution
 from bal.types import BadInput
 
 MOST = 100_000  # rounds

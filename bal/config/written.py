@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from bal.outside import breaks, read_bytes
+from bal.system.outside import breaks, read_bytes
 from bal.types import BadInput
 
 MOST = 2**20  # bytes of a file of settings

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from bal.annotation.annotators import ANNOTATORS
 from bal.annotation.annotators.base import Annotator, AnswersLater, Closes, Corrects, Hints, Question, Request
 from bal.annotation.entries import LONGEST, Answer
-from bal.annotation.journal import FULL
+from bal.experiment.failures import named
 from bal.experiment.folder import RunFolder
 from bal.experiment.setup import Setup
 from bal.experiment.state import State
@@ -58,7 +56,7 @@ def let_go(annotator: Annotator, request: Request) -> bool:
     """Whether a purchase is paid with what is there: it is said so, or was, by a process that was killed then."""
     if request.closing or not (isinstance(annotator, Closes) and request.questions):
         return request.closing
-    with _somebody_elses(annotator):
+    with named("annotator", annotator):
         return annotator.closed(request)
 
 
@@ -87,7 +85,7 @@ def close(annotator: Annotator, state: State, request: Request, answers: dict[st
     if not (isinstance(annotator, Closes) and request.questions):
         check_trainable(state, request, answers)
         return answers
-    with _somebody_elses(annotator):
+    with named("annotator", annotator):
         annotator.close(request, lambda came: check_trainable(state, request, _of(request, came)))
     return ask(annotator, request)
 
@@ -96,7 +94,7 @@ def hint(annotator: Annotator, request: Request) -> str | None:
     """How the questions are answered, of an annotator that knows."""
     if not isinstance(annotator, Hints):
         return None
-    with _somebody_elses(annotator):
+    with named("annotator", annotator):
         return annotator.hint(request)
 
 
@@ -110,24 +108,9 @@ def ask(annotator: Annotator, request: Request) -> dict[str, Answer]:
     """
     if not request.questions:
         return {}
-    with _somebody_elses(annotator):
+    with named("annotator", annotator):
         answers = _asked(annotator, request)
     return _of(request, answers)
-
-
-@contextmanager
-def _somebody_elses(annotator: Annotator) -> Iterator[None]:
-    """A context in which whatever an annotator raises names it, but for what `ask` says."""
-    try:
-        yield
-    except (BadInput, MemoryError):
-        raise
-    except Exception as error:
-        ours = type(annotator) in ANNOTATORS.values()
-        if isinstance(error, OSError) and (error.errno in FULL or (ours and error.errno)):
-            raise
-        line = " ".join(str(error).split())
-        raise BadInput(f"the annotator {type(annotator).__name__} failed: {type(error).__name__}: {line}") from error
 
 
 def _of(request: Request, answers: Mapping[str, Answer]) -> dict[str, Answer]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from bal.annotation.journal import write_whole
+from bal.experiment import round_tables
 from bal.experiment.setup import Setup
 from bal.metrics import styles
 from bal.metrics.tally import Tally
@@ -42,20 +40,10 @@ def table(setup: Setup, each: Tally | None) -> Table:
     return {} if found is None else styles.by_style(found, setup.source.classes)
 
 
-def path_of(folder: Path, round: int) -> Path:
-    """The file of one round."""
-    return folder / f"round-{round:02d}.csv"
-
-
 def write(folder: Path, round: int, found: Table) -> None:
-    """Writes the file of one round, whole, a line a style; the same again after a kill."""
-    text = io.StringIO()
-    out = csv.writer(text, lineterminator="\n")
-    out.writerow(["style", *next(iter(found.values()))])
-    for style, row in found.items():
-        out.writerow([style, *(f"{v:.9g}" for v in row.values())])
-    folder.mkdir(exist_ok=True)
-    write_whole(path_of(folder, round), text.getvalue())
+    """Writes the table of one round, a line a style."""
+    columns = ["style", *next(iter(found.values()))]
+    round_tables.write(folder, round, columns, ({"style": style, **row} for style, row in found.items()))
 
 
 def read(folder: Path, round: int) -> dict[str, dict[str, float]]:
@@ -64,5 +52,7 @@ def read(folder: Path, round: int) -> dict[str, dict[str, float]]:
     Raises:
         OSError: there is no such file.
     """
-    rows = csv.DictReader(io.StringIO(path_of(folder, round).read_text(encoding="utf-8"), newline=""))
-    return {row.pop("style"): {column: float(value) for column, value in row.items()} for row in rows}
+    return {
+        line.pop("style"): {column: float(value) for column, value in line.items()}
+        for line in round_tables.read(folder, round)
+    }

@@ -20,8 +20,9 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from bal.annotation.journal import FULL, fsync, of_file, write_whole
 from bal.experiment.journals import pack, stand, unpack
+from bal.system.exit_status import NO_ROOM
+from bal.system.files import fsync, of_file, write_whole
 from bal.types import BadInput
 
 FORMAT = 4  # of a checkpoint; 1 had none written in it
@@ -68,7 +69,7 @@ def _reserve(folder: Path, size: int) -> None:
         try:
             os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
-            if error.errno in (*FULL, errno.EFBIG):
+            if error.errno in NO_ROOM:
                 raise OSError(error.errno, os.strerror(error.errno), str(folder)) from error
 
 

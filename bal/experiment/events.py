@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -36,30 +35,3 @@ class Record(NamedTuple):
     styles: Mapping[str, Mapping[str, float]] = MappingProxyType(
         {}
     )  # every metric of each, where the source knows them
-
-
-class Waiting(Exception):
-    """A round cannot close: questions are open. Nothing is lost, and the run goes on from its folder."""
-
-    def __init__(
-        self,
-        purchase: int,
-        asked: int,
-        answered: int,
-        folder: Path | None,
-        hint: str | None = None,
-        row: Mapping[str, Any] | None = None,
-    ):
-        super().__init__(purchase, asked, answered, folder, hint, row)
-        self.purchase = purchase
-        self.asked = asked
-        self.answered = answered
-        self.folder = folder
-        self.hint = hint  # how the questions are answered
-        self.row = row  # of the model that asks, as far as it is known by now; None for the start set
-
-    def __str__(self) -> str:
-        what = "the start set" if self.purchase == 0 else f"purchase {self.purchase}"
-        how = f"go on with --resume --out {self.folder}" if self.folder else "without `out` a run cannot go on later"
-        open_ = f"{self.asked - self.answered} of {self.asked} regions of {what} wait for"
-        return f"{open_} people: {self.hint}\n     then {how}" if self.hint else f"{open_} answers; {how}"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from bal.annotation.journal import write_whole
+from bal.experiment import round_tables
 from bal.experiment.query import audit_iou
 from bal.experiment.setup import Setup
 from bal.experiment.state import Look
@@ -21,6 +19,7 @@ from bal.scoring.held_out import predict_regions
 
 FALLING = 0.1  # share of the loss; a fit whose last fifth is so much below the fifth before has not converged
 LAST = 0.2  # share of the steps
+IOU = "iou_audit_"  # how columns begin
 
 
 def fall(looks: Sequence[Look]) -> float:
@@ -71,33 +70,25 @@ def watcher(setup: Setup, pool: Pool, looks: list[Look]) -> Callable[[Progress],
     return heard
 
 
-def path_of(folder: Path, round: int) -> Path:
-    """The file of one round's fit."""
-    return folder / f"round-{round:02d}.csv"
-
-
 def write(folder: Path, round: int, looks: Sequence[Look]) -> None:
-    """Writes the file of one round, whole; the same again after a kill."""
-    classes = list(dict.fromkeys(name for look in looks for name in look.iou))
-    text = io.StringIO()
-    out = csv.writer(text, lineterminator="\n")
-    out.writerow(["step", "loss", *(f"iou_audit_{name}" for name in classes)])
-    for look in looks:
-        out.writerow([look.step, f"{look.loss:.9g}", *(f"{look.iou[c]:.9g}" if c in look.iou else "" for c in classes)])
-    folder.mkdir(exist_ok=True)
-    write_whole(path_of(folder, round), text.getvalue())
+    """Writes the table of one round, a line a look."""
+    classes = dict.fromkeys(name for look in looks for name in look.iou)
+    lines = [
+        {"step": look.step, "loss": look.loss, **{f"{IOU}{name}": value for name, value in look.iou.items()}}
+        for look in looks
+    ]
+    round_tables.write(folder, round, ["step", "loss", *(f"{IOU}{name}" for name in classes)], lines)
 
 
 def read(folder: Path, round: int) -> list[Look]:
     """The inverse of `write`; nothing where there is no file, or it is none of these."""
     try:
-        rows = list(csv.DictReader(io.StringIO(path_of(folder, round).read_text(encoding="utf-8"))))
-        return [Look(int(row["step"]), float(row["loss"]), _iou(row)) for row in rows]
+        lines = round_tables.read(folder, round)
+        return [Look(int(line["step"]), float(line["loss"]), _iou(line)) for line in lines]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 
 
-def _iou(row: Mapping[str, str]) -> dict[str, float]:
+def _iou(line: Mapping[str, str]) -> dict[str, float]:
     """By class, those of a line that were measured."""
-    named = ((name.partition("iou_audit_")[2], value) for name, value in row.items())
-    return {name: float(value) for name, value in named if name and value}
+    return {name.removeprefix(IOU): float(value) for name, value in line.items() if name.startswith(IOU) and value}

@@ -11,11 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bal.annotation.journal import Lines, fsync, write_whole
 from bal.experiment import journals
 from bal.experiment.journals import Journal, Journals, Stand
 from bal.experiment.lock import Lock
-from bal.outside import kind
+from bal.system.files import fsync, write_whole
+from bal.system.lines import Lines
+from bal.system.outside import kind
 from bal.types import BadInput
 
 MARK = "config.yaml"

@@ -14,11 +14,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bal.annotation.journal import Lines, write_whole
 from bal.experiment.folder import RunFolder
-from bal.outside import shown
 from bal.sources.base import HasFiles, Source
 from bal.sources.reading import THREADS, counted
+from bal.system.files import write_whole
+from bal.system.lines import Lines
+from bal.system.outside import shown
 from bal.types import BadInput
 
 SHOWN = 3  # files that a message names

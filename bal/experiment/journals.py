@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bal.annotation.journal import fsync, of_file, other_ends, write_whole
+from bal.system.files import fsync, of_file, write_whole
+from bal.system.lines import other_ends
 from bal.types import BadInput
 
 

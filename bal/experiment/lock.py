@@ -17,7 +17,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from bal.annotation.journal import of_file
+from bal.system.files import of_file
 from bal.types import BadInput
 
 NAME = "run.lock"  # in a run's folder, with who holds it; what a dead process leaves of it locks nobody out

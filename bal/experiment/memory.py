@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from bal import devices
 from bal.config.schema import Config
 from bal.experiment.peak import bytes_of, peak
 from bal.metrics.tally import zeros
@@ -31,6 +30,7 @@ from bal.posterior.nets.unet import BoundUNet
 from bal.scoring.acquisitions import EPIG
 from bal.sources.base import Source
 from bal.sources.batches import PIXELS, bucket
+from bal.system import devices
 from bal.types import BadInput, Batch
 
 Counts = Counter[tuple[int, int]]  # images by height and width

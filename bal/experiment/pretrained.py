@@ -13,12 +13,12 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from bal.annotation.journal import write_whole
 from bal.experiment.checkpoint import flat, unflat
 from bal.experiment.setup import Setup
 from bal.posterior.descent import Progress
 from bal.posterior.pretraining import pretrain
 from bal.sources.base import pixels
+from bal.system.files import write_whole
 from bal.types import Params
 
 

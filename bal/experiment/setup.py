@@ -16,6 +16,7 @@ from bal.annotation.annotators.base import ChecksSource
 from bal.config import extensions
 from bal.config.schema import Config
 from bal.experiment import memory
+from bal.experiment.failures import named
 from bal.experiment.memory import MOST, SCALED_BY
 from bal.metrics import summary
 from bal.pool.cost import COUNTED, price
@@ -102,12 +103,15 @@ class Setup:
 
 def set_up(config: Config) -> Setup:
     """Opens the source and lays out the pool. Raises BadInput for what cannot be used."""
-    source = config.source.open()
+    with named("source", config.source):
+        source = config.source.open()
+    extensions.check_made("source", source)
     check_classes(source.classes)
     check_ids((*source.pool, *source.test))
     config.loss.check(len(source.classes))
     if isinstance(config.annotator, ChecksSource):
-        config.annotator.check(source)
+        with named("annotator", config.annotator):
+            config.annotator.check(source)
     summary.columns(source.classes)
     memory.check(config, source, _bound(config, source))
     shapes = [source.shape(id) for id in source.pool]
@@ -170,5 +174,5 @@ def _bound(config: Config, source: Source, *scale: tuple[float, ...]) -> Net:
         net = config.net.bind(source.channels, len(source.classes), *scale)
     except ValueError as error:
         raise BadInput(f"the network {type(config.net).__name__} cannot be bound: {error}") from error
-    extensions.check_net(net)
+    extensions.check_made("net", net)
     return net

@@ -6,13 +6,13 @@ import dataclasses
 from contextlib import closing, suppress
 
 from bal.annotation.annotators.base import AnswersLater
-from bal.annotation.journal import write_whole
 from bal.config import extensions
 from bal.config.dump import differences, dump_yaml
 from bal.config.resolve import MORE, load
 from bal.config.schema import Config
 from bal.experiment.checkpoint import Checkpoints, DamagedCheckpoint
 from bal.experiment.folder import RunFolder
+from bal.system.files import write_whole
 from bal.types import BadInput
 
 

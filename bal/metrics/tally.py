@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bal import devices
 from bal.metrics import families
 from bal.metrics.base import CHUNK, Chunk, LabelledImage, OfChunk, OfImage, Sums
+from bal.system import devices
 from bal.types import IGNORE, Array, BadInput
 
 Tally = dict[str, Sums]  # the sums of every family by its name, of one set of images or with an axis of images before

@@ -16,11 +16,11 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from bal import devices
 from bal.posterior.heads.base import Head, Joins
 from bal.posterior.losses import Criterion
 from bal.posterior.nets.base import Net
 from bal.posterior.recipe import Train
+from bal.system import devices
 from bal.types import Array, Batch, Key, Params
 
 LOOK_EVERY = 50  # steps between two looks at the loss

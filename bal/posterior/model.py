@@ -9,10 +9,10 @@ from typing import Any
 
 import jax
 
-from bal.devices import AUTO, Execution
 from bal.posterior.calibrators.base import Calibrator
 from bal.posterior.heads.base import Head
 from bal.posterior.nets.base import Net
+from bal.system.devices import AUTO, Execution
 from bal.types import Params
 
 

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from bal import devices
 from bal.posterior.model import Model
 from bal.posterior.nets.base import HasCells
 from bal.posterior.samples import Samples, calibrated, classes_first, predictive, prepare
+from bal.system import devices
 from bal.types import TINY, Array, BadInput
 
 

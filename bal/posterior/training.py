@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import DictKey
 
-from bal import devices
 from bal.posterior.descent import Initial, Progress, descend, descents
 from bal.posterior.door import traced
 from bal.posterior.heads.base import Finalizes, Head, Joins
@@ -19,6 +18,7 @@ from bal.posterior.nets.base import Net
 from bal.posterior.patches import Crop, middles
 from bal.posterior.recipe import Train
 from bal.posterior.sampling import batches
+from bal.system import devices
 from bal.types import Array, BadInput, Batch, Key, Params
 
 KEPT = {DictKey("encoder"), DictKey("decoder")}  # parts of a network that go on from a pre-training

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import tyro
 
-from bal import devices
 from bal.config.usage import option, read
 from bal.experiment.checkpoint import quiet
-from bal.experiment.exit_status import exit_status, leave, listen
-from bal.outside import shown
 from bal.report.publish import republish
+from bal.system import devices
+from bal.system.exit_status import exit_status, leave, listen
+from bal.system.outside import shown
 from bal.types import BadInput
 
 PROGRAM = "python -m bal.report"

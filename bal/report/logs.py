@@ -9,11 +9,11 @@ from operator import attrgetter
 from pathlib import Path
 
 from bal.config.extensions import nearest
-from bal.experiment.events import Event, Waiting
+from bal.experiment.events import Event
 from bal.experiment.folder import RunFolder
 from bal.report.sinks import SINKS
 from bal.report.sinks.base import Sink
-from bal.types import BadInput
+from bal.types import BadInput, Waiting
 
 
 class Logs:

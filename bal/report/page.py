@@ -10,7 +10,6 @@ from types import MappingProxyType
 
 import yaml
 
-from bal.annotation.journal import write_whole
 from bal.experiment.state import Look
 from bal.pool.cost import COUNTED
 from bal.report import by_style, calibration, changes as changed, convergence, plots, spending, tables
@@ -33,6 +32,7 @@ from bal.report.people import Team, team_table
 from bal.report.reliability import expected_error, order, reliability_diagram
 from bal.report.style import css_variables, escape, escape_lines, inline_svg
 from bal.report.tiles import tiles
+from bal.system.files import write_whole
 
 _TITLE = ("source", "head", "acq")  # slots of the configuration whose names head the page
 _HIDDEN = ("password", "secret", "token", "api_key")

@@ -10,7 +10,6 @@ import numpy as np
 import yaml
 
 from bal.annotation.inbox import Inbox
-from bal.annotation.journal import write_whole
 from bal.config.resolve import load
 from bal.experiment import by_style, fits, inputs
 from bal.experiment.folder import RunFolder
@@ -24,6 +23,7 @@ from bal.report.people import team_of
 from bal.report.reliability import reliability_png
 from bal.scoring.score import inspect
 from bal.sources.base import truth
+from bal.system.files import write_whole
 from bal.types import BadInput
 
 PANELS = 4  # images drawn in the report

@@ -19,7 +19,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
-from bal.outside import shown, shown_lines
+from bal.system.outside import shown, shown_lines
 
 INK, MUTED, GRID = ("#22262b", "#e8ebef"), ("#5d6673", "#9aa4b2"), ("#dfe3e8", "#343a43")  # (light, dark)
 _CLASSES = (

@@ -19,17 +19,18 @@ from rich.text import Text
 from bal.config.extensions import name_of
 from bal.config.schema import Config
 from bal.experiment import fits
-from bal.experiment.events import Event, Record, Waiting
+from bal.experiment.events import Event, Record
 from bal.experiment.folder import RunFolder
 from bal.experiment.hand_over import sentence as unseen
 from bal.metrics import summary
 from bal.metrics.base import Headline
 from bal.metrics.trust import sentence
-from bal.outside import shown
 from bal.pool.cost import COUNTED
 from bal.report.columns import of_whom, on_audit, over, told
 from bal.report.learned import sentence as unlearned, untold
 from bal.report.lines import classes_of, digits, folded, notes, reads_truth, round_parts
+from bal.system.outside import shown
+from bal.types import Waiting
 
 PLAIN = 80  # columns where there is no terminal, and COLUMNS does not say
 SHARE = {

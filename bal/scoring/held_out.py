@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bal import devices
 from bal.pool.regions import Regions
 from bal.posterior.model import Model
 from bal.posterior.moments import Moments, or_nan, predict_moments
@@ -23,6 +22,7 @@ from bal.scoring.objective import Objective, as_objective
 from bal.scoring.score import stride
 from bal.sources.base import Source
 from bal.sources.batches import load
+from bal.system import devices
 from bal.types import IGNORE, TINY, Array, RegionPrediction
 
 

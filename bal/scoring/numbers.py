@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bal import devices
 from bal.posterior.door import no_numbers
 from bal.posterior.heads.function import FunctionHead
 from bal.posterior.model import Model
 from bal.posterior.moments import predict_moments
 from bal.posterior.samples import prepare
 from bal.sources.batches import Loaded
+from bal.system import devices
 from bal.types import Array, BadInput
 
 

@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bal import devices
 from bal.pool.regions import Regions
 from bal.pool.units.base import Unit
 from bal.posterior.model import Model
@@ -29,6 +28,7 @@ from bal.scoring.objective import Objective, as_objective
 from bal.scoring.ranking import Best, merge, nothing, top
 from bal.sources.base import Source
 from bal.sources.batches import ImagesDone, Loaded, load, one_behind
+from bal.system import devices
 from bal.types import Array, BadInput, Key
 
 

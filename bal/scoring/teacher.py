@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
-from bal import devices
 from bal.pool.labels import AUDIT, Pool
 from bal.pool.regions import Regions
 from bal.posterior.model import Model
@@ -27,6 +26,7 @@ from bal.scoring.held_out import predict_regions
 from bal.scoring.score import stride
 from bal.sources.base import Source
 from bal.sources.batches import load
+from bal.system import devices
 from bal.types import BACKGROUND, IGNORE, Array
 
 RECALL = 0.5  # of the audited foreground, below which nothing is taught

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bal.devices import memory
 from bal.sources._masks import check_mask
 from bal.sources._pages import (
     SUFFIXES,
@@ -25,6 +24,7 @@ from bal.sources._pages import (
     find_pages,
 )
 from bal.sources._tables import PLACES, composed, nearest
+from bal.system.devices import memory
 from bal.types import BadInput
 
 MASKS = ("masks", "segmentationclass")  # folders of masks, in lower case; the second of them is CVAT's and VOC's
@@ -67,35 +67,9 @@ def list_folder(root: Path, suffixes: Sequence[str]) -> Listing:
     if not files.images:
         raise BadInput(f"folder: {root} holds no {', '.join(SUFFIXES)} file that is no mask; put the images there")
     found = Listing({}, {}, {}, {}, [])
-    pages: dict[str, list[str]] = {}  # ids by key
-    cut: set[str] = set()  # keys of images that have lost pages
     skipped: list[tuple[int, Path]] = []
-    for key, path in sorted(files.images.items()):
-        here, damage = _pages(path, skipped)
-        pages[key] = _ids(key, len(here))
-        if damage is not None:
-            cut.add(key)
-            found.aside.setdefault(f"{key}#{len(here) + 1}" if here else key, damage)
-        for id, page in zip(pages[key], here, strict=True):
-            if id in found.images:
-                raise BadInput(f"folder: {found.images[id].path} and {path} both have an image {id!r}; rename one")
-            found.images[id] = page
-        found.files[composed(path.relative_to(root).as_posix())] = tuple(pages[key]) or (key,)
-    if not found.images:
-        raise next(iter(found.aside.values()))
-    for key, path in sorted(files.masks.items()):
-        owner, only = _owner(key, path, pages, suffixes)
-        here, damage = _pages(path, skipped)
-        ids = pages[owner] if only is None else pages[owner][only - 1 : only]
-        if damage is not None:
-            found.aside.update({id: damage for id in ids[len(here) :] if id not in found.aside})
-        elif ids and owner not in cut and len(here) not in (1, len(ids)):
-            raise BadInput(f"folder: mask {path} has {len(here)} pages and its image {len(ids)}")
-        for id, page in zip(ids, here, strict=False):  # a mask of one page is that of the first
-            if id in found.masks:
-                first = found.masks[id].path
-                raise BadInput(f"folder: {first} and {path} are masks of the same image; take one away")
-            found.masks[id] = page
+    pages = _list_images(root, files.images, found, skipped)
+    _list_masks(files.masks, suffixes, pages, found, skipped)
     _remark(files.others, skipped, found.notes)
     for id in found.aside:
         found.images.pop(id, None)
@@ -177,6 +151,56 @@ def _refuse(error: OSError) -> None:
     raise BadInput(f"folder: {error.filename} cannot be listed ({error.strerror}); make it readable or take it away")
 
 
+class Pages(NamedTuple):
+    """The ids of an image's pages, and whether some have been lost."""
+
+    ids: list[str]
+    cut: bool
+
+
+def _list_images(
+    root: Path, files: Mapping[str, Path], found: Listing, skipped: list[tuple[int, Path]]
+) -> dict[str, Pages]:
+    """Adds the pages of all images to what is found; gives those of each by its key."""
+    pages = {}
+    for key, path in sorted(files.items()):
+        here, damage = _pages(path, skipped)
+        pages[key] = Pages(_ids(key, len(here)), cut=damage is not None)
+        if damage is not None:
+            found.aside.setdefault(f"{key}#{len(here) + 1}" if here else key, damage)
+        for id, page in zip(pages[key].ids, here, strict=True):
+            if id in found.images:
+                raise BadInput(f"folder: {found.images[id].path} and {path} both have an image {id!r}; rename one")
+            found.images[id] = page
+        found.files[composed(path.relative_to(root).as_posix())] = tuple(pages[key].ids) or (key,)
+    if not found.images:
+        raise next(iter(found.aside.values()))
+    return pages
+
+
+def _list_masks(
+    files: Mapping[str, Path],
+    suffixes: Sequence[str],
+    pages: Mapping[str, Pages],
+    found: Listing,
+    skipped: list[tuple[int, Path]],
+) -> None:
+    """Adds the pages of all masks to what is found, under the ids of their images."""
+    for key, path in sorted(files.items()):
+        owner, only = _owner(key, path, pages, suffixes)
+        here, damage = _pages(path, skipped)
+        ids = pages[owner].ids if only is None else pages[owner].ids[only - 1 : only]
+        if damage is not None:
+            found.aside.update({id: damage for id in ids[len(here) :] if id not in found.aside})
+        elif ids and not pages[owner].cut and len(here) not in (1, len(ids)):
+            raise BadInput(f"folder: mask {path} has {len(here)} pages and its image {len(ids)}")
+        for id, page in zip(ids, here, strict=False):  # a mask of one page is that of the first
+            if id in found.masks:
+                first = found.masks[id].path
+                raise BadInput(f"folder: {first} and {path} are masks of the same image; take one away")
+            found.masks[id] = page
+
+
 def _pages(path: Path, skipped: list[tuple[int, Path]]) -> tuple[list[Page], DamagedPage | None]:
     """The pages of a file that are there, and why there are no more, if that is damage."""
     try:
@@ -194,7 +218,7 @@ def _ids(key: str, pages: int) -> list[str]:
     return [key] if pages == 1 else [f"{key}#{number}" for number in range(1, pages + 1)]
 
 
-def _owner(key: str, path: Path, pages: dict[str, list[str]], suffixes: Sequence[str]) -> tuple[str, int | None]:
+def _owner(key: str, path: Path, pages: Mapping[str, Pages], suffixes: Sequence[str]) -> tuple[str, int | None]:
     """The key of the image that a mask is of, and which page of it is meant, if its name says so."""
     names = [key, *(key.removesuffix(s) for s in map(composed, suffixes) if s and key.endswith(s))]
     for name in names:
@@ -202,7 +226,7 @@ def _owner(key: str, path: Path, pages: dict[str, list[str]], suffixes: Sequence
             return name, None
     for name in names:
         single = re.fullmatch(r"(.+)#([1-9]\d*)", name)
-        if single and int(single[2]) <= len(pages.get(single[1], ())):
+        if single and single[1] in pages and int(single[2]) <= len(pages[single[1]].ids):
             return single[1], int(single[2])
     raise BadInput(f"folder: mask {path} has no image of the same name{nearest(key, pages)}")
 

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from bal.outside import read_bytes, shown
+from bal.system.outside import read_bytes, shown
 from bal.types import BadInput
 
 MOST = 2**28  # bytes of a table

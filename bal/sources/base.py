@@ -9,8 +9,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from bal.outside import breaks, brief
 from bal.sources.reading import counted
+from bal.system.outside import breaks, brief
 from bal.types import IGNORE, BadInput
 
 LONGEST = 100  # letters of a class name

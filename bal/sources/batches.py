@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from bal import devices
 from bal.sources.base import Source, pixels, truth
+from bal.system import devices
 from bal.types import IGNORE, Array
 
 T = TypeVar("T")

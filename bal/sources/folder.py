@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from bal.outside import check_file
 from bal.sources import _masks
 from bal.sources._exports import find_export, importer
 from bal.sources._listing import Listing, check_headers, list_folder
@@ -20,6 +19,7 @@ from bal.sources._pictures import check_whole, read_image
 from bal.sources._split import Split, drawn, given, named_in
 from bal.sources._tables import MOST, Names, nearest, one_line
 from bal.sources.base import check_classes
+from bal.system.outside import check_file
 from bal.types import IGNORE, BadInput
 
 LABELS, SPLIT, GROUPS, STYLES = (

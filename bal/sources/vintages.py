@@ -8,8 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from bal.devices import memory
 from bal.sources._cache import Cache
+from bal.system.devices import memory
 from bal.types import BadInput
 from bal.well_logs.curves import Window, generate
 from bal.well_logs.strip import RENDERED, Sheet, lay_down, render

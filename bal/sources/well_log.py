@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from bal.devices import memory
 from bal.sources._cache import Cache
+from bal.system.devices import memory
 from bal.types import BadInput
 from bal.well_logs.curves import Window, cut, generate, starts
 from bal.well_logs.missing import Missing

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from bal.devices import memory
-from bal.outside import read_bytes
+from bal.system.devices import memory
+from bal.system.outside import read_bytes
 from bal.types import BadInput
 
 MARKS = (

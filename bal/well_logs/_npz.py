@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from bal.devices import memory
-from bal.outside import brief, check_file
+from bal.system.devices import memory
+from bal.system.outside import brief, check_file
 from bal.types import BadInput
 
 SHARE = 0.25  # of the memory, that all arrays may take

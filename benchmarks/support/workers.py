@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import jax
 
-from bal import devices
+from bal.system import devices
 
 T = TypeVar("T")
 _rows: Any = None  # of this process: where its rows go

@@ -22,7 +22,6 @@ from bal.annotation import views
 from bal.annotation.annotators import People
 from bal.annotation.entries import Reply
 from bal.annotation.inbox import Inbox, merged
-from bal.annotation.journal import Lines
 from bal.experiment.folder import RunFolder
 from bal.experiment.recorder import Recorder
 from bal.experiment.setup import set_up
@@ -30,6 +29,7 @@ from bal.pool.units.superpixel import Superpixel
 from bal.scoring.acquisitions import Random
 from bal.scoring.objective import as_objective
 from bal.scoring.score import inspect
+from bal.system.lines import Lines
 from bal.types import IGNORE
 
 

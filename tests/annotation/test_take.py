@@ -13,8 +13,8 @@ from asking import reply
 
 from bal.annotation.formats.base import Imported
 from bal.annotation.inbox import Inbox
-from bal.annotation.journal import Lines
 from bal.annotation.take import keep
+from bal.system.lines import Lines
 from bal.types import BadInput
 
 

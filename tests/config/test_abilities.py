@@ -145,9 +145,9 @@ class Folded:
 
 def test_a_network_is_checked_once_it_is_bound():
     with pytest.raises(BadInput, match=r"^the network Folded has cells without unfold; HasCells is cells and unfold\("):
-        extensions.check_net(Folded())  # pyright: ignore[reportArgumentType]
-    extensions.check_net(UNet().bind(1, 2))
-    extensions.check_net(None)  # pyright: ignore[reportArgumentType]  (a FunctionHead has none)
+        extensions.check_made("net", Folded())  # pyright: ignore[reportArgumentType]
+    extensions.check_made("net", UNet().bind(1, 2))
+    extensions.check_made("net", None)  # pyright: ignore[reportArgumentType]  (a FunctionHead has none)
 
 
 @pytest.mark.parametrize("slot", SLOTS)

@@ -7,9 +7,9 @@ import re
 import pytest
 from runs import FILES, ROOT, curve, left_behind
 
-from bal import devices
 from bal.config.resolve import load, parse
 from bal.run import main
+from bal.system import devices
 
 PRESETS = sorted((ROOT / "configs").glob("*.yaml"))
 

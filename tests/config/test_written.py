@@ -16,8 +16,8 @@ from bal.config.extensions import SLOTS
 from bal.config.resolve import load, parse
 from bal.config.schema import Config
 from bal.config.written import MOST, NODES, Loader, dump, pairs
-from bal.outside import shown
 from bal.sources import Folder
+from bal.system.outside import shown
 from bal.types import BadInput
 
 NOTHINGS = ("{}", "[]", "", "~", "null", "''", "\n  # train: 3\n")

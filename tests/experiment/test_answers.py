@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 from helpers import Pictures
 
-from bal import BadInput, Region
+from bal import BadInput, Config, Region
 from bal.annotation import views
 from bal.annotation.annotators import People, _asking
 from bal.annotation.annotators.base import Question, Request
 from bal.annotation.inbox import Inbox
 from bal.experiment.answers import ask, hint, let_go
+from bal.experiment.setup import set_up
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,52 @@ class Away:
 def test_whatever_an_annotator_is_asked_its_failure_names_it(what, request_):
     with pytest.raises(BadInput, match=r"^the annotator Away failed: ConnectionError: the books are away$"):
         what(Away(), request_)
+
+
+@dataclass(frozen=True)
+class Opens:
+    """Somebody else's source, which opens as it is told."""
+
+    opened: Any
+
+    def open(self):
+        if isinstance(self.opened, Exception):
+            raise self.opened
+        return self.opened
+
+
+class Unstyled(Pictures):
+    """It knows the style of an image, and not which there are."""
+
+    def style(self, id: str) -> str:
+        return id
+
+
+@dataclass(frozen=True)
+class Particular:
+    """An annotator that looks at the source first."""
+
+    def annotate(self, source, regions):
+        return {}
+
+    def check(self, source):
+        raise KeyError("palette")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (Config(source=Opens(ValueError("no\nidea"))), "the source Opens failed: ValueError: no idea"),
+        (Config(source=Opens(Unstyled([(8, 8)]))), "the source Unstyled has style without styles; HasStyles is "),
+        (
+            Config(source=Opens(Pictures([(8, 8)])), annotator=Particular()),
+            "the annotator Particular failed: KeyError: 'palette'",
+        ),
+    ],
+)
+def test_what_stops_a_run_before_it_begins_names_whose_it_is(config, message):
+    with pytest.raises(BadInput, match=f"^{re.escape(message)}"):
+        set_up(config)
 
 
 def test_a_question_that_was_never_asked_is_drawn_again(request_, monkeypatch):

@@ -12,6 +12,7 @@ from runs import curve, pictures, run, tiny
 from bal import run_loop
 from bal.experiment import by_style, curve_row
 from bal.experiment.folder import RunFolder
+from bal.experiment.round_tables import path_of
 from bal.experiment.setup import set_up
 from bal.metrics import styles
 from bal.report.columns import meaning
@@ -82,8 +83,8 @@ def test_a_resumed_run_has_the_same_files(archive, tmp_path):
     assert run(tiny(source=ARCHIVE, rounds=1), again, resume=True)
     assert curve(again) == curve(out)
     for round in range(2):
-        path = by_style.path_of(again / "styles", round)
-        assert path.read_bytes() == by_style.path_of(out / "styles", round).read_bytes()
+        path = path_of(again / "styles", round)
+        assert path.read_bytes() == path_of(out / "styles", round).read_bytes()
     RunFolder(again).clear()
     assert not list(again.iterdir())
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from helpers import HEADS_SMALL, TINY
 
-from bal.devices import replicate
 from bal.experiment import checkpoint
 from bal.experiment.checkpoint import FILES, Checkpoints, DamagedCheckpoint, flat, unflat
 from bal.posterior.calibrators import CALIBRATORS
@@ -20,6 +19,7 @@ from bal.posterior.heads import MCDropout
 from bal.posterior.nets import UNet
 from bal.posterior.recipe import Train
 from bal.posterior.training import abstract
+from bal.system.devices import replicate
 
 
 @pytest.mark.parametrize("head", HEADS_SMALL.values(), ids=HEADS_SMALL)

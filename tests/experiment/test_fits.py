@@ -11,6 +11,7 @@ from runs import FLAGS, curve, run, tiny
 
 from bal import run_loop
 from bal.experiment import fits
+from bal.experiment.round_tables import path_of
 from bal.experiment.state import Look
 from bal.posterior.heads import DeepEnsemble, LastLayerLaplace
 from bal.report import convergence
@@ -52,7 +53,7 @@ def test_what_is_written_is_read(tmp_path):
     assert found[2].iou == looks[2].iou
     assert not found[0].iou
     assert not fits.read(tmp_path / "fits", 4)
-    fits.path_of(tmp_path / "fits", 3).write_text("step,loss\nx,y\n")
+    path_of(tmp_path / "fits", 3).write_text("step,loss\nx,y\n")
     assert not fits.read(tmp_path / "fits", 3), "damaged: a report is drawn without"
 
 
@@ -83,7 +84,7 @@ def test_a_run_that_was_stopped_has_the_same_curves(looked, tmp_path):
     list(itertools.islice(run_loop(config, tmp_path / "run"), 2))
     run(config, tmp_path / "run", resume=True)
     for round in range(3):
-        name = fits.path_of(looked / "fits", round).name
+        name = path_of(looked / "fits", round).name
         assert (tmp_path / "run" / "fits" / name).read_bytes() == (looked / "fits" / name).read_bytes()
 
 

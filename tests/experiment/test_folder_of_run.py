@@ -11,12 +11,13 @@ import pytest
 from runs import run, tiny
 
 from bal import run_loop
-from bal.annotation.journal import Lines, write_whole
 from bal.config.dump import dump_yaml
 from bal.experiment import stored
 from bal.experiment.folder import RunFolder
 from bal.experiment.journals import Journal
 from bal.experiment.lock import Lock
+from bal.system.files import write_whole
+from bal.system.lines import Lines
 from bal.types import BadInput
 
 ONE, TWO = (f"acq: bald\nrounds: {n}\n" for n in (1, 2))  # enough of a configuration to look like one

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import pytest
 from runs import ROOT, TINY
 
-from bal import devices
 from bal.config.resolve import load
 from bal.config.schema import Config
 from bal.experiment import memory
@@ -28,6 +27,7 @@ from bal.selection.selectors import Allocation, BatchBALD, KMeans
 from bal.selection.selectors.badge import Badge
 from bal.sources import WellLog
 from bal.sources.base import Source
+from bal.system import devices
 from bal.types import BadInput, Batch
 
 GIB = 2**30

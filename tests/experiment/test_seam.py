@@ -266,7 +266,7 @@ def test_killed_in_another_process_while_people_answer(where, forks, whole, tmp_
 
 
 def test_the_front_door_says_what_it_waits_for(capsys, monkeypatch, whole, tmp_path):
-    monkeypatch.setattr("bal.devices.set_up_platform", lambda: None)
+    monkeypatch.setattr("bal.system.devices.set_up_platform", lambda: None)
     out = tmp_path / "run"
     argv = [*FLAGS, "--out", str(out), "--annotator", "later:Later", "--annotator.never", "2"]
     assert main(argv) == 3

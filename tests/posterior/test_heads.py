@@ -21,12 +21,12 @@ from helpers import (
     slow_where,
 )
 
-from bal import devices
 from bal.posterior.descent import begin, fresh, step
 from bal.posterior.heads import HEADS, BatchEnsemble, DeepEnsemble, LastLayerLaplace, LastLayerSVI, MCDropout
 from bal.posterior.heads.base import Head
 from bal.posterior.heads.function import FunctionHead
 from bal.posterior.heads.mc_dropout import Masks
+from bal.system import devices
 from bal.types import IGNORE, Batch
 
 everyone = pytest.mark.parametrize("head", HEADS_SMALL.values(), ids=HEADS_SMALL)

@@ -12,12 +12,12 @@ from helpers import HEADS_SMALL, ask, bucketed, slow_where, softmax
 from hypothesis import given, settings
 from stacks import SHAPE, aims, ask_posterior, folded, pick, stacks
 
-from bal.devices import Execution
 from bal.posterior.calibrators import Identity, Temperature
 from bal.posterior.calibrators.temperature import TemperatureState
 from bal.posterior.heads import DeepEnsemble, MCDropout
 from bal.posterior.model import Model
 from bal.posterior.moments import OPTIONAL, Moments, in_blocks, predict_moments
+from bal.system.devices import Execution
 from bal.types import BadInput
 
 WARM = TemperatureState(jnp.float32(2.5))

@@ -13,7 +13,6 @@ import pytest
 from helpers import HEADS_SMALL, LOSS, TINY, TRAIN
 from hypothesis import given, settings, strategies as st
 
-from bal import devices
 from bal.posterior import training
 from bal.posterior.descent import Descent, Progress, step
 from bal.posterior.heads import DeepEnsemble, MCDropout
@@ -22,6 +21,7 @@ from bal.posterior.patches import Crop, crop_around, cut, middles
 from bal.posterior.recipe import Train
 from bal.posterior.sampling import batches
 from bal.posterior.training import abstract, fit
+from bal.system import devices
 from bal.types import IGNORE, BadInput, Batch
 
 HEAD = MCDropout(rate=0.1)

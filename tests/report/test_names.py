@@ -21,12 +21,10 @@ from runs import TINY, pictures, run, tiny
 
 from bal import answer
 from bal.annotation.agreement import Agreement, Person
-from bal.experiment import exit_status
 from bal.experiment.events import Record
 from bal.experiment.setup import set_up
 from bal.experiment.state import Look
 from bal.metrics.summary import columns
-from bal.outside import breaks, brief, shown, shown_lines
 from bal.report import Box, Panel, learned, plots, reliability_diagram, terminal
 from bal.report.convergence import audit_curves
 from bal.report.page import page as whole
@@ -36,6 +34,8 @@ from bal.report.tables import class_tables, definitions, query_list
 from bal.sources import Folder, WellLog
 from bal.sources.base import check_classes, check_ids
 from bal.sources.well_log import WellLogSource
+from bal.system import exit_status
+from bal.system.outside import breaks, brief, shown, shown_lines
 from bal.types import BadInput
 
 EVIL = (

@@ -11,13 +11,14 @@ import pytest
 from later import Later
 from runs import drawn, run, tiny
 
-from bal import Waiting, devices, run_loop
+from bal import Waiting, run_loop
 from bal.config.resolve import load
 from bal.experiment import checkpoint, journals
 from bal.experiment.folder import RunFolder
 from bal.experiment.setup import set_up
 from bal.report.__main__ import main
 from bal.report.publish import _read
+from bal.system import devices
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,12 @@ import pytest
 from rich.console import Console
 from runs import tiny
 
-from bal.experiment.events import Event, Record, Waiting
+from bal.experiment.events import Event, Record
 from bal.experiment.folder import RunFolder
 from bal.metrics.summary import columns, headlines
 from bal.report import terminal
 from bal.report.lines import folded
+from bal.types import Waiting
 
 CLASSES = ("background", "curve_1", "curve_2")
 ROW = {"round": 0, "regions": 24, "cost": 24, "temperature": 1.5}

@@ -12,7 +12,6 @@ import pytest
 from helpers import HEADS_SMALL, TINY, Pictures, ask, slow_where
 
 import bal
-from bal.devices import Execution
 from bal.experiment.api import Bare
 from bal.metrics.evaluate import tally
 from bal.pool.regions import lay_out
@@ -22,6 +21,7 @@ from bal.scoring.acquisitions import ACQUISITIONS, BALD, Entropy, Random
 from bal.scoring.held_out import calibrate, predict_probabilities, predict_regions
 from bal.scoring.numbers import are_numbers
 from bal.scoring.score import best_regions, score_regions, survey
+from bal.system.devices import Execution
 
 KEY = jax.random.key(0)
 HOT = 2.0  # the value of the one pixel that a network cannot bear

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from helpers import HEADS_SMALL, Pictures, ask, slow_where
 
-from bal.devices import Execution
 from bal.pool.regions import lay_out
 from bal.pool.units.pixel import Pixel
 from bal.posterior.calibrators import Identity, Temperature
@@ -20,6 +19,7 @@ from bal.posterior.moments import predict_moments
 from bal.scoring import descriptors, held_out
 from bal.scoring.acquisitions import EPIG, Random
 from bal.scoring.score import survey
+from bal.system.devices import Execution
 
 SHAPE = (16, 16)
 HALF = Execution(compute="bfloat16")

@@ -13,7 +13,6 @@ from helpers import HEADS_SMALL, TINY, Pictures, ask, in_subprocess, slow_where
 from hypothesis import given, strategies as st
 from jax.sharding import Mesh
 
-from bal import devices
 from bal.pool.regions import lay_out
 from bal.pool.units.image import Image
 from bal.pool.units.pixel import Pixel
@@ -26,6 +25,7 @@ from bal.scoring.ranking import merge, top
 from bal.scoring.score import best_regions, score_batch, score_regions, survey
 from bal.sources import batches
 from bal.sources.batches import arrange, bucket, load, one_behind
+from bal.system import devices
 from bal.types import IGNORE
 
 KEY = jax.random.key(0)
@@ -95,7 +95,7 @@ def test_eight_devices_buy_what_two_buy(model, pictures, expected):
         """
         import numpy as np
         from helpers import HEADS_SMALL, Pictures, ask
-        from bal.devices import mesh
+        from bal.system.devices import mesh
         from bal.pool.regions import lay_out
         from bal.pool.units.tile import Tile
         from bal.posterior.nets import UNet

@@ -15,9 +15,9 @@ import pytest
 from folders import bar, png, refused, said, save
 from PIL import Image, ImageFile
 
-from bal.devices import memory
 from bal.sources import Folder, _listing, _tables
 from bal.sources._pages import find_pages
+from bal.system.devices import memory
 from bal.types import BadInput
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from bal.outside import shown
 from bal.sources import WellLog
+from bal.system.outside import shown
 from bal.types import BadInput
 from bal.well_logs import _las_text, _npz
 from bal.well_logs.wells import NPZ, Reading, read_wells

@@ -23,8 +23,8 @@ from bal.annotation.entries import Answer, Check, Entry
 from bal.annotation.formats import label_studio as format
 from bal.annotation.formats.base import Imported
 from bal.annotation.inbox import Inbox
-from bal.annotation.journal import Lines
 from bal.annotation.take import keep, task_of
+from bal.system.lines import Lines
 from bal.types import BadInput
 
 FILE = "label_studio.json"  # in the run's folder: the mark of its project

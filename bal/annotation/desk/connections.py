@@ -11,7 +11,7 @@ from http.server import ThreadingHTTPServer
 from threading import BoundedSemaphore
 from typing import Any
 
-from bal.outside import shown
+from bal.system.outside import shown
 
 MOST = 64  # connections at a time; a browser keeps six a page
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

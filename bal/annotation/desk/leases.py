@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bal.annotation.entries import Entry
-from bal.annotation.journal import write_whole
+from bal.system.files import write_whole
 
 SECONDS = 600.0
 

@@ -31,7 +31,7 @@ from bal.annotation.desk.requests import PATIENCE, Refused, body_of, has_body, l
 from bal.annotation.entries import Entry, Reply, name_of
 from bal.annotation.inbox import Inbox
 from bal.annotation.palette import on_the_desk
-from bal.outside import shown
+from bal.system.outside import shown
 from bal.types import BadInput
 
 HOSTS = ("127.0.0.1", "localhost")

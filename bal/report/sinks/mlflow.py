@@ -14,10 +14,10 @@ from importlib import import_module  # so that the type checker does not need th
 from pathlib import Path
 from typing import Any
 
-from bal.annotation.journal import write_whole
 from bal.experiment.events import Event
 from bal.report.sinks._losses import Losses
 from bal.report.sinks.base import numbers
+from bal.system.files import write_whole
 from bal.types import BadInput
 
 BATCH = 1000  # the most metrics in one request

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from bal.annotation.journal import Lines
+from bal.system.lines import Lines
 from bal.types import BadInput
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from helpers import in_subprocess
 
-from bal import devices
+from bal.system import devices
 
 
 def test_the_mesh_holds_all_devices():
@@ -53,7 +53,7 @@ def test_no_device_is_touched_until_the_command_line_takes_one_for_every_core(tm
         bal.config.resolve.parse(["--seed", "1"])
         from jax._src import xla_bridge
         print(xla_bridge.backends_are_initialized(), before == dict(jax.config.values))
-        from bal import devices
+        from bal.system import devices
         devices.set_up_platform(pathlib.Path({str(tmp_path)!r}))
         print(devices.mesh().size, len(os.sched_getaffinity(0)), jax.config.jax_compilation_cache_dir)
         """

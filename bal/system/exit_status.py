@@ -22,7 +22,8 @@ from typing import NoReturn
 DONE, WRONG, WAITS, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143
 ENDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 NARROWEST = 20  # columns: fewer, and help is laid out for ever
-FULL = (errno.ENOSPC, errno.EDQUOT)  # as `bal.annotation.journal` has it, which imports more
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what a full disk says
+NO_ROOM = (*FULL, errno.EFBIG)  # and whoever may write no more
 PATIENCE = 2.0  # seconds for whoever wants to close something first
 GOES_ON = "; --resume goes on from the newest checkpoint"
 
@@ -142,9 +143,8 @@ def _told(error: Exception) -> int:
     if isinstance(error, ValueError) and "invalid truth value" in str(error):  # jax cannot be imported
         print(f"bal: error: JAX cannot begin: {error}", file=sys.stderr)
         return WRONG
-    from bal.experiment.events import Waiting  # not sooner: see above
-    from bal.outside import shown_lines
-    from bal.types import BadInput
+    from bal.system.outside import shown_lines  # not sooner: see above
+    from bal.types import BadInput, Waiting
 
     if isinstance(error, BadInput):
         return _fail(str(error))
@@ -165,7 +165,7 @@ def leave(status: int) -> None:
 
 
 def _fail(message: str) -> int:
-    from bal.outside import shown
+    from bal.system.outside import shown
 
     with suppress(OSError):  # nobody can be told
         print(f"bal: error: {shown(message)}", file=sys.stderr, flush=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from runs import FLAGS, ROOT, assert_quiet, assert_same_run, environment, is_line_of, start
 
-from bal.experiment.exit_status import exit_status
+from bal.system.exit_status import exit_status
 
 LINES = {signal.SIGINT: "bal: interrupted", signal.SIGTERM: "bal: terminated"}
 BUSY = {
@@ -24,7 +24,7 @@ BUSY = {
 }
 PROGRAM = """
 import hashlib, os, threading, time
-from bal.experiment.exit_status import advise, listen, on_signal
+from bal.system.exit_status import advise, listen, on_signal
 
 def swallow():
     try:
@@ -110,7 +110,7 @@ def test_what_has_failed_waits_for_no_thread():
     """Those of a checkpoint that could not be saved never end."""
     text = """
 import threading
-from bal.experiment.exit_status import leave
+from bal.system.exit_status import leave
 threading.Thread(target=threading.Event().wait).start()
 print("said")
 leave(2)

@@ -1,12 +1,10 @@
-"""Files that are complete or absent, and lines that many processes add to."""
+"""A file of lines that many processes add to."""
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
-import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,29 +12,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from bal.system.files import fsync, of_file
 from bal.types import BadInput
-
-FULL = (errno.ENOSPC, errno.EDQUOT)  # what a full disk says
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file so that a reader finds the old one or the new one, never a part, whoever else writes it too."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        file = open(part, "xb")  # noqa: SIM115  (what could not be made is not deleted)
-    except OSError as error:
-        raise of_file(error, path) from None
-    try:
-        with file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        fsync(path.parent)
-    except OSError as error:
-        raise of_file(error, path) from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 class Lines:
@@ -140,11 +117,6 @@ class Lines:
             raise of_file(error, self.path) from None
 
 
-def of_file(error: OSError, path: Path) -> OSError:
-    """The same error, with the name of the file that somebody knows."""
-    return OSError(error.errno, error.strerror, str(path)) if error.errno else error
-
-
 def other_ends(path: Path) -> BadInput:
     """What there is to say of a file that another program has saved with CRLF at the ends of its lines."""
     return BadInput(
@@ -173,12 +145,3 @@ def _lacks_end(rest: bytes) -> bool:
         return isinstance(json.loads(rest), dict)
     except (ValueError, RecursionError):
         return False
-
-
-def fsync(path: Path) -> None:
-    """Waits until what a file holds is on disk, or the names of what is in a folder."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
