@@ -23,8 +23,8 @@ SHOWN = 5  # ids that are named of each kind
 MEANS = {
     "taken": "new",
     "known": "said before, by the same person",
-    "conflicting": "differ from what the same person has said, and were left out",
-    "late": "kept for when their regions are asked about again",
+    "conflicting": "differ from what the same person has said, and were left out; --replace takes them instead",
+    "late": "came after their purchase was closed; kept in case their regions are asked about again",
 }
 
 
@@ -40,6 +40,8 @@ class Settings:
     """Who answered; whom the file names unless given."""
     format: Annotated[FormatName | None, option("FORMAT", f"{', '.join(FORMATS)}; by its look unless given.")] = None
     """What the export is."""
+    replace: Annotated[tyro.conf.FlagCreatePairsOff[bool], option()] = False
+    """Let them count instead of what the same person has said before, of questions whose purchase is open."""
     fit_effort: Annotated[tyro.conf.FlagCreatePairsOff[bool], option()] = False
     """Fit an annotator's constants to the seconds of all answers, and write RUN/effort.yaml for --config."""
 
@@ -52,7 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _answer(settings: Settings) -> None:
     inbox = open_inbox(settings.run)
     if settings.export is not None:
-        print("\n".join(map(shown, told(take(inbox, settings.export, settings.by, settings.format)))))
+        print(
+            "\n".join(
+                map(shown, told(take(inbox, settings.export, settings.by, settings.format, replace=settings.replace)))
+            )
+        )
     if settings.fit_effort:
         found = fit_effort.fit(inbox)
         path = settings.run / "effort.yaml"
@@ -84,7 +90,8 @@ def standing(inbox: Inbox) -> list[str]:
     if late:
         lines.append(f"{len(late)} answers came too late, and count if their regions are asked about again")
     if not newest:
-        return [*lines, f"nothing is asked now; go on with: python -m bal.run --resume --out {run}"]
+        more = "with more --budget and --rounds where all is decided"
+        return [*lines, f"nothing is asked now; go on with: python -m bal.run --resume --out {run}", f"({more})"]
     if open_:
         return [*lines, f"{len(open_)} of {len(newest)} questions are still open: python -m bal.desk {run}"]
     return [*lines, f"all {len(newest)} questions are answered; go on with: python -m bal.run --resume --out {run}"]

@@ -148,6 +148,10 @@ def _rounds(
                 how, open_ = hint(annotator, request), len(request.questions)
                 raise Waiting(state.purchase, open_, len(answers), request.folder, how, info.row or None)
             answers = close_purchase(annotator, state, request, answers)
+            if let := len(request.questions) - len(answers):
+                asked = len(request.questions)
+                what = f"{let} of {asked} questions were let go: their regions are back in the pool, unpaid"
+                watch(Event(max(0, state.purchase - 1), "note", note=what))
             state, info = absorb(setup, state, info, request, answers)
             inputs.check(recorder.stays)
             recorder.save_answered(state, info)

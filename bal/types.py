@@ -82,7 +82,8 @@ class Waiting(Exception):
 
     def __str__(self) -> str:
         what = "the start set" if self.purchase == 0 else f"purchase {self.purchase}"
-        how = f"go on with --resume --out {self.folder}" if self.folder else "without `out` a run cannot go on later"
+        go_on = f"python -m bal.run --resume --out {self.folder}"
+        how = f"go on with: {go_on}" if self.folder else "without `out` a run cannot go on later"
         open_ = f"{self.asked - self.answered} of {self.asked} regions of {what} wait for"
         return f"{open_} people: {self.hint}\n     then {how}" if self.hint else f"{open_} answers; {how}"
 

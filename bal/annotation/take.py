@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +100,9 @@ def task_of(inbox: Inbox, entry: Entry) -> Task:
     return Task(entry, view, whole, entry.score)
 
 
-def take(inbox: Inbox, export: Path, by: str | None = None, format: FormatName | None = None) -> Taken:
+def take(
+    inbox: Inbox, export: Path, by: str | None = None, format: FormatName | None = None, *, replace: bool = False
+) -> Taken:
     """Takes the answers of an export: all of it is read before the first is kept.
 
     Args:
@@ -108,6 +110,8 @@ def take(inbox: Inbox, export: Path, by: str | None = None, format: FormatName |
         export: a file, a folder, or a .zip of either; or the folder of another run.
         by: who answered; whom the file names, or else the format, unless given.
         format: of `FORMATS`; by what the export looks like unless given.
+        replace: whether what it says counts instead of what the same person has said before, of a purchase that is
+            open.
 
     Raises:
         BadInput: it is no export, is damaged, or holds an answer that fits no question.
@@ -128,30 +132,39 @@ def take(inbox: Inbox, export: Path, by: str | None = None, format: FormatName |
             name, elsewhere = format or recognise(place, export), 0
             found = FORMATS[name].read(place, asked, next(reversed(asked.values())).classes)
     found = [answer._replace(by=by or answer.by) for answer in found]
-    taken = keep(inbox, found, name, str(export), f"{name}:{export.name}")
+
+    def may_go(before: Reply) -> bool:
+        return replace and inbox.closed(asked[before.id].purchase) is None
+
+    taken = keep(inbox, found, name, str(export), f"{name}:{export.name}", may_go)
     taken.elsewhere = elsewhere
     return taken
 
 
 def keep(
-    inbox: Inbox, found: Sequence[Imported], unnamed: str, where: str, source: str, *, revise: bool = False
+    inbox: Inbox,
+    found: Sequence[Imported],
+    unnamed: str,
+    where: str,
+    source: str,
+    replace: Callable[[Reply], bool] = lambda before: False,
 ) -> Taken:
     """Keeps answers by the one rule, all of them or none.
 
     Args:
         inbox: of the run.
         found: answers as another program has them.
-        unnamed: who answered where nobody is named.
+        unnamed: who answered where nobody is named, unless somebody has said the same.
         where: what they were found in, for what is said of them.
         source: what answers.jsonl says they are from.
-        revise: whether what the same person has said since counts instead, where both come from this source.
+        replace: whether another may take the place of this one, which the same person has said before.
 
     Raises:
         BadInput: an answer fits no question, or there are two of one person to one question.
     """
-    replies, result = _replies(found, inbox.entries(), unnamed, where, source), Taken()
+    replies, result = _replies(found, inbox, unnamed, where, source), Taken()
     result.unknown = sorted({answer.id for answer in found if answer.id not in inbox.entries()})
-    outcomes = inbox.answer_all(replies, lambda before: revise and before.source == source)
+    outcomes = inbox.answer_all(replies, replace)
     for reply, outcome in zip(replies, outcomes, strict=True):
         result.add(reply.id, outcome)
     return result
@@ -170,10 +183,9 @@ def recognise(place: Path, export: Path) -> FormatName:
     return names[0]
 
 
-def _replies(
-    found: Sequence[Imported], asked: Mapping[str, Entry], unnamed: str, where: str, source: str
-) -> list[Reply]:
+def _replies(found: Sequence[Imported], inbox: Inbox, unnamed: str, where: str, source: str) -> list[Reply]:
     """Answers to what was asked, checked; one a person and question."""
+    asked, said = inbox.entries(), inbox.by_question()
     replies: dict[tuple[str, str], Reply] = {}
     for answer in found:
         if answer.id not in asked:
@@ -186,6 +198,9 @@ def _replies(
             reply = checked(reply, entry)
         except BadInput as error:
             raise BadInput(f"{where}: {error}") from None
+        if answer.by is None:  # the same file again is no second person
+            alike = (by for by, other in said.get(answer.id, {}).items() if other.same(reply))
+            reply = reply._replace(by=next(alike, reply.by))
         before = replies.setdefault((answer.id, reply.by), reply)
         if not before.same(reply):
             raise BadInput(f"{where} answers {answer.id} twice, and differently, for {reply.by}; leave one of them")

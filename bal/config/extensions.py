@@ -134,6 +134,11 @@ def first_line(cls: type) -> str:
 def check(slot: str, what: str, cls: Any) -> None:
     """Raises BadInput unless `cls` is a frozen dataclass with what this slot needs, and no ability by half."""
     noun, protocol = SLOTS[slot].noun, SLOTS[slot].protocol
+    if cls is str:
+        first = next(iter(SLOTS[slot].table.values())).__name__
+        raise BadInput(f"{what} is a name; give the {noun} itself, such as {first}()")
+    if slot == "net" and {"init", "apply"} <= set(dir(cls)) - set(dir(NetSettings)) and not hasattr(cls, "bind"):
+        raise BadInput(f"{what} is a module: give bal.WholeNet(module.init, module.apply)")
     if not isinstance(cls, type) or not dataclasses.is_dataclass(cls):
         raise BadInput(f"{what} is no {noun}: expected a frozen dataclass, got {cls!r}")
     if not inspect.getattr_static(cls, "__dataclass_params__").frozen:

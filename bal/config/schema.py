@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Literal, get_args
 
 from bal.annotation.annotators import Oracle
@@ -37,6 +38,7 @@ from bal.types import BadInput
 
 MOST = 100_000  # rounds
 StartBy = Literal["random", "contrast", "coverage"]
+NUMBERS = {"seed": Integral, "rounds": Integral, "start": Real, "budget": Real, "audit": Real}
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,9 @@ class Config:
         return Plan(self.start, (*self.history, (self.rounds, self.budget)))
 
     def __post_init__(self) -> None:
+        for name, kind in NUMBERS.items():
+            if isinstance(value := getattr(self, name), bool) or not isinstance(value, kind):
+                raise BadInput(f"{name}: expected a number, got {value!r:.40}")
         for slot in SLOTS:
             extensions.check(slot, f"Config.{slot}", type(getattr(self, slot)))
             extensions.check_hashable(f"Config.{slot}", getattr(self, slot))

@@ -138,7 +138,10 @@ def check(path: Path, then: Stand, added: bytes | None = b"") -> None:
         why = f"has lost {then.size - len(found)} bytes since the run wrote it"
     else:
         why = "has been changed since the run wrote it"
-    raise BadInput(f"{path} {why}: put it back as it was; nothing has been touched")
+    raise BadInput(
+        f"{path} {why}: put it back as it was; nothing has been touched. Without a copy, begin anew with another --out, "
+        "and take along what people have said: python -m bal.answer OUT RUN"
+    )
 
 
 def pack(stands: Mapping[str, Stand]) -> dict[str, list]:

@@ -57,7 +57,10 @@ def _going_on(folder: RunFolder, stored: Config, config: Config) -> tuple[Config
             f"{folder.path} has decided {decided} rounds, for {spent:g}: rounds and budget may not become less"
         )
     if config.rounds == decided and config.budget > spent:
-        raise BadInput(f"{folder.path} has decided all of its {decided} rounds: give --rounds with the larger --budget")
+        more = f"give --rounds {decided + 1} or more with the larger --budget"
+        raise BadInput(f"{folder.path} has decided all of its {decided} rounds: {more}")
+    if config.rounds > decided and config.budget == spent:
+        raise BadInput(f"{folder.path} has decided on all of its {spent:g}: give a larger --budget with more --rounds")
     return dataclasses.replace(config, history=(*stored.history, (decided, spent))), True
 
 

@@ -104,9 +104,10 @@ class Display:
         self.progress.stop()
         if kind is None or isinstance(error, Waiting):
             self._introduce()
-        if isinstance(error, Waiting) and error.row is not None and not self.quiet:
+        if isinstance(error, Waiting) and error.row is not None:
             self._say_round(error.row)
-            self._print(f"report: {RunFolder(self.out).report}")
+            if not self.quiet:
+                self._print(f"report: {RunFolder(self.out).report}")
         folder = RunFolder(self.out)
         if kind is None and (rows := folder.rows()):
             if not self.quiet:
@@ -114,6 +115,7 @@ class Display:
             self.note([said for of in (unlearned, untold) if (said := of(rows, classes_of(rows[-1])))])
             if not self.quiet:
                 self._print(f"report: {folder.report}", f"curve:  {folder.curve.path}")
+                self._print(f"more:   python -m bal.run --resume --out {self.out} --budget … --rounds …")
 
     def _introduce(self) -> None:
         """Says what the run is, once it is known to go on."""
@@ -122,9 +124,12 @@ class Display:
             self.say(banner)
 
     def _say_round(self, row: Mapping[str, Any]) -> None:
-        """A round, compared with the one before it; an earlier process may have given both."""
+        """A round, compared with the one before it, which an earlier process may have given; and what it cannot know."""
         before = next((one for one in reversed(self.rows) if one["round"] < row["round"]), None)
-        self.say(round_parts(row, before, self.config, row["round"] not in self.fitted))
+        if not self.quiet:
+            self.say(round_parts(row, before, self.config, row["round"] not in self.fitted))
+        if said := unseen(row, classes_of(row)):
+            self.note([said])
 
     def say(self, parts: Sequence[str], style: str | None = None) -> None:
         """Prints a line; what is wider than the terminal, or than COLUMNS where there is none, goes on below."""
@@ -184,12 +189,9 @@ class Display:
 
     def record(self, record: Record) -> None:
         """Says what a round has brought, and whether less was bought than should have been."""
-        if not self.quiet:
-            self._say_round(record.row)
-            if self.config.steer == "auto" and self.config.acq.needs and record.queries:
-                self.say([f"trust: {sentence(record.row)}"])
-        if said := unseen(record.row, classes_of(record.row)):
-            self.note([said])
+        self._say_round(record.row)
+        if self.config.steer == "auto" and self.config.acq.needs and record.queries and not self.quiet:
+            self.say([f"trust: {sentence(record.row)}"])
         if not record.queries and (falling := fits.sentence(record.row)):  # the last fit, after which nothing is bought
             self.note([falling])
         self.note(notes(record, self.config))

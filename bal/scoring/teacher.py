@@ -14,30 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import jax
 import numpy as np
 
 from bal.pool.labels import AUDIT, Pool
 from bal.pool.regions import Regions
 from bal.posterior.model import Model
-from bal.posterior.moments import predict_moments
 from bal.scoring.acquisitions import Random
 from bal.scoring.held_out import predict_regions
-from bal.scoring.score import stride
+from bal.scoring.maps import class_maps
 from bal.sources.base import Source
-from bal.sources.batches import load
-from bal.system import devices
-from bal.types import BACKGROUND, IGNORE, Array
+from bal.types import BACKGROUND, IGNORE
 
 RECALL = 0.5  # of the audited foreground, below which nothing is taught
 LEAST = 20  # audited pixels of foreground, below which its recall is not known
-
-
-@jax.jit
-def _surest(model: Model, x: Array, size: Array) -> tuple[Array, Array]:
-    """[B, H, W] most likely class, and its calibrated probability."""
-    p = predict_moments(model, x, size).predictive
-    return p.argmax(-1), p.max(-1)
 
 
 def recall(model: Model, source: Source, regions: Regions, pool: Pool) -> float:
@@ -59,15 +48,12 @@ def teach(model: Model, source: Source, ids: Sequence[str], share: float) -> Map
     Returns:
         int32 [H, W] by image, IGNORE where it is not sure enough.
     """
-    classes, sure = {}, {}
-    for loaded in load(source, ids, stride(model)):
-        found, p, size = map(devices.fetch, (*_surest(model, loaded.image, loaded.size), loaded.size))
-        for b, row in enumerate(loaded.rows):
-            height, width = size[b]
-            classes[ids[row]] = found[b, :height, :width].astype(np.int32)
-            sure[ids[row]] = p[b, :height, :width]
-    least = [_quantile([sure[id][classes[id] == c] for id in ids], 1 - share) for c in range(model.net.classes)]
-    return {id: np.where(sure[id] >= np.take(least, classes[id]), classes[id], IGNORE).astype(np.int32) for id in ids}
+    seen = {found.id: found for found in class_maps(model, source, ids)}
+    least = [
+        _quantile([seen[id].probability[seen[id].label == c] for id in ids], 1 - share)
+        for c in range(model.net.classes)
+    ]
+    return {id: np.where(seen[id].probability >= np.take(least, seen[id].label), seen[id].label, IGNORE) for id in ids}
 
 
 def _quantile(parts: Sequence[np.ndarray], q: float) -> float:

@@ -149,7 +149,7 @@ def _told(error: Exception) -> int:
     if isinstance(error, BadInput):
         return _fail(str(error))
     if isinstance(error, Waiting):
-        print(f"bal: {shown_lines(error)}, or --resume --close to let the open ones go", file=sys.stderr)
+        print(f"bal: {shown_lines(error)}\n     (with --close it lets the open ones go)", file=sys.stderr)
         return WAITS
     raise error
 

@@ -84,7 +84,7 @@ class LabelStudio:
                 project = server.project(_mark(inbox.folder))
                 tasks = [] if project is None else server.tasks(project, annotated=True)
             found = _answers(_by_question(tasks, inbox.entries(), self.url), inbox.entries(), self.url)
-            keep(inbox, found, FROM, f"Label Studio at {self.url}", source=FROM, revise=True)
+            keep(inbox, found, FROM, f"Label Studio at {self.url}", FROM, lambda before: before.source == FROM)
         return inbox.collect(purchase_of(request), request.closing)
 
     def close(self, request: Request, check: Check) -> None:

@@ -163,7 +163,13 @@ def _painted(image: Image.Image, path: Path, classes: tuple[str, ...]) -> np.nda
     rgb = np.where(rgba[..., 3] > 0, rgb, _packed(colour(0)))  # whatever colour lies beneath
     found, where = np.unique(rgb, return_inverse=True)
     if image.mode in ("L", "1") or (image.mode == "P" and not set(found.tolist()) & (ours.keys() - {0})):
-        return np.asarray(image).astype(np.int32)
+        ids = np.asarray(image).astype(np.int32)
+        if (ids == IGNORE).any() and np.isin(ids, (0, IGNORE)).all():
+            raise BadInput(
+                f"{path} is black and white, and {IGNORE} means unsure in a grey picture: paint in the colours of "
+                "README.txt, or in shades 0, 1, 2, … by class"
+            )
+        return ids
     if odd := [value for value in found.tolist() if value not in ours]:
         first = (odd[0] >> 16, odd[0] >> 8 & 255, odd[0] & 255)
         raise BadInput(
