@@ -56,8 +56,8 @@ def parse(argv: Sequence[str] | None = None, default: Config | None = None) -> C
             raise BadInput(f"{out} holds no run that could go on; name it with --out")
         if not stored and (out / "checkpoints").exists():
             raise BadInput(
-                f"{out} has lost its config.yaml, and a run cannot go on without: put it back, or begin anew with another --out, "
-                "and take along what people have said: python -m bal.answer OUT RUN"
+                f"{out} has lost its config.yaml, and a run cannot go on without: put it back, or begin anew with "
+                "another --out and take along what people have said: python -m bal.answer OUT RUN"
             )
     config = _resolve(default, [*stored, *options.files], names, words)
     if options.resume and not stored and not (options.files or names) and _but_for_more(config, default) == default:

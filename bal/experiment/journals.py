@@ -139,7 +139,7 @@ def check(path: Path, then: Stand, added: bytes | None = b"") -> None:
     else:
         why = "has been changed since the run wrote it"
     raise BadInput(
-        f"{path} {why}: put it back as it was; nothing has been touched. Without a copy, begin anew with another --out, "
+        f"{path} {why}: put it back as it was; nothing has been touched. Without a copy, begin anew with another --out "
         "and take along what people have said: python -m bal.answer OUT RUN"
     )
 

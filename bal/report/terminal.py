@@ -124,7 +124,7 @@ class Display:
             self.say(banner)
 
     def _say_round(self, row: Mapping[str, Any]) -> None:
-        """A round, compared with the one before it, which an earlier process may have given; and what it cannot know."""
+        """A round, compared with the one before it, perhaps of an earlier process; and what nobody has seen yet."""
         before = next((one for one in reversed(self.rows) if one["round"] < row["round"]), None)
         if not self.quiet:
             self.say(round_parts(row, before, self.config, row["round"] not in self.fitted))
