@@ -117,7 +117,8 @@ def test_a_run_without_its_settings_is_named(capsys, done):
     (done / "config.yaml").unlink()
     for argv in ([], FLAGS):
         assert main([*argv, "--out", str(done), "--resume"]) == 2
-        said = f"bal: error: {done} has lost its config.yaml, and a run cannot go on without: put it back\n"
+        said = f"bal: error: {done} has lost its config.yaml, and a run cannot go on without: put it back, "
+        said += "or begin anew with another --out and take along what people have said: python -m bal.answer OUT RUN\n"
         assert capsys.readouterr() == ("", said)
 
 

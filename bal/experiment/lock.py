@@ -31,6 +31,7 @@ class Lock:
     def __init__(self, folder: Path):
         self.path = folder / NAME
         self._held: weakref.finalize | None = None
+        self._handle = -1
 
     def acquire(self) -> None:
         """Takes the lock, also one whose owner is dead.
@@ -52,6 +53,7 @@ class Lock:
             if _is(handle, self.path):
                 break
             _close(handle)  # its owner has just deleted it
+        self._handle = handle
         self._held = weakref.finalize(self, _give_back, self.path, handle, os.getpid())
         began = datetime.now().astimezone().isoformat(timespec="seconds")
         owner = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": began})
@@ -60,6 +62,19 @@ class Lock:
             os.write(handle, owner.encode())
         except OSError as error:
             raise of_file(error, self.path) from None
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the folder is still the one that was locked."""
+        return self._held is not None and self._held.alive and _is(self._handle, self.path)
+
+    def check(self) -> None:
+        """Raises BadInput for a folder that was moved or replaced since it was locked: what lies there is another's."""
+        if not self.in_place:
+            raise BadInput(
+                f"{self.path.parent} was moved, replaced or deleted while it was being run; nothing more is "
+                "written: put it back, and go on with --resume"
+            )
 
     def release(self) -> None:
         """Gives it back; nothing if it is not held."""
@@ -80,7 +95,7 @@ class Lock:
 
 def _is(handle: int, path: Path) -> bool:
     """Whether an open file is still the one of that name."""
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         return os.path.samestat(os.fstat(handle), os.stat(path))
     return False
 

@@ -135,6 +135,7 @@ class Recorder:
     def save_asked(self, state: State, info: Info) -> None:
         """Makes a purchase durable before anybody is asked about it; one of no region has nobody to wait for."""
         assert state.pending is not None
+        self.folder.lock.check()
         if info.looks:
             fits.write(self.folder.fits, state.purchase - 1, info.looks)
         if table := by_style.table(self.setup, info.tally):
@@ -145,6 +146,7 @@ class Recorder:
 
     def save_answered(self, state: State, info: Info) -> None:
         """Logs a purchase and the row of the model that asked for it, then makes them count."""
+        self.folder.lock.check()
         before, step = self._journals(), 2 * state.purchase - 1
         try:
             self.folder.record({} if self._has(info.row) else info.row, info.queries)
@@ -177,7 +179,7 @@ class Recorder:
         """
         try:
             self.checkpoints.close()
-            if kind is not None and issubclass(kind, BadInput) and not self.stays:
+            if kind is not None and issubclass(kind, BadInput) and self.folder.lock.in_place and not self.stays:
                 self.folder.discard()
         finally:
             self.folder.lock.release()

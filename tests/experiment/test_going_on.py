@@ -73,7 +73,8 @@ def test_before_it_ends_and_again(tmp_path):
     {
         "less-budget": ({"budget": 29}, "has decided 2 rounds, for 30: rounds and budget may not become less"),
         "fewer-rounds": ({"rounds": 1}, "has decided 2 rounds, for 30: rounds and budget may not become less"),
-        "no-round-for-it": ({"budget": 50}, "give --rounds with the larger --budget"),
+        "no-round-for-it": ({"budget": 50}, "give --rounds 3 or more with the larger --budget"),
+        "no-budget-for-it": ({"rounds": 3}, "has decided on all of its 30: give a larger --budget with more --rounds"),
         "too-much": ({"budget": 1e6, "rounds": 4}, "larger than the pool"),
         "another-seed": ({"seed": 1, **MORE}, r"another configuration \(seed: 0, now 1\)"),
         "another-start": ({"start": 12, **MORE}, r"another configuration \(start: 10.0, now 12\)"),
@@ -108,7 +109,7 @@ def test_on_a_command_line(ended, capsys):
     assert main(["--out", str(ended), "--resume", "--rounds", "3", "--budget", "36"]) == 0
     assert "round 3/3: 36 regions" in capsys.readouterr().out
     assert main(["--out", str(ended), "--resume", "--budget", "50"]) == 2
-    assert "give --rounds with the larger --budget" in capsys.readouterr().err
+    assert "give --rounds 4 or more with the larger --budget" in capsys.readouterr().err
     assert main(["--out", str(ended), "--resume", "--budget", "25"]) == 2
     less = "bal: error: --budget: expected at least the 30 that the run has decided on, got 25.0\n"
     assert capsys.readouterr().err == less, "not by a line of a file that nobody has written by hand"

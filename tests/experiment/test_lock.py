@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,3 +159,20 @@ def test_many_that_want_it(tmp_path):
     assert [process.wait(timeout=200) for process in each] == [0, 0, 0]
     assert (tmp_path / "number").read_text() == "300"
     assert not Path(tmp_path / NAME).exists()
+
+
+@pytest.mark.parametrize("there", ["another", "nothing"])
+def test_what_takes_the_place_of_a_folder_is_left_alone(there, whole, tmp_path):
+    out, mine = tmp_path / "run", tmp_path / "mine"
+    going = run_loop(tiny(), out)
+    next(going)
+    out.rename(mine)
+    if there == "another":
+        shutil.copytree(mine, out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(BadInput, match="run was moved, replaced or deleted while it was being run"):
+        list(going)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert out.exists() == (there == "another")
+    run(tiny(), mine, resume=True)
+    assert_same_run(mine, whole)

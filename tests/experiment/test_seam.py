@@ -43,7 +43,7 @@ def same_run(out, other) -> None:
 
 def test_answers_of_a_second_visit_make_the_same_run(whole, tmp_path):
     config = tiny(annotator=Later(second=(0, 3, 7)))
-    with pytest.raises(Waiting, match=r"3 of 10 regions of the start set wait for answers; go on with --resume"):
+    with pytest.raises(Waiting, match="3 of 10 regions of the start set wait for answers; go on with: "):
         run(config, tmp_path / "run")
     assert visit_until_done(config, tmp_path / "run") == 2, "once for each purchase after the start set"
     same_run(tmp_path / "run", whole)
@@ -272,8 +272,8 @@ def test_the_front_door_says_what_it_waits_for(capsys, monkeypatch, whole, tmp_p
     assert main(argv) == 3
     error = capsys.readouterr().err
     assert error == (
-        f"bal: 1 of 10 regions of the start set wait for answers; go on with --resume --out {out}, "
-        "or --resume --close to let the open ones go\n"
+        f"bal: 1 of 10 regions of the start set wait for answers; "
+        f"go on with: python -m bal.run --resume --out {out}\n     (with --close it lets the open ones go)\n"
     )
     assert main(["--out", str(out), "--resume"]) == 3
     assert main(["--out", str(out), "--close"]) == 2
