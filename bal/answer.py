@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from bal.system.exit_status import exit_status, leave, listen
+
+if __name__ == "__main__":
+    listen()  # before what takes seconds to import
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +21,6 @@ from bal.annotation.formats import FORMATS, FormatName
 from bal.annotation.inbox import Inbox, open_inbox
 from bal.annotation.take import Taken, take
 from bal.config.usage import option, read
-from bal.system.exit_status import exit_status, leave, listen
 from bal.system.outside import shown
 
 SHOWN = 5  # ids that are named of each kind
@@ -105,5 +109,4 @@ def _line(count: int, kind: str, means: str, ids: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    listen()
     leave(main())

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from bal.system.exit_status import exit_status, leave, listen, unlisten
+
+if __name__ == "__main__":
+    listen()  # before what takes seconds to import
+
 import getpass
 import webbrowser
 from collections.abc import Sequence
@@ -12,9 +17,9 @@ from typing import Annotated
 import tyro
 
 from bal.annotation.desk.server import serve
+from bal.annotation.entries import name_of
 from bal.annotation.inbox import open_inbox
 from bal.config.usage import option, read
-from bal.system.exit_status import exit_status, leave, open_streams
 from bal.types import BadInput
 
 
@@ -39,11 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(settings: Settings) -> None:
     inbox = open_inbox(settings.run)
-    server, address = serve(settings.run, settings.by or _account(), settings.port)
+    server, address = serve(settings.run, _account() if settings.by is None else name_of(settings.by), settings.port)
     print(f"{len(inbox.open())} open questions: {address}", flush=True)
     print("Ctrl-C closes the desk; every answer is kept as it is given", flush=True)
     if not settings.no_open:
         webbrowser.open(address)
+    unlisten()
     try:
         server.serve_forever(poll_interval=0.2)
     except KeyboardInterrupt:
@@ -61,5 +67,4 @@ def _account() -> str:
 
 
 if __name__ == "__main__":
-    open_streams()
     leave(main())

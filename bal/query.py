@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from bal.system.exit_status import exit_status, leave, listen
+
+if __name__ == "__main__":
+    listen()  # before what takes seconds to import
+
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +19,6 @@ from bal.annotation.formats import FORMATS, FormatName
 from bal.annotation.inbox import Inbox, open_inbox
 from bal.annotation.take import give
 from bal.config.usage import option, read
-from bal.system.exit_status import exit_status, leave, listen
 from bal.system.outside import shown
 from bal.types import BadInput
 
@@ -61,5 +65,4 @@ def _beside(inbox: Inbox, what: str) -> Path:
 
 
 if __name__ == "__main__":
-    listen()
     leave(main())

@@ -18,7 +18,6 @@ import numpy as np
 from bal.annotation import views
 from bal.annotation.entries import Answer, Check, Entry, Reply, checked
 from bal.system.lines import Lines
-from bal.system.outside import kind
 from bal.types import IGNORE, BadInput
 
 Outcome = Literal["taken", "known", "conflicting", "late"]
@@ -40,6 +39,7 @@ class Inbox:
         self.answers = Lines(folder / "answers.jsonl")
         self._entries: dict[str, Entry] = {}
         self._closed: dict[int, Closing] = {}
+        self._paid: set[Closing] = set()  # those whose answers have been found
         self._replies: list[tuple[int, Reply]] = []  # with the byte at which each line ends
 
     def exists(self) -> bool:
@@ -116,6 +116,15 @@ class Inbox:
         """Every answer ever given, with the byte at which its line ends. Raises BadInput as `entries` does."""
         self.entries()
         self._replies += self.answers.news(self._reply)
+        if new := [closing for closing in self._closed.values() if closing not in self._paid]:
+            ends = {0, *(end for end, _ in self._replies)}
+            for closing in new:
+                if closing.size not in ends:
+                    raise BadInput(
+                        f"{self.questions.path} closes purchase {closing.purchase} after {closing.size} bytes of "
+                        "answers, where none ends; put it back as it was"
+                    )
+            self._paid.update(new)
         return self._replies
 
     def by_question(self, size: int | None = None) -> dict[str, dict[str, Reply]]:
@@ -225,15 +234,19 @@ class Inbox:
 
     def _question(self, text: str) -> Entry | Closing:
         found: dict[str, Any] = json.loads(text)
-        return Closing(int(found["closed"]), int(found["answers"])) if "closed" in found else Entry.read(text)
+        if "closed" not in found:
+            return Entry.read(text)
+        closing = Closing(int(found["closed"]), int(found["answers"]))
+        if closing.purchase not in {entry.purchase for entry in self._entries.values()}:
+            raise BadInput(f"purchase {closing.purchase} is closed, and nothing was asked for it")
+        return closing
 
 
 def open_inbox(run: Path) -> Inbox:
     """The questions and answers of a run. Raises BadInput where nobody was ever asked anything."""
     inbox = Inbox(run)
-    for name in ("questions.jsonl", "answers.jsonl"):
-        if (what := kind(run / name)) is not None:
-            raise BadInput(f"{run / name} is {what}; it is to be a file")
+    for lines in (inbox.questions, inbox.answers):
+        lines.check()
     if not inbox.exists():
         absent = "" if run.is_dir() else "; there is no such folder"
         raise BadInput(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -101,7 +102,7 @@ class RunFolder:
 
     def has_questions(self) -> bool:
         """Whether people have been asked, or have answered."""
-        return any(file.exists() for file in self.people)
+        return any(os.path.lexists(file) for file in self.people)
 
     def clear(self) -> None:
         """Deletes the files of a run and nothing else, that which makes the folder one last.

@@ -144,11 +144,10 @@ def fit(
 
     Raises:
         FloatingPointError: the loss was not finite; names the step.
-        ValueError: there is no crop.
-        BadInput: training cannot go on from `begun`.
+        BadInput: there is no crop, or training cannot go on from `begun`.
     """
     if not crops:
-        raise ValueError("there is no labelled region to train on")
+        raise BadInput("there is no labelled region to train on")
     train = train.of(later=begun is not None)
     begun = None if begun is None or train.start == "cold" else unfinish(head, net, begun)
     fit_key, final_key = jax.random.split(key)

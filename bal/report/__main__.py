@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from bal.system.exit_status import exit_status, leave, listen
+
+if __name__ == "__main__":
+    listen()  # before what takes seconds to import
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +18,6 @@ from bal.config.usage import option, read
 from bal.experiment.checkpoint import quiet
 from bal.report.publish import republish
 from bal.system import devices
-from bal.system.exit_status import exit_status, leave, listen
 from bal.system.outside import shown
 from bal.types import BadInput
 
@@ -43,5 +47,4 @@ def _publish(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    listen()
     leave(main())

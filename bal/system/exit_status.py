@@ -58,6 +58,13 @@ def listen() -> None:
     threading.Thread(target=_wait, args=(reader,), name="signals", daemon=True).start()
 
 
+def unlisten() -> None:
+    """From now on ^C is an exception again, and SIGTERM ends the process."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def open_streams() -> None:
     """From now on this process can print, though its streams are closed, as a daemon's, or know few letters."""
     for name in ("stdout", "stderr"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import threading
@@ -13,7 +14,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from bal.system.files import fsync, of_file
+from bal.system.outside import kind
 from bal.types import BadInput
+
+TAIL = 1024  # bytes that are compared at every visit
 
 
 class Lines:
@@ -27,12 +31,15 @@ class Lines:
         self.path = path
         self._read, self._count = 0, 0  # bytes and lines that `news` has given
         self._owed = 0  # bytes of these that are not there yet: the end of the last line
+        self._file = (0, 0)  # device and inode that were read
+        self._mark = hashlib.sha256()  # of what was read
+        self._tail = b""  # the end of that
         self._alone: int | None = None  # the thread that writes, if one of this process does
 
     @property
     def size(self) -> int:
         """Bytes of whole lines."""
-        if not self.path.exists():
+        if not self._there():
             return 0
         with self._written() as file:
             end, rest = _whole(file)
@@ -42,23 +49,33 @@ class Lines:
         """Each whole line since the last visit, parsed, with the byte at which it ends; waits while somebody writes.
 
         Raises:
-            BadInput: a line cannot be parsed, the file has become shorter, or another program has changed its line
-                ends: what is remembered of it is counted in bytes.
+            BadInput: a line cannot be parsed, the file is another than at the last visit or has become shorter, or
+                another program has changed its line ends: what is remembered of it is counted in bytes.
         """
-        if not self.path.exists():
+        if not self._there():
             return
         with self._written() as file:  # given back before a line is parsed, which may read another file
-            file.seek(there := self._read - self._owed)
+            about = os.fstat(file.fileno())
+            there = self._read - self._owed
+            if about.st_size < there:
+                raise BadInput(f"{self.path} has become shorter while it was read; put it back as it was")
+            file.seek(there - len(self._tail))
+            same = file.read(len(self._tail)) == self._tail
+            if there and self._file != (about.st_dev, about.st_ino):
+                file.seek(0)
+                same = hashlib.sha256(file.read(there)).digest() == self._mark.digest()
+            if not same:
+                raise BadInput(f"{self.path} is another than it was when it was read: begin again")
+            self._file = about.st_dev, about.st_ino
             new = file.read()
             end = there + len(new)
-            if os.fstat(file.fileno()).st_size < there:
-                raise BadInput(f"{self.path} has become shorter while it was read; put it back as it was")
         if b"\r" in new:
             raise other_ends(self.path)
         if self._owed and new:
             if not new.startswith(b"\n"):
                 raise BadInput(f"{self.path}: line {self._count} is damaged: it goes on; put it back as it was")
             new, self._owed = new[1:], 0
+            self._hash(b"\n")
         if self._owed:
             return
         lines, rest = new[: new.rfind(b"\n") + 1].splitlines(keepends=True), new[new.rfind(b"\n") + 1 :]
@@ -69,9 +86,24 @@ class Lines:
                 why = f": {error}" if isinstance(error, BadInput) else ""
                 raise BadInput(f"{self.path}: line {self._count + 1} is damaged{why}; put it back as it was") from None
             self._read += len(line)
+            self._hash(line[: len(line) - (self._read > end)])
             self._count += 1
             self._owed = int(self._read > end)
             yield self._read, found
+
+    def _hash(self, read: bytes) -> None:
+        self._mark.update(read)
+        self._tail = (self._tail + read)[-TAIL:]
+
+    def check(self) -> None:
+        """Raises BadInput for what is there and is no file, which could be waited for without end."""
+        if (what := kind(self.path)) is not None:
+            raise BadInput(f"{self.path} is {what}; it is to be a file")
+
+    def _there(self) -> bool:
+        """Whether there is a file."""
+        self.check()
+        return self.path.exists()
 
     @contextmanager
     def _written(self) -> Iterator[BinaryIO]:
@@ -91,7 +123,7 @@ class Lines:
     @contextmanager
     def alone(self) -> Iterator[FileIO]:
         """The file, while no other process of ours writes to it."""
-        new = not self.path.exists()
+        new = not self._there()
         with open(self.path, "ab+", buffering=0) as file:  # what cannot be written is not kept for later
             fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
             self._alone = threading.get_ident()

@@ -31,11 +31,18 @@ def kind(path: Path) -> str | None:
     """What something is that is no regular file: "a FIFO"; None for a file, and for what is not there."""
     try:
         mode = path.stat().st_mode
-    except (OSError, ValueError):  # a zero byte in a name
-        return None
+    except (OSError, ValueError, RuntimeError):  # a zero byte in a name; a link to itself
+        return "a link to nowhere" if _is_link(path) else None
     if stat.S_ISREG(mode):
         return None
     return next((name for is_kind, name in KINDS if is_kind(mode)), "no file")
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except (OSError, ValueError):
+        return False
 
 
 def check_file(path: Path, most: int, about: str = "") -> None:

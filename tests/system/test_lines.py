@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +66,45 @@ def test_a_file_that_becomes_shorter_is_refused(lines):
     lines.path.write_text(line(0))
     with pytest.raises(BadInput, match="has become shorter"):
         read(lines)
+
+
+def again(path: Path, content: str) -> None:
+    path.unlink()
+    path.write_text(content)
+
+
+@pytest.mark.parametrize("put", [again, Path.write_text], ids=["another file", "in its place"])
+@pytest.mark.parametrize("longer", [True, False])
+def test_a_file_that_has_become_that_of_another_run_is_refused(put, longer, lines):
+    """A desk took an answer for the question of the same name in the run that had taken the place of its own."""
+    assert read(lines) == [0, 1]
+    put(lines.path, line(0) + line(7) + line(8) * longer)
+    with pytest.raises(BadInput, match="is another than it was when it was read: begin again"):
+        read(lines)
+
+
+def test_a_copy_of_a_file_is_as_good(lines):
+    assert read(lines) == [0, 1]
+    again(lines.path, lines.path.read_text() + line(2))
+    assert read(lines) == [2]
+
+
+@pytest.mark.parametrize("target", ["nowhere", "lines.jsonl"])
+def test_a_link_to_nowhere_is_not_no_file(target, tmp_path):
+    """Three answers counted as none, because the drive that held them was away."""
+    lines = Lines(tmp_path / "lines.jsonl")
+    lines.path.symlink_to(target)
+    for ask in (lambda: read(lines), lambda: lines.size, lambda: lines.append(line(0))):
+        with pytest.raises(BadInput, match="is a link to nowhere"):
+            ask()
+
+
+def test_a_fifo_keeps_nobody_waiting(tmp_path):
+    lines = Lines(tmp_path / "lines.jsonl")
+    os.mkfifo(lines.path)
+    for ask in (lambda: read(lines), lambda: lines.append(line(0))):
+        with pytest.raises(BadInput, match="is a FIFO"):
+            ask()
 
 
 def test_nobody_sees_a_part_that_a_writer_takes_back(lines):

@@ -127,6 +127,22 @@ def test_commands_hear_signals(module, tmp_path):
     assert done.returncode == 2, "they run at all"
 
 
+@pytest.mark.parametrize("number", LINES, ids=lambda number: number.name)
+@pytest.mark.parametrize("module", ["bal.query", "bal.answer", "bal.report", "bal.desk", "bal.run"])
+def test_commands_hear_signals_while_they_are_imported(module, number, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, "--help"],
+        env=environment(tmp_path),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until_it_listens(process)
+    process.send_signal(number)
+    assert process.communicate(timeout=50) == (None, f"{LINES[number]}\n")
+    assert process.returncode == 128 + number
+
+
 @pytest.mark.slow
 def test_a_run_that_is_interrupted_again_and_again(tmp_path_factory):
     """Signals from the first import to the last report."""
