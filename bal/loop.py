@@ -18,20 +18,11 @@ from bal.annotation.annotators.base import AnswersLater
 from bal.config.dump import dump_yaml
 from bal.config.schema import Config
 from bal.experiment import by_style, curve_row, fits, hand_over, query
-from bal.experiment.answers import (
-    Answer,
-    Request,
-    ask,
-    close as close_purchase,
-    hint,
-    let_go,
-    pay,
-    request_of,
-)
+from bal.experiment.answers import Answer, Request, ask, close as close_purchase, hint, let_go, pay, request_of
 from bal.experiment.audited import tally_audit
 from bal.experiment.events import Event, Record, Watch
 from bal.experiment.fitting import train_on
-from bal.experiment.folder import RunFolder
+from bal.experiment.folder import RunFolder, folder_of
 from bal.experiment.inputs import Inputs
 from bal.experiment.query import PoolScores
 from bal.experiment.recorder import Recorder, Snapshot, Unrecorded, begin
@@ -85,7 +76,9 @@ def run_loop(
     Raises:
         BadInput: the configuration, the data, the folder or the model cannot be used.
     """
-    folder = None if out is None else RunFolder(Path(out))
+    if not isinstance(config, Config):
+        raise BadInput(f"config: expected a bal.Config, got {config!r:.80}")
+    folder = None if out is None else folder_of(out)
     given, amended, watch = config, False, watch or (lambda event: None)
     if folder:
         config, amended = check_stored(folder, given, resume, overwrite)
@@ -149,8 +142,7 @@ def _rounds(
                 raise Waiting(state.purchase, open_, len(answers), request.folder, how, info.row or None)
             answers = close_purchase(annotator, state, request, answers)
             if let := len(request.questions) - len(answers):
-                asked = len(request.questions)
-                what = f"{let} of {asked} questions were let go: their regions are back in the pool, unpaid"
+                what = f"{let} of {len(request.questions)} questions are let go: back to the pool, unpaid"
                 watch(Event(max(0, state.purchase - 1), "note", note=what))
             state, info = absorb(setup, state, info, request, answers)
             inputs.check(recorder.stays)

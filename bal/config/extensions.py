@@ -137,11 +137,11 @@ def check(slot: str, what: str, cls: Any) -> None:
     if cls is str:
         first = next(iter(SLOTS[slot].table.values())).__name__
         raise BadInput(f"{what} is a name; give the {noun} itself, such as {first}()")
-    if slot == "net" and {"init", "apply"} <= set(dir(cls)) - set(dir(NetSettings)) and not hasattr(cls, "bind"):
-        raise BadInput(f"{what} is a module: give bal.WholeNet(module.init, module.apply)")
     if not isinstance(cls, type) or not dataclasses.is_dataclass(cls):
         raise BadInput(f"{what} is no {noun}: expected a frozen dataclass, got {cls!r}")
     if not inspect.getattr_static(cls, "__dataclass_params__").frozen:
+        if slot == "net" and {"init", "apply"} <= set(dir(cls)):
+            raise BadInput(f"{what} is a module: give bal.WholeNet(module.init, module.apply)")
         raise BadInput(f"{what} is not frozen: write @dataclass(frozen=True), so that it can be hashed by jax.jit")
     lacking = [missing(cls, kind) for kind in get_args(protocol) or (protocol,)]
     if all(lacking):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from numbers import Real
-from typing import Any, NamedTuple, overload
+from numbers import Integral, Real
+from typing import Any, NamedTuple, get_args, overload
 
 import jax
 import numpy as np
 
 from bal.config import extensions
 from bal.config.conformance import missing
+from bal.config.extensions import SLOTS
 from bal.pool.regions import Regions, lay_out
 from bal.pool.units.base import Unit
 from bal.pool.units.tile import Tile
@@ -43,8 +45,21 @@ class Bare(NamedTuple):
 
 
 def _entry(choice: Any, slot: str) -> Any:
-    """An extension by name, with its default fields; an instance as it is."""
-    return extensions.find(slot, choice)() if isinstance(choice, str) else choice
+    """An extension by name, with its default fields; an instance as it is. Raises BadInput for what is none."""
+    if isinstance(choice, str):
+        return extensions.find(slot, choice)()
+    noun, protocol = SLOTS[slot].noun, SLOTS[slot].protocol
+    _check_is(noun, choice, get_args(protocol) or (protocol,))
+    return choice
+
+
+def _check_is(noun: str, thing: Any, protocols: Sequence[type]) -> None:
+    """Raises BadInput for what has not all that one of some protocols asks for."""
+    if isinstance(thing, type):
+        raise BadInput(f"{noun} {thing.__name__} is a class; give an instance, {thing.__name__}()")
+    lacking = [missing(thing, protocol) for protocol in protocols]
+    if all(lacking):
+        raise BadInput(f"{noun} {thing!r:.80} is no {noun}: it has no {', '.join(lacking[0])}")
 
 
 @overload
@@ -123,18 +138,26 @@ def score_pool(
             resolution of the images; or a pixel, a logit or a score is no number, which names the image and the sample.
     """
     asked: Acquisition = _entry(acquisition, "acq")
-    unit = unit or Tile()
+    cut: Unit = Tile() if unit is None else _entry(unit, "unit")
+    if hasattr(source, "open"):
+        raise BadInput(f"source: {source!r:.80} is not opened: give source.open()")
+    if hasattr(net, "bind"):
+        raise BadInput(f"net: {net!r:.80} is not bound: give net.bind({source.channels}, {len(source.classes)})")
+    _check_is("head", head, (Head,))
+    _check_is("source", source, (Source,))
     bound: Any = Bare(source.channels, len(source.classes)) if net is None else net
-    calibrator = calibrator or Identity()
-    state = calibrator.init(bound.classes) if state is None else state
-    ids = source.pool if ids is None else ids
+    honest: Calibrator = Identity() if calibrator is None else _entry(calibrator, "calibrator")
+    state = honest.init(bound.classes) if state is None else state
+    ids = list(source.pool if ids is None else ids)
+    if twice := [id for id, times in Counter(ids).items() if times > 1]:
+        raise BadInput(f"ids: {twice[0]!r:.80} is there twice, and would be bought twice")
     names = tuple(name for name in about or () if name != "labelled")
     descriptors.check(names, bound)
-    model = Model(head, bound, params, calibrator, state)
-    shape = first_shape(source, ids, math.lcm(stride(model), unit.multiple))
+    model = Model(head, bound, params, honest, state)
+    shape = first_shape(source, ids, math.lcm(stride(model), cut.multiple))
     if shape is not None and (asked.needs or names):
         door.check_samples(model, shape)
-    regions = lay_out(unit, ids, [source.shape(id) for id in ids], functools.partial(pixels, source))
+    regions = lay_out(cut, ids, [source.shape(id) for id in ids], functools.partial(pixels, source))
     key = jax.random.key(0) if key is None else key
     learnt = asked.learn(key, model, source, tuple(ids), ()) if isinstance(asked, Learns) else None
     objective = Objective(asked, learnt)
@@ -154,7 +177,27 @@ def _numbers(given: Any, name: str) -> np.ndarray:
         raise BadInput(f"{name}: expected [M] numbers, got rows of different lengths") from error
     if found.dtype.kind not in "fiub":
         raise BadInput(f"{name}: expected [M] real numbers, got {found.dtype}")
-    return np.ma.filled(given, np.nan).astype(np.float32) if np.ma.isMaskedArray(given) else found.astype(np.float32)
+    with np.errstate(over="ignore"):
+        cast = found.astype(np.float32)
+    if (lost := found[np.isfinite(found) & ~np.isfinite(cast)]).size:
+        raise BadInput(f"{name}: {lost.flat[0]:g} is more than a float32 can hold; scale them down")
+    return np.ma.filled(np.ma.array(cast, mask=np.ma.getmask(given)), np.nan) if np.ma.isMaskedArray(given) else cast
+
+
+def _check_offer(offer: Mapping[str, Any], regions: int) -> None:
+    """Raises BadInput for what is none of the further fields of an offer, or not of M regions."""
+    known = Offer._fields[3:]
+    if odd := [name for name in offer if name not in known]:
+        raise BadInput(f"unknown argument {odd[0]!r}{extensions.nearest(odd[0], known)} expected {', '.join(known)}")
+    image, cap = offer.get("image"), offer.get("cap")
+    if image is not None:
+        image = np.asarray(image)
+        if image.shape != (regions,) or image.dtype.kind not in "iu" or (image.size and image.min() < 0):
+            raise BadInput(f"image: expected [M] indices from 0, one of each of {regions} regions, got {image!r:.80}")
+    if cap is not None and (isinstance(cap, bool) or not isinstance(cap, Integral) or cap < 1):
+        raise BadInput(f"cap: expected a whole number from 1, got {cap!r:.80}")
+    if cap is not None and image is None:
+        raise BadInput("cap: the most regions of one image needs `image`, which one each is of")
 
 
 def select(
@@ -188,7 +231,8 @@ def select(
             the budget is no number, or the selector needs what `about` does not hold, or not for every region.
     """
     scores, costs = _numbers(scores, "scores"), _numbers(costs, "costs")
-    eligible = np.ones(scores.shape, bool) if eligible is None else np.asarray(eligible)
+    eligible = np.ones(scores.shape, bool) if eligible is None else np.ma.filled(eligible, False)
+    eligible = np.asarray(eligible)
     if eligible.dtype != bool:
         raise BadInput(f"eligible: expected [M] bool, one of each region, got {eligible.dtype}")
     if not scores.shape == costs.shape == eligible.shape or scores.ndim != 1:
@@ -199,8 +243,11 @@ def select(
         raise BadInput(f"costs: expected prices above 0, got {costs[odd[0]]} of region {odd[0]}")
     key = jax.random.key(0) if key is None else key
     chooser: Selector = _entry(selector, "selector")
-    if lacking := missing(type(chooser), Selector):
-        raise BadInput(f"selector {chooser!r:.80} is no selector: it has no {', '.join(lacking)}")
+    _check_offer(offer, scores.size)
+    if not isinstance(about, Mapping):
+        raise BadInput(f"about: expected [M, …] by name, got {about!r:.80}")
+    if "image" in offer and offer["image"] is not None:
+        offer["image"] = np.asarray(offer["image"])
     about = {"labelled": ~eligible, **about}
     if absent := [name for name in chooser.needs if name not in about]:
         raise BadInput(f"the selector reads {', '.join(absent)}, which `about` does not hold")

@@ -224,3 +224,10 @@ class RunFolder:
 
 def _number(text: str) -> float:
     return int(text) if text.lstrip("-").isdigit() else float(text)
+
+
+def folder_of(out: Path | str) -> RunFolder:
+    """The folder of a run. Raises BadInput for what names none."""
+    if not isinstance(out, str | Path) or "\0" in str(out):
+        raise BadInput(f"out: expected the name of a folder, got {out!r:.80}")
+    return RunFolder(Path(out))

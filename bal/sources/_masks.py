@@ -63,6 +63,9 @@ class Reader(NamedTuple):
                 f"folder: mask {page.path} is {ids.dtype} of shape {ids.shape}; save it as one channel of integer class"
                 " ids, or name its colours in a labelmap.txt (a line a class, label:red,green,blue)"
             )
+        odd = [int(v) for v in (ids.min(), ids.max()) if not 0 <= v < 2**31] if ids.size else []
+        if odd:  # which would become another number
+            raise _no_id(page, odd[0])
         if self.white is None:
             return np.ascontiguousarray(ids, np.int32)
         white = 1 if ids.dtype == np.bool_ else np.iinfo(ids.dtype).max if ids.dtype.itemsize <= 2 else 255

@@ -65,6 +65,28 @@ def test_a_palette_that_lacks_what_is_painted(inbox, tmp_path):
     refused(inbox, export, "colours that its palette lacks")
 
 
+@pytest.mark.parametrize("white", [lambda drawn: drawn > 0, lambda drawn: drawn >= 0], ids=["some", "all"])
+def test_black_and_white_is_not_unsure(inbox, tmp_path, white):
+    """Curves were painted white on black, and taken for what nobody knows."""
+    export, _ = exported(inbox, tmp_path, "png")
+    path = next(p for p in masks(export) if np.asarray(opened(p)).any())
+    Image.fromarray(np.where(white(np.asarray(opened(path))), 255, 0).astype(np.uint8)).save(path)
+    refused(inbox, export, r"png is black and white, and 255 means unsure in a grey picture")
+
+
+def test_shades_are_classes_and_255_is_unsure(inbox, tmp_path):
+    export, given = exported(inbox, tmp_path, "png")
+    for path in masks(export):
+        shades = np.array(opened(path))
+        shades[0, 0], shades[-1, -1] = 255, 1
+        Image.fromarray(shades.astype(np.uint8)).save(path)
+    take(inbox, export, by="ada")
+    said = inbox.by_question()
+    for entry in given:
+        same = said[entry.id]["ada"].label == truth(entry)
+        assert same.mean() > 0.8
+
+
 @pytest.mark.parametrize("side", [9, 30_000])  # 900 million pixels, of which a file of 110 kB tells
 def test_a_mask_of_another_size_is_not_unpacked(inbox, tmp_path, monkeypatch, side):
     header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)

@@ -54,7 +54,8 @@ def test_a_drawing_that_is_damaged_leaves_all_out(inbox):
 
 def test_what_is_said_at_the_desk_meanwhile_is_not_revised(inbox, monkeypatch):
     entry, alone = inbox.newest()[0], Lines.alone
-    server = {"unnamed": "ada", "where": "a server", "source": "server", "revise": True}
+    server = {"unnamed": "ada", "where": "a server", "source": "server"}
+    server["replace"] = lambda before: before.source == "server"
     assert keep(inbox, brought([entry], 0), **server).outcomes["taken"]
     assert keep(inbox, brought([entry], 1), **server).outcomes["taken"], "its own"
 
@@ -66,6 +67,33 @@ def test_what_is_said_at_the_desk_meanwhile_is_not_revised(inbox, monkeypatch):
     monkeypatch.setattr(Lines, "alone", raced)
     assert keep(inbox, brought([entry], 0), **server).outcomes["conflicting"] == [entry.id]
     assert inbox.by_question()[entry.id]["ada"].source == "desk"
+
+
+def test_an_export_may_take_the_place_of_what_was_said_while_it_is_open(inbox):
+    """Masks were painted wrongly, and could not be brought again."""
+    open_ = inbox.newest()[0]
+    closed = next(entry for entry in inbox.entries().values() if entry.purchase == 0)
+    for entry in (open_, closed):
+        inbox.answer(reply(entry, "ada"))
+    inbox.close(0)
+    anew = {"unnamed": "ada", "where": "a file", "source": "png:a"}
+    found = brought([open_, closed], 1)
+    assert keep(inbox, found, **anew).outcomes["conflicting"] == [open_.id, closed.id]
+    outcomes = keep(
+        inbox, found, **anew, replace=lambda before: inbox.closed(inbox.entries()[before.id].purchase) is None
+    )
+    assert outcomes.outcomes["taken"] == [open_.id]
+    assert outcomes.outcomes["conflicting"] == [closed.id]
+
+
+def test_the_same_answer_without_a_name_is_no_second_person(inbox):
+    """Two people agreed perfectly: the same file, taken once with a name and once without."""
+    entry = inbox.newest()[0]
+    anonymous = [answer._replace(by=None) for answer in brought([entry], 0)]
+    where = {"where": "a file", "source": "png:a"}
+    assert keep(inbox, anonymous, "ada", **where).outcomes["taken"] == [entry.id]
+    assert keep(inbox, anonymous, "png", **where).outcomes["known"] == [entry.id]
+    assert set(inbox.by_question()[entry.id]) == {"ada"}
 
 
 def test_each_answer_has_its_outcome(inbox):

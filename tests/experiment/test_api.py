@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -160,7 +161,16 @@ def test_select_refuses_what_is_no_budget(budget):
         ({"scores": np.array([1j, 2, 3])}, "got complex128"),
         ({"scores": [[1], [2, 3], []]}, "rows of different lengths"),
         ({"selector": None}, "selector None is no selector"),
-        ({"selector": bal.SELECTORS["power"]}, "is no selector"),
+        ({"selector": bal.SELECTORS["power"]}, r"selector Power is a class; give an instance, Power\(\)"),
+        ({"scores": np.arange(3) * 1e300}, r"scores: 1e\+300 is more than a float32 can hold"),
+        ({"costs": [1, 1, 1e300]}, "costs: 1e"),
+        ({"image": [0, 0]}, r"image: expected \[M\] indices from 0"),
+        ({"image": [0, -1, 0]}, r"image: expected \[M\] indices from 0"),
+        ({"image": [0.0, 1.0, 2.0]}, r"image: expected \[M\] indices from 0"),
+        ({"cap": 1}, "needs `image`"),
+        ({"image": [0, 0, 1], "cap": 0}, "cap: expected a whole number from 1, got 0"),
+        ({"images": [0, 0, 1]}, "unknown argument 'images'; did you mean 'image'?"),
+        ({"about": [1.0]}, r"about: expected \[M, …\] by name"),
         ({"selector": "best"}, "unknown selector 'best'"),
     ],
 )
@@ -174,6 +184,67 @@ def test_select_never_buys_what_is_masked_or_beyond_price():
     scores = np.ma.array([3.0, 2.0, 1.0], mask=[True, False, False])
     query = bal.select(scores, [1, np.inf, 1], 3)
     assert np.asarray(query.index)[np.asarray(query.valid)].tolist() == [2]
+
+
+def test_select_buys_as_much_of_an_image_as_it_may_and_nothing_that_is_masked():
+    query = bal.select([3.0, 2.0, 1.0], [1.0] * 3, 3, image=[0, 0, 1], cap=1)
+    assert np.asarray(query.index)[np.asarray(query.valid)].tolist() == [0, 2]
+    eligible = np.ma.array(np.ones(3, bool), mask=[True, False, False])
+    query = bal.select([3.0, 2.0, 1.0], [1.0] * 3, 3, eligible=eligible)
+    assert np.asarray(query.index)[np.asarray(query.valid)].tolist() == [1, 2]
+
+
+def constant(params, x, s):
+    return jnp.zeros((*x.shape[:3], 3))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"ids": ["pool-00000", "pool-00000"]}, "'pool-00000' is there twice, and would be bought twice"),
+        ({"acquisition": None}, "acquisition None is no acquisition: it has no"),
+        ({"acquisition": Entropy}, r"acquisition Entropy is a class; give an instance, Entropy\(\)"),
+        ({"unit": "tiles"}, "unknown unit 'tiles'; did you mean 'tile'?"),
+        ({"calibrator": "cold"}, "unknown calibrator 'cold'"),
+        ({"source": None}, "source None is no source: it has no"),
+        ({"source": tiny().source}, r"is not opened: give source\.open\(\)"),
+        ({"net": tiny().net}, r"is not bound: give net\.bind\(1, 3\)"),
+        ({"head": "mc_dropout"}, "head 'mc_dropout' is no head: it has no"),
+    ],
+)
+def test_score_pool_refuses_what_is_none(changed, message):
+    given = {"head": bal.FunctionHead(constant, 1), "net": None, "params": (), "source": tiny().source.open()} | changed
+    with pytest.raises(bal.BadInput, match=message):
+        bal.score_pool(**given)
+
+
+@pytest.mark.parametrize(
+    ("config", "out", "message"),
+    [
+        (None, None, r"config: expected a bal\.Config, got None"),
+        ({}, None, "got {}"),
+        (tiny(), 3, "out: expected the name of a folder, got 3"),
+        (tiny(), "a\0b", "out: expected the name of a folder"),
+    ],
+)
+def test_run_loop_refuses_what_is_none(config, out, message):
+    with pytest.raises(bal.BadInput, match=message):
+        bal.run_loop(config, out)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"budget": "96"}, "budget: expected a number, got '96'"),
+        ({"rounds": 2.5}, "rounds: expected a number, got 2.5"),
+        ({"seed": True}, "seed: expected a number, got True"),
+        ({"head": "mc_dropout"}, r"Config\.head is a name; give the head itself, such as \w+\(\)"),
+        ({"net": nn.Dense(3)}, r"Config\.net is a module: give bal\.WholeNet\(module\.init, module\.apply\)"),
+    ],
+)
+def test_config_refuses_what_is_none(changed, message):
+    with pytest.raises(bal.BadInput, match=message):
+        bal.Config(**changed)
 
 
 def test_select_refuses_arrays_that_do_not_fit():
