@@ -53,11 +53,11 @@ def _entry(choice: Any, slot: str) -> Any:
     return choice
 
 
-def _check_is(noun: str, thing: Any, protocols: Sequence[type]) -> None:
-    """Raises BadInput for what has not all that one of some protocols asks for."""
+def _check_is(noun: str, thing: Any, protocols: Sequence[type], but: Sequence[str] = ()) -> None:
+    """Raises BadInput for what has not all that one of some protocols asks for, `but` for some of it."""
     if isinstance(thing, type):
         raise BadInput(f"{noun} {thing.__name__} is a class; give an instance, {thing.__name__}()")
-    lacking = [missing(thing, protocol) for protocol in protocols]
+    lacking = [[name for name in missing(thing, protocol) if name not in but] for protocol in protocols]
     if all(lacking):
         raise BadInput(f"{noun} {thing!r:.80} is no {noun}: it has no {', '.join(lacking[0])}")
 
@@ -144,7 +144,7 @@ def score_pool(
     if hasattr(net, "bind"):
         raise BadInput(f"net: {net!r:.80} is not bound: give net.bind({source.channels}, {len(source.classes)})")
     _check_is("head", head, (Head,))
-    _check_is("source", source, (Source,))
+    _check_is("source", source, (Source,), but=("mask", "test", *(("pool",) if ids is not None else ())))
     bound: Any = Bare(source.channels, len(source.classes)) if net is None else net
     honest: Calibrator = Identity() if calibrator is None else _entry(calibrator, "calibrator")
     state = honest.init(bound.classes) if state is None else state

@@ -115,7 +115,7 @@ class Display:
             self.note([said for of in (unlearned, untold) if (said := of(rows, classes_of(rows[-1])))])
             if not self.quiet:
                 self._print(f"report: {folder.report}", f"curve:  {folder.curve.path}")
-                self._print(f"more:   python -m bal.run --resume --out {self.out} --budget … --rounds …")
+                self.say([f"more:   python -m bal.run --resume --out {self.out}", "--budget … --rounds …"])
 
     def _introduce(self) -> None:
         """Says what the run is, once it is known to go on."""
