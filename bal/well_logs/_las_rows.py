@@ -133,5 +133,13 @@ def _split(delimiter: str, quoted: bool) -> Split:
     if delimiter == " ":
         return (lambda text: [w.strip('"') for w in re.findall(r'"[^"]*"|\S+', text)]) if quoted else str.split
     if quoted:
-        return lambda text: [w.strip() for w in next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))]
+        return lambda text: _quoted(text, delimiter)
     return lambda text: [w.strip() for w in text.split(delimiter)]
+
+
+def _quoted(text: str, delimiter: str) -> list[str]:
+    """The values of a line, some in quotes; all of it, which is none, where a quote does not end."""
+    try:
+        return [w.strip() for w in next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))]
+    except csv.Error:
+        return [text]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from bal.well_logs.las import read_las
 from bal.well_logs.missing import Missing, fill_gaps, refuse_outliers
 from bal.well_logs.mnemonics import pick
 
+LARGEST = 1e30  # of any depth or value: what is far more than that no float32 can square
 NPZ = {"data": NUMBERS, "columns": TEXT, "well": TEXT, "start": WHOLE, "stop": WHOLE}
 
 
@@ -96,20 +97,37 @@ def split(
 
 def _read_npz(path: Path, reading: Reading) -> list[Well]:
     data, names, well, start, stop = read_arrays(path, NPZ)
-    if data.ndim != 2 or names.shape != data.shape[1:] or not well.shape == start.shape == stop.shape:
+    shaped = data.ndim == 2 and names.shape == data.shape[1:] and well.ndim == 1
+    if not shaped or not well.shape == start.shape == stop.shape:
         raise BadInput(
             f"curves: the arrays of {path} do not fit each other: data [rows, k], columns [k], well, start and stop [w]"
         )
     if not ((start >= 0) & (start <= stop) & (stop <= len(data))).all():
         raise BadInput(f"curves: start and stop in {path} are no rows of data, which has {len(data)}")
-    names = [str(n) for n in names]
+    names, labels = [_text(n) for n in names], [_text(w) for w in well]
+    _refuse_shared(path, labels, start.tolist(), stop.tolist())
     picked = [pick(path, names, c, reading.aliases) for c in reading.columns]
     value = reading.missing.blank(data[:, picked].T)  # [2, rows]
     depth = data[:, 0].astype(np.float64)
     return [
-        _checked(path, Well(str(w), depth[a:b], value[:, a:b], reading.columns))
-        for w, a, b in zip(well, start, stop, strict=True)
+        _checked(path, Well(w, depth[a:b], value[:, a:b], reading.columns))
+        for w, a, b in zip(labels, start, stop, strict=True)
     ]
+
+
+def _text(name: object) -> str:
+    """A name as text, also where it is kept as bytes."""
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+
+
+def _refuse_shared(path: Path, names: Sequence[str], start: Sequence[int], stop: Sequence[int]) -> None:
+    """Raises BadInput where two wells have rows in common, which could be in the pool and in the test set."""
+    rows = sorted((a, b, name) for name, a, b in zip(names, start, stop, strict=True) if a < b)
+    end, last = 0, ""
+    for begin, after, name in rows:
+        if begin < end and name != last:
+            raise BadInput(f"curves: wells {last} and {name} of {path} share rows from {begin}; give each its own")
+        end, last = max((end, last), (after, name))
 
 
 def _read_las(path: Path, reading: Reading) -> Well:
@@ -121,6 +139,9 @@ def _read_las(path: Path, reading: Reading) -> Well:
 
 def _checked(path: Path, well: Well) -> Well:
     """The same, with rows of NaN where depths are missing; refused where depths or values cannot be."""
+    for name, value in zip(("depth", *well.names), (well.depth, *well.value), strict=True):
+        if (huge := value[np.isfinite(value) & (np.abs(value) > LARGEST)]).size:
+            raise BadInput(f"curves: {name} of well {well.name} in {path} is {huge[0]:g}, which no log measures")
     wrong = np.flatnonzero(~(np.diff(well.depth) > 0))
     if wrong.size:
         raise BadInput(

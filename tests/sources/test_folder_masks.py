@@ -38,6 +38,17 @@ def test_white_is_a_class(root, kind):
     assert said(third, "no mask has a pixel of grid")
 
 
+@pytest.mark.parametrize(("kind", "value"), [(np.uint64, 2**63), (np.int64, 2**32), (np.int64, -(2**63))])
+def test_an_id_that_no_class_has_becomes_no_other(root, kind, value):
+    """2³² was read as class 0."""
+    tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
+    (root / "masks" / "page3.png").unlink()
+    ids = np.ones(bar(3).shape, kind)
+    ids[0, 0] = value
+    tifffile.imwrite(root / "masks" / "page3.tif", ids)
+    refused(f"page3.tif holds class {value}; class ids run from 0 to 254", root)
+
+
 def test_black_and_white_where_white_is_unlabelled(root):
     save(root / "masks" / "page3.png", 255 * bar(3))
     assert said(

@@ -446,3 +446,13 @@ def test_nothing_is_drawn_across_a_gap(tmp_path):
         longest[folder.name] = [longest_without_ink(source.mask(id)) for id in source.pool]
     assert max(longest["whole"]) == 1
     assert min(np.median(longest["jumps"]), np.median(longest["nulls"])) > 8
+
+
+def test_a_text_without_end_is_no_value(tmp_path):
+    """It was more than the reader of tables takes, which said so in a traceback."""
+    rows = "".join(f'{100 + 0.5 * n},"{"9" * (200_000 if n == 3 else 2)}",0.2\n' for n in range(9))
+    head = "~V\n VERS. 2.0 :\n WRAP. NO :\n~W\n NULL. -999 :\n WELL. W1 :\n~C\n DEPT.M :\n RHOB. :\n NPHI. :\n~A\n"
+    path = tmp_path / "w.las"
+    path.write_text(head + rows)
+    with pytest.raises(BadInput, match=r"w\.las has text in DEPT: .*give curves of numbers"):
+        read_wells(path, Reading(("RHOB", "NPHI")))

@@ -56,6 +56,12 @@ def test_what_is_right_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"well": np.array("a"), "start": np.array(0), "stop": np.array(600)}, "do not fit each other"),
+        ({"start": np.array([0, 599])}, "wells a and b of .* share rows from 599; give each its own"),
+        ({"start": np.array([0, 0]), "stop": np.array([1200, 600])}, "share rows from 0"),
+        ({"data": arrays()["data"] * [1, 1e308, 1]}, r"RHOB of well a in .* is 1e\+308, which no log measures"),
+        ({"data": arrays()["data"] * [1e306, 1, 1]}, "depth of well a in .* which no log measures"),
+        ({"columns": np.array([b"DEPT", b"X", b"NPHI"])}, "RHOB"),
         ({"data": np.zeros((3, 3), object)}, "data of .* holds 'object'; each of its values is to be a number"),
         ({"data": np.zeros((3, 3), complex)}, "holds 'complex128'"),
         ({"data": np.full((3, 3), "x")}, "holds '<U1'"),
