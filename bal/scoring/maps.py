@@ -1,4 +1,4 @@
-"""What models would label, pixel by pixel, and how far two of them agree."""
+"""What a model would label, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -39,26 +39,3 @@ def class_maps(model: Model, source: Source, ids: Sequence[str]) -> Iterator[Cla
         for b, row in enumerate(loaded.rows):
             height, width = size[b]
             yield ClassMap(ids[row], label[b, :height, :width].astype(np.int32), p[b, :height, :width])
-
-
-def agreement(one: Model, other: Model, source: Source, ids: Sequence[str]) -> np.ndarray:
-    """[C] how far two models of one network label the same: the Jaccard index of their pixels of each class.
-
-    One minus it is a metric on sets of pixels, so it bounds what separates the two: on these images, and whatever the
-    truth is, IoU of one − IoU of the other ≤ 1 − agreement, class by class.
-
-    Returns:
-        Between 0 and 1; NaN where neither predicts the class.
-
-    References:
-        Bloodgood & Vijay-Shanker 2009, "A method for stopping active learning based on stabilizing predictions and the
-        need for user-adjustable stopping", arXiv:1409.5165, compare successive models; Kosub 2019, "A note on the
-        triangle inequality for the Jaccard distance", arXiv:1612.02696.
-    """
-    classes = one.net.classes
-    table = np.zeros((classes, classes), np.int64)
-    for a, b in zip(class_maps(one, source, ids), class_maps(other, source, ids), strict=True):
-        table += np.bincount((a.label * classes + b.label).ravel(), minlength=classes**2).reshape(classes, classes)
-    both = np.diag(table)
-    either = table.sum(0) + table.sum(1) - both
-    return np.where(either > 0, both / np.maximum(either, 1), np.nan)
