@@ -218,6 +218,12 @@ def test_score_pool_refuses_what_is_none(changed, message):
         bal.score_pool(**given)
 
 
+@pytest.mark.parametrize("samples", [0, "4", None, 1.5, float("nan"), True])
+def test_a_head_of_no_samples(samples):
+    with pytest.raises(bal.BadInput, match="a FunctionHead needs a whole number of samples ≥ 1"):
+        bal.FunctionHead(constant, samples)
+
+
 @pytest.mark.parametrize(
     ("config", "out", "message"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from bal.posterior.losses import Criterion
@@ -26,8 +27,8 @@ class FunctionHead:
     members = 1
 
     def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise BadInput(f"a FunctionHead needs samples ≥ 1, got {self.samples}")
+        if isinstance(self.samples, bool) or not isinstance(self.samples, Integral) or self.samples < 1:
+            raise BadInput(f"a FunctionHead needs a whole number of samples ≥ 1, got {self.samples!r:.80}")
 
     def init(self, net: Any, key: Key) -> Params:
         raise BadInput("a FunctionHead has no parameters of its own: pass the ones you trained")
