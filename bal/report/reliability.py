@@ -135,7 +135,7 @@ def _bars(axes: Axes, middle: np.ndarray, width: float, bottom: np.ndarray, top:
     """Bars as one artist, which takes a fifth of the seconds of `Axes.bar`; the limits of the axes stay as they are."""
     left, right = middle - width / 2, middle + width / 2
     corners = np.array([(left, bottom), (left, top), (right, top), (right, bottom)]).transpose(2, 0, 1)
-    axes.add_collection(PolyCollection(corners, **look), autolim=False)
+    axes.add_collection(PolyCollection([*corners], **look), autolim=False)
 
 
 def _counts(axes: Axes, count: np.ndarray, most: float) -> None:
