@@ -197,7 +197,7 @@ def propose(
     fitted = time.perf_counter()
     tally = evaluate_all(setup, model, pool, round, watch)
     objective = query.make_objective(setup, pool, model, round)
-    row = curve_row.of_model(setup, pool, round, info.queries, model, tally, objective)
+    row = curve_row.of_model(setup, pool, round, info.queries, model, tally, objective, state.model)
     row |= fits.columns(looks) | {"seconds_fit": fitted - began, "seconds_score": 0.0}
     state, info = state._replace(model=model, objective=objective), Info(row, tally, looks=looks)
     return choose(setup, state, info, watch)

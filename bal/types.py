@@ -52,8 +52,13 @@ class RegionPrediction(NamedTuple):
     @property
     def confusion(self) -> np.ndarray:
         """[C, C] pixels by true class, then predicted class."""
-        classes = self.predictive.shape[-1]
-        return np.bincount(self.label * classes + self.predicted, minlength=classes**2).reshape(classes, classes)
+        return confusion(self.label, self.predicted, self.predictive.shape[-1])
+
+
+def confusion(label: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """[C, C] pixels by true class, then predicted class, of two arrays of one shape; classes are 0 … C−1."""
+    pairs = label.astype(np.int64, copy=False) * classes + predicted
+    return np.bincount(pairs.ravel(), minlength=classes**2).reshape(classes, classes)
 
 
 class BadInput(ValueError):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bal.experiment import by_style, hand_over
+from bal.experiment import by_style, change, hand_over
 from bal.experiment.audited import candid
 from bal.experiment.setup import Setup
 from bal.experiment.state import State
@@ -39,6 +39,7 @@ def of_model(
     model: Model,
     each: tally.Tally,
     objective: Objective,
+    before: Model | None,
 ) -> dict[str, Any]:
     """What has been bought until now, and what the model trained on it can do.
 
@@ -47,8 +48,11 @@ def of_model(
         bought: the ledger's lines of the newest purchase.
         model, objective: calibrated, and what it is asked.
         each: what it says of every test image.
+        before: the model of the round before, if there was one.
     """
-    classes = setup.source.classes
+    classes, answers = setup.source.classes, pool.bought(AUDIT)
+    seen = list(predict_regions(model, setup.source, setup.regions, answers, objective).values())
+    weight = pool.weights(answers)
     measured = summary.columns_of(each, classes)
     steered = sum(line["cost"] for line in bought if line["policy"] == "steered")
     return {
@@ -63,7 +67,8 @@ def of_model(
         **by_style.columns(setup, each),
         "temperature": float("nan"),
         **{name: float(value) for name, value in model.calibrator.summary(model.state).items()},
-        **_audited(setup, pool, model, objective),
+        **_audited(seen, weight, classes),
+        **change.columns(setup, pool, before, model, objective, seen),
         **hand_over.row(setup.config, pool, round + 1, classes),
     }
 
@@ -93,18 +98,14 @@ def of_purchase(setup: Setup, asked: State, pool: Pool, labelled: np.ndarray) ->
     return _estimates(some, weight[: len(some)], setup.source.classes, "lure")
 
 
-def _audited(setup: Setup, pool: Pool, model: Model, objective: Objective) -> dict[str, float]:
+def _audited(seen: list[RegionPrediction], weight: np.ndarray, classes: tuple[str, ...]) -> dict[str, float]:
     """What the audit says: how far to trust the score, and the risk and IoU of the model.
 
     Audited regions are a sample of what was unlabelled when each was drawn: uniform, or weighted by what each stands
     for, except by the gate, which counts each once. Their labels have fitted the calibrator, which makes the risk a
     little too low.
     """
-    classes = setup.source.classes
-    answers = pool.bought(AUDIT)
-    seen = list(predict_regions(model, setup.source, setup.regions, answers, objective).values())
-    verdict = trust.judge(seen, len(classes))
-    return verdict.row(classes) | _estimates(seen, pool.weights(answers), classes, "audit")
+    return trust.judge(seen, len(classes)).row(classes) | _estimates(seen, weight, classes, "audit")
 
 
 def _estimates(

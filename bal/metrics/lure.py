@@ -31,6 +31,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bal.metrics.overlap import iou
 from bal.types import BadInput
 
 LEAST = 4  # draws that may stand for a pool
@@ -102,9 +103,6 @@ def estimates(
     """
     counts = np.reshape(np.asarray(confusion, np.float64), (len(weight), len(classes), len(classes)))
     table = np.tensordot(weight, counts, 1)  # [C, C]
-    hit = np.diag(table)
-    union = table.sum(0) + table.sum(1) - hit
-    ratio = [float(h / u) if u > 0 else float("nan") for h, u in zip(hit, union, strict=True)]
     pixels = float(table.sum())
     risk = float(np.dot(weight, nll)) / pixels if pixels > 0 else float("nan")
-    return {f"risk_{name}": risk} | {f"iou_{name}_{c}": r for c, r in zip(classes, ratio, strict=True)}
+    return {f"risk_{name}": risk} | {f"iou_{name}_{c}": float(r) for c, r in zip(classes, iou(table), strict=True)}

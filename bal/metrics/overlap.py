@@ -10,6 +10,7 @@ import numpy as np
 
 from bal.metrics.base import Cell, Headline, LabelledImage, of_classes
 from bal.metrics.histograms import ratio
+from bal.types import confusion
 
 
 class Sums(NamedTuple):
@@ -35,17 +36,16 @@ class Overlap:
 
     def of_image(self, image: LabelledImage) -> Sums:
         classes = image.predictive.shape[-1]
-        label, predicted = (x[image.valid].astype(np.int64) for x in (image.label, image.predicted))  # [P] each
-        confusion = np.bincount(label * classes + predicted, minlength=classes**2).reshape(classes, classes)
-        hit, union = _hit(confusion), _union(confusion)
+        table = confusion(image.label[image.valid], image.predicted[image.valid], classes)
+        hit, union = _hit(table), _union(table)
         iou = hit.astype(np.float32) / np.maximum(union, 1).astype(np.float32)  # as earlier runs have recorded it
-        return Sums(confusion, np.where(union > 0, iou, 0.0), union > 0)
+        return Sums(table, np.where(union > 0, iou, 0.0), union > 0)
 
     def columns(self, sums: Sums, classes: Sequence[str]) -> list[tuple[str, np.ndarray]]:
-        confusion = np.asarray(sums.confusion, np.float64)
-        hit, union = _hit(confusion), _union(confusion)
+        table = np.asarray(sums.confusion, np.float64)
+        hit, union = _hit(table), _union(table)
         found = {
-            "iou": ratio(hit, union),
+            "iou": iou(table),
             "f1": ratio(2 * hit, union + hit),
             "iou_image": ratio(sums.iou_sum, sums.iou_images),
         }
@@ -75,11 +75,16 @@ _MEANINGS = {
 }
 
 
-def _hit(confusion: np.ndarray) -> np.ndarray:
+def iou(table: np.ndarray) -> np.ndarray:
+    """[..., C, C] pixels by one labelling, then another → [..., C] Jaccard index; NaN where a class is in neither."""
+    return ratio(_hit(table), _union(table))
+
+
+def _hit(table: np.ndarray) -> np.ndarray:
     """[..., C, C] → [..., C] pixels of a class that are predicted as it."""
-    return np.diagonal(confusion, axis1=-2, axis2=-1)
+    return np.diagonal(table, axis1=-2, axis2=-1)
 
 
-def _union(confusion: np.ndarray) -> np.ndarray:
+def _union(table: np.ndarray) -> np.ndarray:
     """[..., C, C] → [..., C] pixels of a class in truth or prediction."""
-    return confusion.sum(-1) + confusion.sum(-2) - _hit(confusion)
+    return table.sum(-1) + table.sum(-2) - _hit(table)

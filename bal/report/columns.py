@@ -49,6 +49,9 @@ _FIXED = {
     "without one the score has not been judged.",
     "handed_over": "1 if what is bought next follows the score, 0 if it follows the predicted foreground, because no "
     "label shows some class yet or no audited region shows foreground.",
+    "gain_audit": "By how much IoU on the audited regions, mean over the classes of the foreground, rose since the "
+    "model before; the same regions for both.",
+    "gain_audit_error": "Standard error of that gain, by the jackknife over regions.",
     "risk_audit": "Negative log-likelihood on the audited regions, in nats a pixel.",
     "risk_lure": "Negative log-likelihood on all that was unlabelled, in nats a pixel, estimated from the regions this "
     "model asked about, each weighted by what it stands for (R_LURE). Empty where nothing was drawn at random or with "
@@ -60,6 +63,8 @@ _FIXED = {
     "seconds_score": "Seconds spent scoring the pool and choosing regions.",
 }
 _PER_CLASS = {
+    "agreement_": "How far this model and the one before label the same pixels “{}”, on some images of the pool: their "
+    "Jaccard index. The IoU has changed by at most one minus it on those images.",
     "seen_": "Training regions whose labels show “{}”.",
     "trust_gap_": "Mean confidence minus accuracy over the audited pixels predicted as “{}”, of the probabilities that "
     "the acquisition reads. Above 0: over-confident.",

@@ -32,7 +32,7 @@ def reads_samples(acquisition: Acquisition | Objective) -> bool:
 
 
 @jax.jit
-def _predict(model: Model, objective: Objective, x: Array, size: Array) -> tuple[Array, ...]:
+def predict_batch(model: Model, objective: Objective, x: Array, size: Array) -> tuple[Array, ...]:
     """Predictive, believed, promised and score of a batch, [B, H, W, C] or [B, H, W]."""
     samples = reads_samples(objective)
 
@@ -69,7 +69,7 @@ def predict_regions(
     """
 
     def ask(x: Array, size: Array) -> tuple[Array, ...]:
-        return _predict(model, as_objective(objective), x, size)
+        return predict_batch(model, as_objective(objective), x, size)
 
     seen = {}
     for m, maps in walk(model, source, regions, answers, ask, few=True):
@@ -92,7 +92,7 @@ def walk_probabilities(
     objective = as_objective(Random())
 
     def ask(x: Array, size: Array) -> tuple[Array, ...]:
-        return (_predict(model, objective, x, size)[0],)
+        return (predict_batch(model, objective, x, size)[0],)
 
     for m, maps in walk(model, source, regions, index, ask, few):
         yield m, maps[0]
