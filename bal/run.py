@@ -1,4 +1,4 @@
-"""`python -m bal.run`: the command line. What its exit status means is in `bal/experiment/exit_status.py`."""
+"""`python -m bal.run`: the command line. What its exit status means is in `bal/system/exit_status.py`."""
 
 from __future__ import annotations
 

@@ -32,6 +32,8 @@ from bal.scoring.acquisitions import ACQUISITIONS
 from bal.scoring.acquisitions.base import Acquisition, Learns, SumOverClasses
 from bal.selection.selectors import SELECTORS
 from bal.selection.selectors.base import Selector
+from bal.selection.stops import STOPS
+from bal.selection.stops.base import Stop
 from bal.sources import SOURCES
 from bal.sources.base import HasFiles, HasStyles, KnowsMasks, Notes, PartlyLabelled, SourceSettings
 from bal.system.outside import brief
@@ -59,6 +61,7 @@ SLOTS: dict[str, Slot] = {
     "selector": Slot("selector", SELECTORS, Selector, "bal.selectors"),
     "calibrator": Slot("calibrator", CALIBRATORS, Calibrator, "bal.calibrators"),
     "annotator": Slot("annotator", ANNOTATORS, Annotator, "bal.annotators", (ChecksSource, Closes, Corrects, Hints)),
+    "stop": Slot("stopping rule", STOPS, Stop, "bal.stops"),
 }
 
 

@@ -13,7 +13,7 @@ from bal.config.files import Setting, Settings
 from bal.config.schema import Config
 from bal.types import BadInput
 
-MORE = ("rounds", "budget")  # what a run may be given more of when it is resumed
+MORE = ("rounds", "budget", "stop")  # what may be changed when a run is resumed
 
 
 class Command(NamedTuple):

@@ -31,6 +31,8 @@ from bal.scoring.objective import check_route
 from bal.selection.budget import Plan
 from bal.selection.selectors import Power
 from bal.selection.selectors.base import Selector
+from bal.selection.stops import Never
+from bal.selection.stops.base import Stop
 from bal.sources import WellLog
 from bal.sources.base import SourceSettings
 from bal.system.devices import AUTO, Execution
@@ -65,6 +67,8 @@ class Config:
     """What makes the probabilities honest, fitted on the audited labels."""
     annotator: Annotator = Oracle()
     """Who answers a query."""
+    stop: Stop = Never()
+    """When a run ends before its budget is spent; may be another when it is resumed."""
     loss: Loss = Loss()
     """What training minimises."""
     train: Train = Train()

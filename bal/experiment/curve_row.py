@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,17 +9,18 @@ import numpy as np
 from bal.experiment import by_style, change, hand_over
 from bal.experiment.audited import candid
 from bal.experiment.setup import Setup
-from bal.experiment.state import State
+from bal.experiment.state import Info, State
 from bal.metrics import lure, styles, summary, tally, trust
 from bal.pool.labels import AUDIT, Pool
 from bal.posterior.model import Model
 from bal.scoring.held_out import predict_regions
 from bal.scoring.objective import Objective
+from bal.selection import gain
 from bal.sources.base import Source
 from bal.types import BadInput, RegionPrediction
 
 BESIDES = ("round", "regions", "pixels", "cost", "regions_audit", "test_images", "steered_share", "temperature")
-BESIDES += ("loss_end", "loss_fall", "seconds_fit", "seconds_score")  # columns that are no metric
+BESIDES += ("loss_end", "loss_fall", "seconds_fit", "seconds_score", "stopped")  # columns that are no metric
 
 
 def check(source: Source) -> None:
@@ -35,7 +35,7 @@ def of_model(
     setup: Setup,
     pool: Pool,
     round: int,
-    bought: Sequence[dict[str, Any]],
+    last: Info,
     model: Model,
     each: tally.Tally,
     objective: Objective,
@@ -45,7 +45,7 @@ def of_model(
 
     Args:
         setup, pool, round: of the experiment, before the next purchase.
-        bought: the ledger's lines of the newest purchase.
+        last: of the round before, with its row, if there was one, and the ledger's lines of the newest purchase.
         model, objective: calibrated, and what it is asked.
         each: what it says of every test image.
         before: the model of the round before, if there was one.
@@ -54,15 +54,15 @@ def of_model(
     seen = list(predict_regions(model, setup.source, setup.regions, answers, objective).values())
     weight = pool.weights(answers)
     measured = summary.columns_of(each, classes)
-    steered = sum(line["cost"] for line in bought if line["policy"] == "steered")
-    return {
+    steered = sum(line["cost"] for line in last.queries if line["policy"] == "steered")
+    row = {
         "round": round,
         "regions": int(pool.labelled.sum()),
         "pixels": int(setup.regions.pixels[pool.labelled].sum()),
         "cost": pool.spent,
         "regions_audit": int((pool.split == AUDIT).sum()),
         "test_images": len(setup.source.test),
-        "steered_share": steered / max(sum(line["cost"] for line in bought), 1e-9),
+        "steered_share": steered / max(sum(line["cost"] for line in last.queries), 1e-9),
         **(measured if setup.source.test else candid(measured, each, classes)),
         **by_style.columns(setup, each),
         "temperature": float("nan"),
@@ -71,6 +71,7 @@ def of_model(
         **change.columns(setup, pool, before, model, objective, seen),
         **hand_over.row(setup.config, pool, round + 1, classes),
     }
+    return row | gain.columns(row, last.row, classes)
 
 
 def of_purchase(setup: Setup, asked: State, pool: Pool, labelled: np.ndarray) -> dict[str, float]:

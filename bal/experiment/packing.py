@@ -37,7 +37,7 @@ def fingerprint(setup: Setup) -> np.ndarray:
 
 def settings(setup: Setup) -> np.ndarray:
     """A number that differs where the configurations do, but for how much is bought when; 10 is 10.0."""
-    kept = {name: value for name, value in to_dict(setup.config).items() if name not in PLAN}
+    kept = {name: value for name, value in to_dict(setup.config).items() if name not in (*PLAN, "stop")}
     plain = json.dumps(kept, default=str)
     numbers = json.dumps(json.loads(plain, parse_int=float), sort_keys=True)
     return np.array(zlib.crc32(numbers.encode()), np.int64)

@@ -141,18 +141,18 @@ class Recorder:
         if table := by_style.table(self.setup, info.tally):
             by_style.write(self.folder.styles, state.purchase - 1, table)
         if state.pending.purchase.index.size:
-            self._save(2 * state.purchase, state, info)
+            self._save(self._step(2 * state.purchase), state, info)
         self.snapshot = snapshot_of(self.setup, state, info, self._journals(), self.snapshot)
 
     def save_answered(self, state: State, info: Info) -> None:
         """Logs a purchase and the row of the model that asked for it, then makes them count."""
         self.folder.lock.check()
-        before, step = self._journals(), 2 * state.purchase - 1
+        before, step = self._journals(), self._step(2 * state.purchase - 1)
         try:
             self.folder.record({} if self._has(info.row) else info.row, info.queries)
             self._save(step, state, info)
         except OSError:
-            if not self.checkpoints.has(self._step(step)):  # else it counts, although tidying up has failed
+            if not self.checkpoints.has(step):  # else it counts, although tidying up has failed
                 self.folder.journals.cut(before)
             raise
         self.snapshot = snapshot_of(self.setup, state, info, self._journals(), self.snapshot)
@@ -211,7 +211,7 @@ class Recorder:
 
     def _has(self, row: Mapping[str, Any]) -> bool:
         """Whether a row is in curve.csv: that of the last model of a run that had ended."""
-        rows = self.folder.rows() if row and self.setup.config.history else []
+        rows = self.folder.rows() if row else []
         return bool(rows) and rows[-1]["round"] == row["round"]
 
     def _journals(self) -> tuple[int, int]:
@@ -219,11 +219,11 @@ class Recorder:
 
     def _save(self, step: int, state: State, info: Info) -> None:
         stands = packing.text(journals.pack(self.folder.stands()))
-        self.checkpoints.save(self._step(step), {**packing.pack(self.setup, state, info), "journals": stands})
+        self.checkpoints.save(step, {**packing.pack(self.setup, state, info), "journals": stands})
 
     def _step(self, step: int) -> int:
-        """The number of a checkpoint: a finished run that goes on takes its last step again, by another one."""
-        return step + 4 * len(self.setup.config.history)
+        """The number of the next checkpoint: a finished run that goes on takes its last step again, by another one."""
+        return max(step, 1 + max(self.checkpoints.all(), default=0))
 
     def _saved(self, step: int) -> packing.Saved:
         saved = self.checkpoints.load(step)

@@ -46,9 +46,9 @@ def _going_on(folder: RunFolder, stored: Config, config: Config) -> tuple[Config
     """What a run goes on as: with its own history, and one stage more where rounds or budget have changed."""
     config = dataclasses.replace(config, history=stored.history) if not config.history else config
     changed = differences(stored, config)
-    if other := [line for line in changed if line.partition(":")[0] not in MORE]:
+    if other := [line for line in changed if _field(line) not in MORE]:
         raise BadInput(f"{folder.path} was run with another configuration ({'; '.join(other)}); choose another --out")
-    decided = decided_in(folder) if changed else 0
+    decided = decided_in(folder) if any(_field(line) != "stop" for line in changed) else 0
     if not changed or not decided:
         return config, bool(changed)
     spent = stored.plan.allowance(decided)
@@ -62,6 +62,11 @@ def _going_on(folder: RunFolder, stored: Config, config: Config) -> tuple[Config
     if config.rounds > decided and config.budget == spent:
         raise BadInput(f"{folder.path} has decided on all of its {spent:g}: give a larger --budget with more --rounds")
     return dataclasses.replace(config, history=(*stored.history, (decided, spent))), True
+
+
+def _field(line: str) -> str:
+    """Of `Config`, in which a line of `differences` says that something is another."""
+    return line.partition(":")[0].partition(".")[0]
 
 
 def check_unmoved(folder: RunFolder, given: Config, config: Config) -> None:

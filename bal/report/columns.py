@@ -52,6 +52,13 @@ _FIXED = {
     "gain_audit": "By how much IoU on the audited regions, mean over the classes of the foreground, rose since the "
     "model before; the same regions for both.",
     "gain_audit_error": "Standard error of that gain, by the jackknife over regions.",
+    "gain_next": "By how much one more purchase like the newest is expected to raise the IoU, mean over the classes of "
+    "the foreground: from how far the newest one changed what the model says, and from what the audit saw.",
+    "gain_next_low": "Lower end of the 95 % interval of that gain.",
+    "gain_next_high": "Upper end of the 95 % interval of that gain.",
+    "gain_factor": "How much of such changes is gain in this run, as a multiple of what it was in other runs.",
+    "gain_factor_error": "Standard deviation of what is believed of that factor.",
+    "stopped": "1 if the stopping rule has ended the run with this model, else 0.",
     "risk_audit": "Negative log-likelihood on the audited regions, in nats a pixel.",
     "risk_lure": "Negative log-likelihood on all that was unlabelled, in nats a pixel, estimated from the regions this "
     "model asked about, each weighted by what it stands for (R_LURE). Empty where nothing was drawn at random or with "

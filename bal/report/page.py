@@ -12,7 +12,7 @@ import yaml
 
 from bal.experiment.state import Look
 from bal.pool.cost import COUNTED
-from bal.report import by_style, calibration, changes as changed, convergence, plots, spending, tables
+from bal.report import by_style, calibration, changes as changed, convergence, plots, prospect, spending, tables
 from bal.report.columns import (
     FEW,
     NO_CANDIDATE,
@@ -123,6 +123,9 @@ def page(
         + _reliability(bins or {}, classes),
         _section("The newest purchases", _newest(rows, queries, panels, classes, waiting), gallery(panels, classes))
         + tables.query_list(queries),
+        _section("What would more labels bring?", prospect.NOTE, ahead)
+        if (ahead := prospect.prospect(rows, classes))
+        else "",
         _section("Where the money went", _MONEY, _card(tables.purchases(queries))),
         *(_section(*what, _card(found)) for what, found in _spending(queries, classes) if found),
         _converged(fits, rows[-1], classes),

@@ -74,7 +74,7 @@ def acquisition_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
         if not ends:
             _nothing(axes, rows[-1])
         top = min(1.02, max(0.2, math.ceil(highest * 10 + 0.3) / 10))
-        _frame(axes, x, label, (0.0, top))
+        frame(axes, x, label, (0.0, top))
         direct_labels(axes, ends)
         means = "" if crowded or on_audit(rows[-1]) else f"{'open' if len(rows) == 1 else 'dashed'}: mean over images"
         whose = "IoU on the audited regions" if on_audit(rows[-1]) else "IoU, pooled over all test pixels"
@@ -82,7 +82,7 @@ def acquisition_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
             part for part in (means, f"bars: 95 % intervals {over(rows[-1])}".rstrip() if bars else "") if part
         )
         text = "\n".join(part for part in (whose, more) if part)
-        _title(axes, text)
+        heading(axes, text)
         return figure_of(axes)
 
 
@@ -111,9 +111,9 @@ def background_curve(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
             _nothing(axes, rows[-1])
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
         pad = max(0.005, 0.15 * (high - low))
-        _frame(axes, x, label, (low - pad, min(high + pad, 1.0 + pad / 2)))
+        frame(axes, x, label, (low - pad, min(high + pad, 1.0 + pad / 2)))
         direct_labels(axes, ends)
-        _title(axes, "IoU of the background, zoomed in")
+        heading(axes, "IoU of the background, zoomed in")
         return figure_of(axes)
 
 
@@ -184,7 +184,8 @@ def _inches(axes: Axes) -> tuple[float, float]:
     return box.width * figure.get_figwidth(), box.height * figure.get_figheight()
 
 
-def _title(axes: Axes, text: str) -> None:
+def heading(axes: Axes, text: str) -> None:
+    """A title above the axes, at their left."""
     above = 1 + 0.087 / _inches(axes)[1]
     axes.text(0, above, text, transform=axes.transAxes, color=MUTED[0], fontsize=SMALLEST)
 
@@ -195,7 +196,8 @@ def _nothing(axes: Axes, row: Row) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, color=MUTED[0], fontsize=SMALLEST, ha="center", va="center")
 
 
-def _frame(axes: Axes, x: Sequence[float], label: str, y: tuple[float, float]) -> None:
+def frame(axes: Axes, x: Sequence[float], label: str, y: tuple[float, float]) -> None:
+    """Limits, ticks and grid of a chart whose points lie at `x`, with its label."""
     finite = [v for v in x if math.isfinite(v)] or [0.0]
     pad = 0.03 * (max(finite) - min(finite)) or 1.0
     axes.set(xlim=(min(finite) - pad, max(finite) + pad), ylim=y)

@@ -122,7 +122,9 @@ def _draw(axes: Axes, bins: Bins, colour: str) -> None:
     middle = (np.arange(len(count)) + 0.5)[held] * width
     reached, promised = frequency[held], confidence[held]
     _bars(axes, middle, width, np.zeros_like(reached), reached, fc=(colour, 0.45), ec=(colour, 0.45), lw=0.6)
-    _bars(axes, middle, width, reached, promised, fc=(GAP, 0.22), ec=GAP, lw=0.6, hatch="////")
+    _bars(axes, middle, width, reached, promised, fc=(GAP, 0.22), lw=0)
+    # Its lines are bars of their own: in an SVG one bar has one opacity, and lines as faint as the bar are unseen.
+    _bars(axes, middle, width, reached, promised, fc="none", ec=GAP, lw=0.6, hatch="////")
     if interval:
         low, high = (v[held] for v in interval)
         axes.vlines(middle, low, high, color=INK[0], lw=1.1, zorder=3)

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from bal.config.extensions import name_of
 from bal.config.schema import Config
-from bal.experiment import fits
+from bal.experiment import fits, stopping
 from bal.experiment.events import Event, Record
 from bal.experiment.folder import RunFolder
 from bal.experiment.hand_over import sentence as unseen
@@ -112,7 +112,9 @@ class Display:
         if kind is None and (rows := folder.rows()):
             if not self.quiet:
                 self._table(summary_table(rows, self.console.width))
-            self.note([said for of in (unlearned, untold) if (said := of(rows, classes_of(rows[-1])))])
+            names = classes_of(rows[-1])
+            said = [*(of(rows, names) for of in (unlearned, untold)), stopping.sentence(self.config, rows[-1], names)]
+            self.note([one for one in said if one])
             if not self.quiet:
                 self._print(f"report: {folder.report}", f"curve:  {folder.curve.path}")
                 self.say([f"more:   python -m bal.run --resume --out {self.out}", "--budget … --rounds …"])
