@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bal.experiment.setup import Setup
+from bal.metrics.bootstrap import LEAST
 from bal.metrics.overlap import iou
 from bal.pool.labels import AUDIT, Pool
 from bal.posterior.model import Model
@@ -75,8 +76,8 @@ def paired_gain(before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> tu
 
     Returns:
         The change of the mean over the classes of the foreground that both know, and its standard error by the
-        jackknife: √((K − 1)/K Σ_k (gain without k − their mean)²). NaN where nothing, or of the error one region
-        alone, can say it.
+        jackknife: √((K − 1)/K Σ_k (gain without k − their mean)²). NaN where nothing can say it, the error also
+        where fewer than LEAST regions do.
 
     Reference:
         Efron and Stein 1981, "The jackknife estimate of variance", The Annals of Statistics 9.
@@ -86,7 +87,7 @@ def paired_gain(before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> tu
     gain = _gain(whole)
     without = np.array([_gain(whole - own[:, k]) for k in range(len(weight))])
     known = without[np.isfinite(without)]
-    if math.isnan(gain) or len(known) < 2:
+    if math.isnan(gain) or len(known) < LEAST:
         return gain, math.nan
     return gain, math.sqrt((len(known) - 1) / len(known) * float(((known - known.mean()) ** 2).sum()))
 

@@ -51,7 +51,7 @@ _FIXED = {
     "label shows some class yet or no audited region shows foreground.",
     "gain_audit": "By how much IoU on the audited regions, mean over the classes of the foreground, rose since the "
     "model before; the same regions for both.",
-    "gain_audit_error": "Standard error of that gain, by the jackknife over regions.",
+    "gain_audit_error": "Standard error of that gain, by the jackknife over regions; empty for fewer than ten.",
     "gain_next": "By how much one more purchase like the newest is expected to raise the IoU, mean over the classes of "
     "the foreground: from how far the newest one changed what the model says, and from what the audit saw.",
     "gain_next_low": "Lower end of the 95 % interval of that gain.",

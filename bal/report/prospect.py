@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.figure import Figure
 
-from bal.report.columns import ABSENT, Row, count, ends, horizontal, number, on_audit, show, sure
+from bal.report.columns import ABSENT, FEW, Row, count, ends, horizontal, number, on_audit, show, sure
 from bal.report.plots import HEIGHT, figure_of, frame, heading, labelled_axes
 from bal.report.style import INK, MUTED, class_colour, drawing, inline_svg
 from bal.report.tables import header, table, within
@@ -26,7 +26,7 @@ def prospect(rows: Sequence[Row], classes: Sequence[str]) -> str:
     if not any(math.isfinite(number(row, "gain_next")) for row in rows):
         return ""
     figure = inline_svg(expected_gains(rows, classes), "gains", "Expected and measured gain of each purchase")
-    beside = f'<div class="grid curves"><figure class="card">{figure}</figure></div>'
+    beside = f'<div class="grid curves" style="margin-top:14px"><figure class="card">{figure}</figure></div>'
     return f'<div class="card">{gain_table(rows, classes)}</div>{beside}'
 
 
@@ -48,7 +48,9 @@ def gain_table(rows: Sequence[Row], classes: Sequence[str]) -> str:
 
 
 def _with_error(gain: float, error: float) -> str:
-    return within(gain, f"± {error:.3f}" if math.isfinite(error) else "", 3) if math.isfinite(gain) else ABSENT
+    if not math.isfinite(gain):
+        return ABSENT
+    return within(gain, f"± {error:.3f}", 3) if math.isfinite(error) else FEW
 
 
 def measured(rows: Sequence[Row], classes: Sequence[str]) -> list[float]:

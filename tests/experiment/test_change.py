@@ -14,6 +14,7 @@ from runs import run, tiny
 
 from bal.experiment import change
 from bal.experiment.setup import set_up
+from bal.metrics.bootstrap import LEAST
 from bal.metrics.overlap import iou
 from bal.report.columns import meaning
 from bal.scoring import maps
@@ -59,15 +60,16 @@ def test_rows_say_what_changed_from_the_second_on():
     for row in later:
         assert 0 < row["agreement_background"] <= 1
         assert -1 <= row["gain_audit"] <= 1
-        assert row["gain_audit_error"] >= 0
+        assert math.isnan(row["gain_audit_error"]) == (row["regions_audit"] < LEAST)
+    assert later[-1]["gain_audit_error"] >= 0
     for name in names:
         assert "Recorded by an extension" not in meaning(name, ("background", "curve_1", "curve_2"))
 
 
 def test_the_gain_is_paired_and_its_error_is_the_jackknife():
     rng = np.random.default_rng(0)
-    before, after = rng.integers(0, 50, (2, 7, CLASSES, CLASSES))
-    weight = rng.uniform(0.5, 2, 7)
+    before, after = rng.integers(0, 50, (2, 12, CLASSES, CLASSES))
+    weight = rng.uniform(0.5, 2, 12)
 
     def naive(kept):
         means = []
@@ -77,9 +79,9 @@ def test_the_gain_is_paired_and_its_error_is_the_jackknife():
             means.append(sum(each) / 2)
         return means[1] - means[0]
 
-    without = [naive([k for k in range(7) if k != out]) for out in range(7)]
-    error = math.sqrt(6 / 7 * sum((value - sum(without) / 7) ** 2 for value in without))
-    assert change.paired_gain(before, after, weight) == pytest.approx((naive(range(7)), error))
+    without = [naive([k for k in range(12) if k != out]) for out in range(12)]
+    error = math.sqrt(11 / 12 * sum((value - sum(without) / 12) ** 2 for value in without))
+    assert change.paired_gain(before, after, weight) == pytest.approx((naive(range(12)), error))
     assert change.paired_gain(before, before, weight) == pytest.approx((0, 0))
 
 
@@ -89,7 +91,7 @@ def test_a_gain_that_nothing_tells_is_not_a_number():
     missed, found = np.array([[[0, 0, 0], [4, 0, 0], [0, 0, 0]]]), np.array([[[0, 0, 0], [0, 4, 0], [0, 0, 0]]])
     gain, error = change.paired_gain(missed, found, np.ones(1))
     assert gain == 1
-    assert math.isnan(error), "one region says nothing of how far another would be from it"
+    assert math.isnan(error), "one region says nothing of how far others would be from it"
 
 
 @pytest.mark.parametrize(
