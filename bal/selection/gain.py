@@ -3,12 +3,12 @@
 With d = 1 − agreement of successive models, mean over the classes of the foreground, which bounds the change of IoU,
 and x the cost so far, over runs (`benchmarks/stopping.py`)
 
-    gain of this purchase   = f · NOW · d_r        ± NOISE · d_r
-    gain of the next one    = f · NEXT · d_r s_r   ± NOISE · d_r s_r,     s_r = log(x_{r+1}/x_r) / log(x_r/x_{r−1})
+    gain of this purchase   = f · now · d_r        ± noise · d_r
+    gain of the next one    = f · next · d_r s_r   ± noise · d_r s_r,     s_r = log(x_{r+1}/x_r) / log(x_r/x_{r−1})
 
 where the next costs as much as this one did: IoU grows about as the logarithm of the labels. f is a run's own factor,
-normal with mean 1 and standard deviation SPREAD over runs. What the audit saw of each purchase, with its standard
-error, moves it by Bayes' rule; a handful of audited regions hardly does, a thousand do.
+normal with mean 1 and some spread over runs. What the audit saw of each purchase, with its standard error, moves it by
+Bayes' rule; ten audited regions hardly do, a thousand do.
 
 Reference:
     Gelman et al. 2013, "Bayesian Data Analysis", section 2.5, for the normal model with known variance.
@@ -22,9 +22,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-NOW, NEXT = 0.25, 0.25  # share of the change that is gain, of this purchase and of the next
-NOISE = 0.3  # standard deviation of these shares within a run
-SPREAD = 0.5  # of a run's factor, over runs
+
+class Shares(NamedTuple):
+    """How much of a change is gain, over runs."""
+
+    now: float  # of this purchase
+    next: float  # of the next
+    noise: float  # standard deviation of these within a run
+    spread: float  # of a run's factor, over runs
+
+
+MEASURED = Shares(now=0.25, next=0.25, noise=0.3, spread=0.5)
 WIDE = 1.96  # standard deviations on either side of a 95 % interval
 
 
@@ -32,7 +40,7 @@ class Factor(NamedTuple):
     """What is believed of a run's own factor f."""
 
     mean: float = 1.0
-    error: float = SPREAD
+    error: float = MEASURED.spread
 
 
 class Gain(NamedTuple):
@@ -48,27 +56,29 @@ def change(row: Mapping[str, Any], classes: Sequence[str]) -> float:
     return 1 - float(np.mean([float(row.get(f"agreement_{name}", math.nan)) for name in classes[1:]]))
 
 
-def updated(factor: Factor, moved: float, gain: float, error: float) -> Factor:
+def updated(factor: Factor, moved: float, gain: float, error: float, shares: Shares = MEASURED) -> Factor:
     """What is believed once the audit has seen a purchase that moved the model by `moved` gain `gain` ± `error`."""
     if not all(map(math.isfinite, (moved, gain, error))) or moved <= 0:
         return factor
-    seen, variance = gain / (NOW * moved), (error / (NOW * moved)) ** 2 + (NOISE / NOW) ** 2
+    seen, variance = gain / (shares.now * moved), (error / moved) ** 2 + shares.noise**2
+    variance /= shares.now**2
     precision = 1 / factor.error**2 + 1 / variance
     return Factor((factor.mean / factor.error**2 + seen / variance) / precision, precision**-0.5)
 
 
-def expected(factor: Factor, moved: float, cost: float, before: float) -> Gain:
+def expected(factor: Factor, moved: float, cost: float, before: float, shares: Shares = MEASURED) -> Gain:
     """Of one more purchase like the newest.
 
     Args:
         factor: of this run.
         moved: how far the newest purchase moved the model, `change`.
         cost, before: in all by now, and before the newest purchase.
+        shares: measured over other runs.
     """
     if not (math.isfinite(moved) and cost > before > 0):
         return Gain()
     reach = moved * math.log(2 - before / cost) / math.log(cost / before)
-    mean, wide = factor.mean * NEXT * reach, WIDE * reach * math.hypot(factor.error * NEXT, NOISE)
+    mean, wide = factor.mean * shares.next * reach, WIDE * reach * math.hypot(factor.error * shares.next, shares.noise)
     return Gain(mean, max(-reach, mean - wide), min(reach, mean + wide))
 
 

@@ -22,9 +22,9 @@ shares = st.floats(0.001, 1)
 def naive(moved, seen, error):
     """Mean and deviation of the posterior of f, on a grid."""
     grid = np.linspace(-20, 20, 40_001)
-    logp = -0.5 * ((grid - 1) / gain.SPREAD) ** 2
-    variance = error**2 + (gain.NOISE * moved) ** 2
-    logp -= 0.5 * (seen - grid * gain.NOW * moved) ** 2 / variance
+    logp = -0.5 * ((grid - 1) / gain.MEASURED.spread) ** 2
+    variance = error**2 + (gain.MEASURED.noise * moved) ** 2
+    logp -= 0.5 * (seen - grid * gain.MEASURED.now * moved) ** 2 / variance
     p = np.exp(logp - logp.max())
     mean = (p * grid).sum() / p.sum()
     return mean, math.sqrt((p * (grid - mean) ** 2).sum() / p.sum())
@@ -35,7 +35,7 @@ def test_the_factor_follows_bayes_rule(moved, part, error):
     seen = part * moved
     found = gain.updated(gain.Factor(), moved, seen, error)
     assert found == pytest.approx(naive(moved, seen, error), rel=1e-3, abs=1e-3)
-    assert found.error < gain.SPREAD
+    assert found.error < gain.MEASURED.spread
 
 
 @pytest.mark.parametrize("unknown", [(math.nan, 0.1, 0.1), (0.3, math.nan, 0.1), (0.3, 0.1, math.nan), (0.0, 0.0, 0.1)])
@@ -46,8 +46,8 @@ def test_what_is_unknown_teaches_nothing(unknown):
 def test_an_expected_gain_is_a_share_of_the_change():
     found = gain.expected(gain.Factor(1.2, 0.3), 0.4, 40, 20)
     reach = 0.4 * math.log(60 / 40) / math.log(40 / 20)
-    assert found.mean == pytest.approx(1.2 * gain.NEXT * reach)
-    wide = 1.96 * reach * math.sqrt((0.3 * gain.NEXT) ** 2 + gain.NOISE**2)
+    assert found.mean == pytest.approx(1.2 * gain.MEASURED.next * reach)
+    wide = 1.96 * reach * math.sqrt((0.3 * gain.MEASURED.next) ** 2 + gain.MEASURED.noise**2)
     assert found.high - found.low == pytest.approx(2 * wide)
 
 
@@ -55,7 +55,7 @@ def test_where_quality_grows_with_the_logarithm_of_the_cost_the_next_gain_is_kno
     cost = np.array([10.0, 20, 30, 40, 50])
     gains = np.diff(0.1 + 0.2 * np.log(cost))
     for x in range(3):
-        found = gain.expected(gain.Factor(), gains[x] / gain.NEXT, cost[x + 1], cost[x])
+        found = gain.expected(gain.Factor(), gains[x] / gain.MEASURED.next, cost[x + 1], cost[x])
         assert found.mean == pytest.approx(gains[x + 1])
 
 
@@ -75,7 +75,7 @@ def test_nothing_is_expected_where_nothing_is_known(moved, cost, before):
 def test_rounds_hand_on_what_the_audits_have_seen():
     first = gain.columns(ROW, {}, CLASSES)
     assert math.isnan(first["gain_next"])
-    assert first["gain_factor_error"] < gain.SPREAD
+    assert first["gain_factor_error"] < gain.MEASURED.spread
     second = gain.columns(ROW | {"cost": 60.0}, {**ROW, **first}, CLASSES)
     moved = gain.change(ROW, CLASSES)
     assert moved == pytest.approx(0.4)
