@@ -2,13 +2,13 @@
 
     python benchmarks/stopping.py --workers 2
 
-Long runs of `stopping.yaml`, of the default and of random purchases, that nothing has stopped. From their rows:
+Long runs of `stopping.yaml`, of the default, that nothing has stopped. From their rows:
 
 - the shares of `bal.selection.gain`, by source: what its `MEASURED` is made of;
 - the next purchase's expected gain against the measured one, with the shares of the *other* sources: how far the two
   correlate, and how often the 95 % interval holds;
-- the regret of every rule: the utility IoU − price · share of the budget spent, at the best stop of the run in hindsight
-  minus at the rule's stop, mean over runs. A rule is not given what it would not know: shares are of other sources.
+- the regret of every rule: the utility IoU − price · share of the budget spent, at the best stop of the run in
+  hindsight minus at the rule's stop, mean over runs. A rule is not given what it would not know: shares are of other sources.
 
 Rows that are there already are not computed again.
 """
@@ -165,7 +165,7 @@ def table() -> str:
     if len(every) < 2:
         return "## When to stop\n\nTwo sources, at least, have to be run first.\n"
     lines = []
-    for name, runs in {**every, "all": [own for runs in every.values() for own in runs]}.items():
+    for name, runs in {**every, "all": [own for of in every.values() for own in of]}.items():
         lines.append([name, str(len(runs)), *(f"{value:.2f}" for value in shares_of(runs)), *seen_against(every, name)])
     first = rows.markdown(
         ["source", "runs", "now", "next", "noise", "spread", "correlation", "95 % interval holds"], lines
@@ -186,8 +186,8 @@ def table() -> str:
         "the model's maps that is gain of IoU, of this purchase and of the next, the deviation of it within a run, and "
         "that of a run's factor. Then what was expected of the next purchase, with the shares of the other sources, "
         "against what it gained.\n\n"
-        f"{first}\n\nRegret: IoU − price · share of the budget spent, at the best stop of each run in hindsight minus at "
-        f"the rule's, mean over runs. Rule `gain` has the shares of the other sources and the price of a purchase.\n\n"
+        f"{first}\n\nRegret: IoU − price · share of the budget spent, at the best stop of each run in hindsight minus "
+        f"at the rule's, mean over runs. Rule `gain` has the shares of the other sources and the price of a purchase.\n\n"
         f"{second}"
     )
 
