@@ -58,6 +58,8 @@ from bal.scoring.acquisitions import ACQUISITIONS as ACQUISITIONS
 from bal.scoring.acquisitions.base import Acquisition as Acquisition, Learns as Learns, SumOverClasses as SumOverClasses
 from bal.selection.selectors import SELECTORS as SELECTORS
 from bal.selection.selectors.base import Offer as Offer, Query as Query, Selector as Selector
+from bal.selection.stops import STOPS as STOPS
+from bal.selection.stops.base import Stop as Stop
 from bal.sources import SOURCES as SOURCES
 from bal.sources.base import (
     HasStyles as HasStyles,

@@ -8,7 +8,8 @@ Long runs of `stopping.yaml`, of the default, that nothing has stopped. From the
 - the next purchase's expected gain against the measured one, with the shares of the *other* sources: how far the two
   correlate, and how often the 95 % interval holds;
 - the regret of every rule: the utility IoU − price · share of the budget spent, at the best stop of the run in
-  hindsight minus at the rule's stop, mean over runs. A rule is not given what it would not know: shares are of other sources.
+  hindsight minus at the rule's stop, mean over runs. No rule is given what it would not know: shares are of other
+  sources.
 
 Rows that are there already are not computed again.
 """
@@ -116,10 +117,8 @@ def shares_of(runs: Sequence[Run]) -> Shares:
     later = [np.array([p.next / p.reach for p in own]) for own in each]
     mean = float(np.mean([r.mean() for r in later]))
     noise = math.sqrt(float(np.mean([r.var(ddof=1) for r in later])))
-    of_means = float(np.var([r.mean() for r in later], ddof=1)) - float(
-        np.mean([r.var(ddof=1) / r.size for r in later])
-    )
-    return Shares(float(np.mean([r.mean() for r in now])), mean, noise, math.sqrt(max(of_means, 0.0)) / mean)
+    between = float(np.var([r.mean() for r in later], ddof=1) - np.mean([r.var(ddof=1) / r.size for r in later]))
+    return Shares(float(np.mean([r.mean() for r in now])), mean, noise, math.sqrt(max(between, 0.0)) / mean)
 
 
 def foreseen(of: Run, shares: Shares) -> list[Gain]:
@@ -187,7 +186,8 @@ def table() -> str:
         "that of a run's factor. Then what was expected of the next purchase, with the shares of the other sources, "
         "against what it gained.\n\n"
         f"{first}\n\nRegret: IoU − price · share of the budget spent, at the best stop of each run in hindsight minus "
-        f"at the rule's, mean over runs. Rule `gain` has the shares of the other sources and the price of a purchase.\n\n"
+        "at the rule's, mean over runs. Rule `gain` has the shares of the other sources and the price of a "
+        "purchase.\n\n"
         f"{second}"
     )
 

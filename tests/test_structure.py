@@ -41,6 +41,7 @@ TABLES = {
     "posterior/nets": "net",
     "pool/units": "unit",
     "selection/selectors": "selector",
+    "selection/stops": "stop",
     "posterior/calibrators": "calibrator",
     "annotation/annotators": "annotator",
 }  # plural folders, and the slot of the configuration that each fills
