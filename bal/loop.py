@@ -21,7 +21,7 @@ from bal.config.dump import dump_yaml
 from bal.config.schema import Config
 from bal.experiment import by_style, curve_row, fits, hand_over, query, stopping
 from bal.experiment.answers import Answer, Request, ask, close as close_purchase, hint, let_go, pay, request_of
-from bal.experiment.audited import tally_audit
+from bal.experiment.audited import calibrated, tally_audit
 from bal.experiment.events import Event, Record, Watch
 from bal.experiment.fitting import train_on
 from bal.experiment.folder import RunFolder, folder_of
@@ -34,10 +34,9 @@ from bal.experiment.stored import amend, check_stored, check_unmoved
 from bal.metrics import evaluate
 from bal.metrics.tally import Tally
 from bal.metrics.trust import UNKNOWN
-from bal.pool.labels import AUDIT, Pool
+from bal.pool.labels import Pool
 from bal.posterior.model import Model
 from bal.report.publish import publish
-from bal.scoring.held_out import calibrate
 from bal.selection.budget import Purchase, Shares, compose, nothing
 from bal.selection.selectors.base import Offer
 from bal.sources.base import Notes, check_masks
@@ -195,7 +194,7 @@ def propose(
         model = setup.model(warm_start.params)
     else:
         model = train_on(setup, pool, round, watch, state.model, fits.watcher(setup, pool, looks))
-    model = calibrate(model, setup.source, setup.regions, pool.bought(AUDIT), pool.stands_for)
+    model = calibrated(setup, pool, model)
     fitted = time.perf_counter()
     tally = evaluate_all(setup, model, pool, round, watch)
     objective = query.make_objective(setup, pool, model, round)

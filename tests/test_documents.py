@@ -57,7 +57,9 @@ def test_what_the_readme_names_is_there():
     known |= {path.stem for path in (ROOT / "configs").glob("*.yaml")}
     for slot in ("acq", "head", "calibrator", "selector", "unit", "stop"):
         assert sum(f"`{name}`" in said for name in SLOTS[slot].table) >= 3, slot
-    option = re.compile(r"^- \*\*`--(acq|head|calibrator|selector|unit|stop)`.*?(?=^- \*\*|\Z)", re.MULTILINE | re.DOTALL)
+    option = re.compile(
+        r"^- \*\*`--(acq|head|calibrator|selector|unit|stop)`.*?(?=^- \*\*|\Z)", re.MULTILINE | re.DOTALL
+    )
     for line in option.finditer(said):
         listed = line.group().partition("`--")[2]
         for name in re.findall(r"`([a-z_]+)`", listed):

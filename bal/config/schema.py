@@ -100,6 +100,9 @@ class Config:
     audit_by: Literal["uniform", "foreground"] = "uniform"
     """How audits are drawn once there is a model: uniformly, or four of five by √(predicted foreground), each weighted
     by what it stands for (Horvitz and Thompson 1952). For rare classes and few audits, where each region costs 1."""
+    calibrate: Literal["always", "proven"] = "always"
+    """Whether the calibrator is used always, or only where the audit shows that it helps: where the labels of one half
+    of the audited regions grow more likely by a calibrator that is fitted to the other."""
     look: int | None = None
     """Images of the pool, drawn at random, that each purchase is chosen from; None for all of them."""
     cost: Currency = "regions"

@@ -13,6 +13,7 @@ Reference:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -25,7 +26,8 @@ from bal.metrics.evaluate import scores_of, tally_each
 from bal.pool.labels import AUDIT, Pool
 from bal.pool.regions import Regions
 from bal.posterior.model import Model
-from bal.scoring.held_out import calibrate
+from bal.scoring.acquisitions import Random
+from bal.scoring.held_out import calibrate, predict_regions
 from bal.sources.base import Source
 from bal.sources.batches import ImagesDone
 from bal.types import IGNORE
@@ -60,19 +62,59 @@ class AuditView:
         return self._regions.ids[self._regions.image[self._of[id]]]
 
 
+def calibrated(setup: Setup, pool: Pool, model: Model) -> Model:
+    """The model with its calibrator fitted to the audit; raw where that is asked for and the audit shows no gain."""
+    if setup.config.calibrate == "proven" and not calibration_gain(setup, pool, model).mean > 0:
+        return model.uncalibrated()
+    return calibrate(model, setup.source, setup.regions, pool.bought(AUDIT), pool.stands_for)
+
+
+class Helped(NamedTuple):
+    """By how much calibration lowers the negative log-likelihood, in nats a pixel, and its standard error."""
+
+    mean: float
+    error: float
+
+
+def calibration_gain(setup: Setup, pool: Pool, model: Model) -> Helped:
+    """Each half of the audit judged by a calibrator that was fitted to the other, against raw probabilities.
+
+    Returns:
+        The gain, and its standard error from the scatter of regions around a common gain a pixel. NaN where there are
+        no two halves.
+    """
+    answers, plain = pool.bought(AUDIT), model.uncalibrated()
+    weight = dict(zip(answers, pool.weights(answers), strict=True))
+    gained, pixels = [], []
+    for mine, others in halves(setup.regions, list(answers)):
+        if not others:
+            return Helped(float("nan"), float("nan"))
+        judge = calibrate(model, setup.source, setup.regions, {m: answers[m] for m in others}, pool.stands_for)
+        some = {m: answers[m] for m in mine}
+        raw, better = (predict_regions(one, setup.source, setup.regions, some, Random()) for one in (plain, judge))
+        gained += [weight[m] * (raw[m].nll - better[m].nll) for m in sorted(some)]
+        pixels += [weight[m] * len(raw[m].label) for m in sorted(some)]
+    if not sum(pixels):
+        return Helped(float("nan"), float("nan"))
+    mean, n = sum(gained) / sum(pixels), len(gained)
+    rest = np.array(gained) - mean * np.array(pixels)
+    return Helped(mean, float(np.sqrt(n / (n - 1) * (rest**2).sum()) / sum(pixels)))
+
+
 def tally_audit(setup: Setup, model: Model, pool: Pool, watch: ImagesDone | None = None) -> tally.Tally:
     """Compares a model with what has been audited: sums of each region, [N, …], in ascending order.
 
     Args:
         setup, pool: of the experiment.
-        model: trained; its calibrator is fitted anew, to the other half of the audit.
+        model: trained; its calibrator, if it has been fitted, is fitted anew, to the other half of the audit.
         watch: called with the regions done and in all.
     """
     answers, acquisition = pool.bought(AUDIT), setup.config.acq
     each, done = tally.zeros(len(setup.source.classes), len(answers), scores=len(scores_of(acquisition))), 0
-    place = {m: row for row, m in enumerate(answers)}
+    place, fitted = {m: row for row, m in enumerate(answers)}, not model.is_raw()
     for mine, others in halves(setup.regions, list(answers)):
-        judge = calibrate(model, setup.source, setup.regions, {m: answers[m] for m in others}, pool.stands_for)
+        known = {m: answers[m] for m in others}
+        judge = calibrate(model, setup.source, setup.regions, known, pool.stands_for) if fitted else model
         view = AuditView(setup.source, setup.regions, {m: answers[m] for m in mine})
         again = (1 << (len(mine) - 1).bit_length()) - len(mine)  # few lengths of batches, few programs
         found = tally_each(judge, view, [*view.test, *view.test[-1:] * again], None, acquisition)

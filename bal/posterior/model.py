@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 
 from bal.posterior.calibrators.base import Calibrator
 from bal.posterior.heads.base import Head
@@ -35,3 +36,8 @@ class Model:
     def uncalibrated(self) -> Model:
         """The same posterior with the state of its calibrator that changes nothing."""
         return dataclasses.replace(self, state=self.calibrator.init(self.net.classes))
+
+    def is_raw(self) -> bool:
+        """Whether the state of its calibrator is the one that changes nothing."""
+        own, plain = (jax.tree.leaves(model.state) for model in (self, self.uncalibrated()))
+        return all(np.array_equal(a, b) for a, b in zip(own, plain, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 
@@ -12,7 +13,7 @@ from hypothesis import given, strategies as st
 from runs import TINY, curve, ledger, run, tiny
 
 from bal import BadInput, run_loop
-from bal.experiment import answers, query
+from bal.experiment import answers, audited, query
 from bal.experiment.audited import LEAST, AuditView, candid, halves, tally_audit, widened
 from bal.experiment.setup import set_up
 from bal.experiment.state import State
@@ -28,6 +29,7 @@ from bal.report.lines import round_parts
 from bal.report.page import page
 from bal.report.publish import republish
 from bal.report.terminal import summary_table
+from bal.scoring.held_out import calibrate, predict_probabilities
 from bal.sources import WellLog
 
 BLIND = tiny(source=WellLog(height=48, width=48, pool=6, test=0), start=16, budget=48, audit=0.5, rounds=1)
@@ -81,6 +83,38 @@ def test_every_pixel_of_the_audit_is_judged_once_by_a_calibrator_of_the_other_ha
     naive = tally_each(state.model, view, view.test, None, BLIND.acq)  # by a calibrator that has seen them all
     assert (naive["overlap"].confusion.sum((-1, -2)) == pixels).all()
     assert tally.total(naive)["calibration"].nll[1] == pytest.approx(tally.total(each)["calibration"].nll[1], rel=1e-4)
+
+
+def test_whether_calibration_helps_is_judged_by_the_other_half(begun):
+    setup, state = begun
+    answers = state.pool.bought(AUDIT)
+    found = audited.calibration_gain(setup, state.pool, state.model)
+    gains, pixels = [], []
+    for mine, others in halves(setup.regions, list(answers)):
+        judge = calibrate(state.model, setup.source, setup.regions, {m: answers[m] for m in others})
+        for m in mine:
+            nll = []
+            for model in (state.model.uncalibrated(), judge):
+                p = predict_probabilities(model, setup.source, setup.regions, [m])[m].astype(np.float64)
+                nll.append(-np.log(np.take_along_axis(p, answers[m][..., None], -1)).sum())
+            gains.append(nll[0] - nll[1])
+            pixels.append(answers[m].size)
+    mean, n = sum(gains) / sum(pixels), len(gains)
+    rest = sum((gain - mean * size) ** 2 for gain, size in zip(gains, pixels, strict=True))
+    assert found == pytest.approx((mean, math.sqrt(n / (n - 1) * rest) / sum(pixels)), rel=1e-3, abs=1e-7)
+
+
+@pytest.mark.parametrize(("gain", "raw"), [(0.01, False), (-0.01, True), (math.nan, True)])
+def test_probabilities_stay_raw_where_calibration_is_not_proven(begun, monkeypatch, gain, raw):
+    setup, state = begun
+    monkeypatch.setattr(audited, "calibration_gain", lambda *_: audited.Helped(gain, 0.0))
+    assert not audited.calibrated(setup, state.pool, state.model).is_raw(), "always, unless it has to be proven"
+    proven = dataclasses.replace(setup, config=dataclasses.replace(setup.config, calibrate="proven"))
+    model = audited.calibrated(proven, state.pool, state.model)
+    assert model.is_raw() == raw
+    each = tally_audit(proven, model, state.pool)
+    same = tally.total(each)["calibration"].nll
+    assert (abs(same[0] - same[1]) < 1e-6 * same[0]) == raw, "and so they are judged"
 
 
 def test_what_an_audited_region_shows_is_its_whole_image():
