@@ -22,6 +22,7 @@ from support.curves import CURVES, ORACLE, REFERENCES, Runs, areas, collect, rea
 
 from bal.metrics import paired
 from bal.metrics.paired import Paired
+from bal.metrics.partial_pooling import CHECKS, ROPE, pooled, sentence as pooling_sentence
 
 STEPS = {  # (with, without)
     "calibration": ("entropy", "raw_entropy"),
@@ -165,6 +166,31 @@ def comparisons(found: Values) -> str:
     return "\n\n".join([*parts, *([table("what one step is worth", area, cost)] if area else [])])
 
 
+def in_one_model(of: Mapping[str, Runs], reference: str) -> str:
+    """Every arm against one, in a hierarchical model over data sets; a line an arm that has two pairs of each."""
+    area, lines = {dataset: areas(runs) for dataset, runs in of.items()}, []
+    for arm in dict.fromkeys(arm for found in area.values() for arm in found if arm != reference):
+        own = {
+            dataset: [found[arm][seed] - found[reference][seed] for seed in found[arm] if seed in found[reference]]
+            for dataset, found in area.items()
+            if arm in found and reference in found
+        }
+        if len(own) == len(area) and all(len(values) > 1 for values in own.values()):
+            found = pooled(own)
+            each = " · ".join(f"{dataset} {chance.better:.2f}" for dataset, chance in found.each.items())
+            checks = " · ".join(f"{p:.2f}" for p in found.predictive.values())
+            lines.append([arm, f"{found.all.mean:+.3f}", pooling_sentence(found), each, checks])
+    if not lines:
+        return ""
+    intro = (
+        f"Area against {reference} in one hierarchical model over data sets ([its priors]"
+        "(../bal/metrics/partial_pooling.py)): the mean difference over data sets like these, the probabilities that "
+        f"it lies above, within and below ±{ROPE:g}, its central 95 %, the probability of better by data set, and how "
+        f"often data of the model exceed these in {', '.join(CHECKS)} (near 0 or 1 the model is wrong)."
+    )
+    return f"{intro}\n\n" + rows.markdown(["arm", "mean", "over data sets", "better, each", "predictive p"], lines)
+
+
 def table(title: str, area: Sequence[Line], cost: Sequence[Line]) -> str:
     """Two measures side by side."""
     costs, lines = {line.arm: line for line in cost}, []
@@ -203,7 +229,7 @@ def page(of: Mapping[str, Runs], name: str) -> str:
     parts = [f"### {dataset}\n\n{summary(runs)}" for dataset, runs in of.items()]
     if len(of) > 1:
         parts.append("### All data sets together")
-    return intro + "\n\n".join([*parts, comparisons(together(of))])
+    return intro + "\n\n".join([*parts, comparisons(together(of)), in_one_model(of, REFERENCES[-1])]).rstrip()
 
 
 def main(settings: Settings) -> None:
