@@ -40,6 +40,8 @@ class Settings:
     """The file of settings."""
     name: str = NAME
     """Rows land in results/NAME.jsonl."""
+    shard: str = "1/1"
+    """i/n: of n machines, the jobs of the i-th; rows of all of them are put together by `cat`."""
 
 
 class Job(NamedTuple):
@@ -65,13 +67,17 @@ def run(job: Job) -> Iterator[dict[str, Any]]:
             yield {**what, "round": record.row["round"], **hashes, **record.row}
 
 
-def jobs(of: Plan, seeds: int, only: Sequence[str], found: Sequence[Mapping[str, Any]]) -> list[Job]:
+def jobs(
+    of: Plan, seeds: int, only: Sequence[str], found: Sequence[Mapping[str, Any]], shard: str = "1/1"
+) -> list[Job]:
     """What is missing: seed by seed, so that what is there at any time is balanced."""
     done = {tuple(row[key] for key in KEY) for row in found}
     wanted, present = [], of.present()
     for seed in range(seeds):
-        for dataset in present:
+        for place, dataset in enumerate(present):
             missing = []
+            if not plan.in_shard(shard, seed + place):
+                continue
             for arm in (*of.arms, FULL):
                 if any(fnmatch(f"{dataset}/{arm}", pattern) for pattern in only):
                     config = of.config(dataset, arm, seed)
@@ -86,7 +92,7 @@ def measure(settings: Settings) -> None:
     """Computes what is missing, and says when it will be done."""
     of = plan.read(settings.plan)
     found = rows.read(settings.name)
-    wanted = jobs(of, settings.seeds or of.seeds, settings.only, found)
+    wanted = jobs(of, settings.seeds or of.seeds, settings.only, found, settings.shard)
     expected = sum(of.config(job.dataset, arm, 0).rounds + 1 for job in wanted for arm in job.arms)
     print(f"{expected} rounds to compute, {len(found)} rows are there", flush=True)
     written = {tuple(row[key] for key in KEY) for row in found}

@@ -116,6 +116,18 @@ def fingerprint(config: Config) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
 
 
+def in_shard(shard: str, place: int) -> bool:
+    """Whether the job at a place that does not change belongs to a shard "i/n": every n-th, from the i-th on.
+
+    Raises:
+        BadInput: it is no such shard.
+    """
+    first, _, count = shard.partition("/")
+    if not (first.isdecimal() and count.isdecimal() and 1 <= int(first) <= int(count)):
+        raise BadInput(f"--shard: expected i/n with 1 ≤ i ≤ n, such as 1/2, got {shard!r}")
+    return place % int(count) == int(first) - 1
+
+
 def flat(given: Mapping[str, Any], name: str = "") -> dict[str, Any]:
     """Nested overrides as one mapping, by names with points."""
     found: dict[str, Any] = {}

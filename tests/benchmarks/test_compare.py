@@ -10,6 +10,7 @@ import pytest
 from runs import ROOT
 
 from bal.experiment.setup import set_up
+from bal.types import BadInput
 
 sys.path.append(str(ROOT / "benchmarks"))
 
@@ -80,6 +81,22 @@ def test_what_is_missing():
     assert compare_acquisitions.jobs(PLAN, 1, ["logs/*"], done) == [job._replace(arms=("power", "full"))]
     other = [{**line, "settings": "before"} for line in done]
     assert compare_acquisitions.jobs(PLAN, 1, ["logs/*"], other) == [job]
+
+
+def test_shards_share_all_jobs_whatever_is_done():
+    everything = compare_acquisitions.jobs(PLAN, 5, ["*"], [])
+    shards = [compare_acquisitions.jobs(PLAN, 5, ["*"], [], f"{i}/3") for i in (1, 2, 3)]
+    assert sorted((job.dataset, job.seed) for shard in shards for job in shard) == sorted(
+        (job.dataset, job.seed) for job in everything
+    )
+    assert max(map(len, shards)) - min(map(len, shards)) <= 1
+    made = plan.fingerprint(PLAN.config("logs", "random", 0))
+    done = [{"dataset": "logs", "arm": "random", "seed": 0, "round": r, "settings": made} for r in range(3)]
+    again = [compare_acquisitions.jobs(PLAN, 5, ["*"], done, f"{i}/3") for i in (1, 2, 3)]
+    assert [[job.seed for job in shard] for shard in again] == [[job.seed for job in shard] for shard in shards]
+    for bad in ("0/2", "3/2", "1", "a/b", "1/0"):
+        with pytest.raises(BadInput, match="--shard: expected i/n"):
+            plan.in_shard(bad, 0)
 
 
 def test_a_first_purchase_is_told_by_the_truth(monkeypatch):
