@@ -23,7 +23,7 @@ NOTE = (
 
 def prospect(rows: Sequence[Row], classes: Sequence[str]) -> str:
     """The table and the figure under it; empty before a second model."""
-    if not any(math.isfinite(number(row, "gain_next")) for row in rows):
+    if len(rows) < 2 or not any(math.isfinite(number(row, "gain_next")) for row in rows):
         return ""
     figure = inline_svg(expected_gains(rows, classes), "gains", "Expected and measured gain of each purchase")
     beside = f'<div class="grid curves" style="margin-top:14px"><figure class="card">{figure}</figure></div>'
