@@ -117,8 +117,11 @@ def shares_of(runs: Sequence[Run]) -> Shares:
     later = [np.array([p.next / p.reach for p in own]) for own in each]
     mean = float(np.mean([r.mean() for r in later]))
     noise = math.sqrt(float(np.mean([r.var(ddof=1) for r in later])))
-    between = float(np.var([r.mean() for r in later], ddof=1) - np.mean([r.var(ddof=1) / r.size for r in later]))
-    return Shares(float(np.mean([r.mean() for r in now])), mean, noise, math.sqrt(max(between, 0.0)) / mean)
+    spread = math.nan
+    if len(each) > 1:
+        between = np.var([r.mean() for r in later], ddof=1) - np.mean([r.var(ddof=1) / r.size for r in later])
+        spread = math.sqrt(max(float(between), 0.0)) / mean
+    return Shares(float(np.mean([r.mean() for r in now])), mean, noise, spread)
 
 
 def foreseen(of: Run, shares: Shares) -> list[Gain]:
@@ -165,7 +168,14 @@ def table() -> str:
         return "## When to stop\n\nTwo sources, at least, have to be run first.\n"
     lines = []
     for name, runs in {**every, "all": [own for of in every.values() for own in of]}.items():
-        lines.append([name, str(len(runs)), *(f"{value:.2f}" for value in shares_of(runs)), *seen_against(every, name)])
+        lines.append(
+            [
+                name,
+                str(len(runs)),
+                *(f"{value:.2f}".replace("nan", "–") for value in shares_of(runs)),
+                *seen_against(every, name),
+            ]
+        )
     first = rows.markdown(
         ["source", "runs", "now", "next", "noise", "spread", "correlation", "95 % interval holds"], lines
     )

@@ -96,7 +96,7 @@ def calibration_gain(setup: Setup, pool: Pool, model: Model) -> Helped:
         pixels += [weight[m] * len(raw[m].label) for m in sorted(some)]
     if not sum(pixels):
         return Helped(float("nan"), float("nan"))
-    mean, n = sum(gained) / sum(pixels), len(gained)
+    mean, n = float(sum(gained) / sum(pixels)), len(gained)
     rest = np.array(gained) - mean * np.array(pixels)
     return Helped(mean, float(np.sqrt(n / (n - 1) * (rest**2).sum()) / sum(pixels)))
 

@@ -41,6 +41,7 @@ def test_the_factor_follows_bayes_rule(moved, part, error):
 @pytest.mark.parametrize("unknown", [(math.nan, 0.1, 0.1), (0.3, math.nan, 0.1), (0.3, 0.1, math.nan), (0.0, 0.0, 0.1)])
 def test_what_is_unknown_teaches_nothing(unknown):
     assert gain.updated(gain.Factor(0.8, 0.3), *unknown) == (0.8, 0.3)
+    assert gain.updated(gain.Factor(1.0, 0.0), 0.3, 0.1, 0.1) == (1.0, 0.0), "what is certain stays so"
 
 
 def test_an_expected_gain_is_a_share_of_the_change():
