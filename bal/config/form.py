@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import inspect
 import math
+import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -176,11 +177,23 @@ def _value(key: str, setting: Setting, hint: Any) -> Any:
 
 
 def meant(value: Any, hint: Any) -> str:
-    """The end of a message about a word that is none of those there are: the one that it may have meant."""
+    """The end of a message about what is none of the words, or no number as they are written: what may be meant."""
+    kinds = {hint, *get_args(hint)} & {int, float}
+    if isinstance(value, str) and kinds and (number := _number(value, float in kinds)):
+        return f"; did you mean {number}?"
     words = [word for arm in (hint, *get_args(hint)) if get_origin(arm) is Literal for word in get_args(arm)]
     low = {word.lower(): word for word in words if isinstance(word, str)}
     near = get_close_matches(value.lower(), low, n=1) if isinstance(value, str) and len(value) < 2 * LONGEST else []
     return f"; did you mean '{low[near[0]]}'?" if near else ""
+
+
+def _number(text: str, broken: bool) -> str:
+    """1,000 and 1_000 as 1000; if it may be `broken`, 25% and 0,25 as 0.25; empty for anything else."""
+    if broken and (found := re.fullmatch(r"(\d{1,3}(?:\.\d{1,4})?) ?%", text)):
+        return f"{float(found[1]) / 100:g}"
+    if re.fullmatch(r"[1-9]\d{0,2}(?:[,_' ]\d{3}){1,4}", text):
+        return re.sub(r"\D", "", text)
+    return text.replace(",", ".") if broken and re.fullmatch(r"\d{1,9},\d{1,9}", text) else ""
 
 
 def _check_numbers(key: str, setting: Setting, value: Any) -> None:
