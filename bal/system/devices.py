@@ -42,7 +42,11 @@ def set_up_platform(cache: Path | None = None) -> None:
     jax.config.update("jax_enable_x64", False)  # whatever JAX_ENABLE_X64 says
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     if cache or not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        jax.config.update("jax_compilation_cache_dir", str(cache or home / "bal" / "xla"))
+        folder = cache or home / "bal" / "xla"
+        with suppress(OSError):  # without a place for them, programs are compiled in every run
+            folder.mkdir(parents=True, exist_ok=True)
+        usable = folder.is_dir() and os.access(folder, os.W_OK)
+        jax.config.update("jax_compilation_cache_dir", str(folder) if usable else None)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     try:
         jax.local_devices()

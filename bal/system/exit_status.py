@@ -11,6 +11,7 @@ that nothing heavy is imported here.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import sys
@@ -114,6 +115,7 @@ def exit_status(program: Callable[[], object], goes_on: bool = False) -> int:
         program: what it does.
         goes_on: whether `--resume` is how it would go on.
     """
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # that it cannot keep its caches is no news
     try:
         program()
     except KeyboardInterrupt:

@@ -62,3 +62,23 @@ def test_no_device_is_touched_until_the_command_line_takes_one_for_every_core(tm
     assert (touched, unchanged) == ("False", "True")
     assert size == cores
     assert cache == str(tmp_path)
+
+
+def test_programs_are_not_kept_where_nothing_can_be():
+    """A cache that cannot be written costs seconds, and no warnings."""
+    told = in_subprocess(
+        """
+        import os, sys
+        os.environ.update(XDG_CACHE_HOME="/proc/none", MPLCONFIGDIR="")
+        sys.stderr = sys.stdout
+        from bal.system.exit_status import exit_status
+        def program():
+            import jax, matplotlib
+            from bal.system import devices
+            devices.set_up_platform()
+            matplotlib.get_configdir()
+            print(jax.jit(lambda x: x + 1)(1), jax.config.jax_compilation_cache_dir)
+        exit_status(program)
+        """
+    )
+    assert told.split() == ["2", "None"]
