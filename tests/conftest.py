@@ -6,6 +6,7 @@ import atexit
 import gc
 import os
 import shutil
+import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -39,6 +40,7 @@ from helpers import CLASSES, HEADS_SMALL, Pictures, ask  # noqa: E402  (after th
 from runs import drawn, quick_publish, run, tiny  # noqa: E402
 
 from bal import loop  # noqa: E402
+from bal.experiment import checkpoint  # noqa: E402
 from bal.posterior.nets import UNet  # noqa: E402
 from bal.sources import WellLog  # noqa: E402
 
@@ -66,6 +68,14 @@ def room_for_programs():
     if maps.exists() and len(maps.read_bytes().splitlines()) > MAPS:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody_hears_a_closed_loop():
+    """TensorStore may tell orbax's loop of a failure after it has been closed: the next test would be blamed for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "unraisablehook", checkpoint.Unheard(sys.unraisablehook))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -42,7 +42,7 @@ def _asked(record: logging.LogRecord) -> bool:
     return not (isinstance(error, ValueError) and re.match(r"[A-Z_]+: ", str(error)))  # the code of a status
 
 
-class _Unheard:
+class Unheard:
     """For exceptions that nobody can catch: TensorStore tells a loop of what has failed after orbax has closed it."""
 
     def __init__(self, before: Callable[[Any], object]):
@@ -57,8 +57,8 @@ def quiet() -> None:
     """From now on what fails in orbax is told where it is raised alone: for a command, whose process is its own."""
     logging.getLogger("absl").addFilter(_news)
     logging.getLogger("asyncio").addFilter(_asked)
-    if not isinstance(sys.unraisablehook, _Unheard):
-        sys.unraisablehook = _Unheard(sys.unraisablehook)
+    if not isinstance(sys.unraisablehook, Unheard):
+        sys.unraisablehook = Unheard(sys.unraisablehook)
 
 
 def _reserve(folder: Path, size: int) -> None:
