@@ -19,16 +19,15 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import tyro
-from support import plan, rounds, rows
+from support import rounds, rows
 from support.rounds import iou
 
-from bal import Config, run_loop
+from bal import run_loop
 from bal.report.lines import classes_of
 from bal.selection.gain import Factor, Gain, Shares, change, expected, updated
 
@@ -41,41 +40,10 @@ AGREEMENTS = (0.7, 0.8, 0.9)
 Run = Sequence[Mapping[str, Any]]  # rows of one run, in order
 
 
-@dataclass(frozen=True)
-class Settings:
-    workers: int = 2
-    """Processes side by side, each on its share of the cores."""
-    seeds: int = 0
-    """How many of the seeds; 0 for those of the file."""
-    datasets: tuple[str, ...] = ()
-    """Which; all unless given."""
-
-
-class Job(NamedTuple):
-    """One run."""
-
-    what: dict[str, Any]
-    config: Config
-
-
-def run(job: Job) -> Iterator[dict[str, Any]]:
+def run(job: rounds.Job) -> Iterator[dict[str, Any]]:
     """Its rows, one a round."""
     for record in run_loop(job.config):
         yield {**job.what, **{k: v for k, v in record.row.items() if isinstance(v, int | float)}}
-
-
-def jobs(settings: Settings) -> list[Job]:
-    """What is missing, seed by seed."""
-    of, last = plan.read(rows.FOLDER / "stopping.yaml"), rounds.newest(NAME, KEY)
-    wanted, present = [], of.present()
-    for seed in range(FIRST_SEED, FIRST_SEED + (settings.seeds or of.seeds)):
-        for dataset in settings.datasets or present:
-            for arm in of.arms:
-                config = of.config(dataset, arm, seed)
-                what = {"dataset": dataset, "arm": arm, "seed": seed, "settings": of.given(dataset, arm)}
-                if last.get(tuple(what[k] for k in KEY), -1) < config.rounds:
-                    wanted.append(Job({**what, "rounds": config.rounds}, config))
-    return wanted
 
 
 def complete() -> dict[str, list[Run]]:
@@ -219,8 +187,8 @@ def seen_against(every: Mapping[str, list[Run]], name: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    asked = tyro.cli(Settings, description=__doc__)
-    rounds.collect(NAME, KEY, run, jobs(asked), asked.workers)
+    asked = tyro.cli(rounds.Settings, description=__doc__)
+    rounds.collect(NAME, KEY, run, rounds.missing(NAME, KEY, asked, FIRST_SEED), asked.workers)
     text = table()
     rows.publish(NAME, text)
     print(text)

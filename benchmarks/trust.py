@@ -18,14 +18,14 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 import tyro
-from support import plan, rounds, rows
+from support import rounds, rows
 
-from bal import Config, Record, run_loop
+from bal import Record, run_loop
 from bal.experiment.audited import calibration_gain
 from bal.experiment.setup import Setup, set_up
 from bal.metrics.trust import judge
@@ -76,24 +76,7 @@ SABOTAGE = {"shuffled": Shuffled(), "reversed": Reversed(), "loud": BALD()}
 COLUMNS = ("ece_foreground", "nll")  # that calibration should lower
 
 
-@dataclass(frozen=True)
-class Settings:
-    workers: int = 2
-    """Processes side by side, each on its share of the cores."""
-    seeds: int = 0
-    """How many of the seeds; 0 for those of the file."""
-    datasets: tuple[str, ...] = ()
-    """Which; all unless given."""
-
-
-class Job(NamedTuple):
-    """One run."""
-
-    what: dict[str, Any]
-    config: Config
-
-
-def run(job: Job) -> Iterator[dict[str, Any]]:
+def run(job: rounds.Job) -> Iterator[dict[str, Any]]:
     """Its rows, one a round."""
     setup = set_up(job.config)
     pool = empty(setup.costs.size)
@@ -134,19 +117,6 @@ def judged(setup: Setup, pool: Pool, record: Record) -> dict[str, float]:
             model = calibrate(dataclasses.replace(model, head=Loud(**own)), setup.source, setup.regions, answers)
         found[name] = share(model, objective)
     return found
-
-
-def jobs(settings: Settings) -> list[Job]:
-    """What is missing, seed by seed."""
-    of, last = plan.read(rows.FOLDER / "trust.yaml"), rounds.newest(NAME, KEY)
-    wanted, present = [], of.present()
-    for seed in range(FIRST_SEED, FIRST_SEED + (settings.seeds or of.seeds)):
-        for dataset in settings.datasets or present:
-            config = of.config(dataset, "default", seed)
-            what = {"dataset": dataset, "seed": seed, "settings": of.given(dataset, "default")}
-            if last.get(tuple(what[k] for k in KEY), -1) < config.rounds:
-                wanted.append(Job({**what, "rounds": config.rounds}, config))
-    return wanted
 
 
 def share_of(found: Sequence[Mapping[str, Any]], is_so: Callable[[Mapping[str, Any]], bool]) -> str:
@@ -213,8 +183,8 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    asked = tyro.cli(Settings, description=__doc__)
-    rounds.collect(NAME, KEY, run, jobs(asked), asked.workers)
+    asked = tyro.cli(rounds.Settings, description=__doc__)
+    rounds.collect(NAME, KEY, run, rounds.missing(NAME, KEY, asked, FIRST_SEED), asked.workers)
     text = table()
     rows.publish(NAME, text)
     print(text)

@@ -5,11 +5,32 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from support import rows, workers
+from support import plan, rows, workers
 
+from bal import Config
 from bal.report.lines import classes_of
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a benchmark of whole runs is asked for."""
+
+    workers: int = 2
+    """Processes side by side, each on its share of the cores."""
+    seeds: int = 0
+    """How many of the seeds; 0 for those of the file."""
+    datasets: tuple[str, ...] = ()
+    """Which; all unless given."""
+
+
+class Job(NamedTuple):
+    """One run."""
+
+    what: dict[str, Any]  # that stands in each of its rows
+    config: Config
 
 
 def iou(row: Mapping[str, Any]) -> float:
@@ -24,6 +45,20 @@ def newest(name: str, key: Sequence[str]) -> dict[tuple, int]:
         run = tuple(row[k] for k in key)
         last[run] = max(last.get(run, 0), row["round"])
     return last
+
+
+def missing(name: str, key: Sequence[str], settings: Settings, first_seed: int) -> list[Job]:
+    """Runs of NAME.yaml that are not complete, seed by seed."""
+    of, last = plan.read(rows.FOLDER / f"{name}.yaml"), newest(name, key)
+    wanted, present = [], of.present()
+    for seed in range(first_seed, first_seed + (settings.seeds or of.seeds)):
+        for dataset in settings.datasets or present:
+            for arm in of.arms:
+                config = of.config(dataset, arm, seed)
+                what = {"dataset": dataset, "arm": arm, "seed": seed, "settings": of.given(dataset, arm)}
+                if last.get(tuple(what[k] for k in key), -1) < config.rounds:
+                    wanted.append(Job({**what, "rounds": config.rounds}, config))
+    return wanted
 
 
 def collect(
