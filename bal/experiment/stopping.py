@@ -36,4 +36,4 @@ def prospect(row: Mapping[str, Any], before: Mapping[str, Any] | None, config: C
         return ""
     price = float(row["cost"]) - float(before["cost"])
     hourly = f", {gain * HOUR / price:+.3f} an hour" if config.cost == "effort" and price > 0 else ""
-    return f"{price:.0f} {COUNTED[config.cost]} more: {gain:+.3f} IoU ({low:+.3f} … {high:+.3f}){hourly}"
+    return f"another {price:.0f} {COUNTED[config.cost]}: {gain:+.3f} IoU expected ({low:+.3f} … {high:+.3f}){hourly}"
