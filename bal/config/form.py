@@ -25,7 +25,7 @@ from bal.config.convert import convert, describe
 from bal.config.extensions import SLOTS
 from bal.config.files import NOTHING, Setting, Settings
 from bal.config.written import LONGEST
-from bal.system.outside import brief
+from bal.system.outside import brief, shown as escaped
 from bal.types import BadInput
 
 LARGE = 2**63
@@ -120,7 +120,8 @@ def shown(setting: Setting | None) -> Callable[[str], str]:
 
 def unknown(key: str, where: str | None, known: Sequence[str]) -> str:
     """What to say about a key that nothing has: the nearest one, or the extension that would have it."""
-    what = f"{where}: unknown key '{key}'" if where else f"unknown option {Setting(None, None).at(key)}"
+    said = escaped(key)
+    what = f"{where}: unknown key '{said}'" if where else f"unknown option {Setting(None, None).at(said)}"
     slot, _, field = key.partition(".")
     if slot in SLOTS and field:
         for name, cls in SLOTS[slot].table.items():

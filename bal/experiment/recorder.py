@@ -223,7 +223,7 @@ class Recorder:
 
     def _step(self, step: int) -> int:
         """The number of the next checkpoint: a finished run that goes on takes its last step again, by another one."""
-        return max(step, 1 + max(self.checkpoints.all(), default=0))
+        return max(step, 1 + max(self.checkpoints.all(), default=-1))
 
     def _saved(self, step: int) -> packing.Saved:
         saved = self.checkpoints.load(step)

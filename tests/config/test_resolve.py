@@ -364,7 +364,7 @@ def test_a_value_that_a_file_cannot_hold():
         ("--audit 25%", "--audit: expected a number, got '25%'; did you mean 0.25?"),
         ("--budget 1,000", "--budget: expected a number, got '1,000'; did you mean 1000?"),
         ("--steer 0,5", "--steer: expected a number or 'auto', got '0,5'; did you mean 0.5?"),
-        ("--rounds 1_000", "--rounds: expected a whole number, got '1_000'; did you mean 1000?"),
+        ("--rounds 1,000", "--rounds: expected a whole number, got '1,000'; did you mean 1000?"),
         ("--look few", "--look: expected a whole number or none, got 'few'"),
         (f"--rounds {'9' * 5000}", "--rounds: expected a whole number, got a number of thousands of digits"),
         ("--train.flip maybe", "unexpected 'maybe': a value goes"),

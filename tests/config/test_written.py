@@ -209,6 +209,10 @@ def test_large_files_are_not_read(read):
     assert read("#" * (MOST + 1)).startswith("a.yaml has 1.0 MiB; up to 1 MiB are read")
 
 
+def test_a_name_with_a_line_break_stays_on_its_line(read):
+    assert read('acq: {"\\n": 1}') == r"a.yaml:1: unknown key 'acq.\n'; did you mean 'acq'?"
+
+
 def test_a_number_that_is_none(read):
     assert read("train: {rate: .nan}") == "a.yaml:1: train.rate: expected a number, got nan, which is none"
     assert read("source: {also_null: [.nan]}").endswith("got nan, which is none")
