@@ -10,11 +10,9 @@ A round has a seam, at which it can wait for people:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 from bal.annotation.annotators.base import AnswersLater
 from bal.config.dump import dump_yaml
@@ -122,7 +120,7 @@ def _rounds(
         recorder.roll_back(lambda line: watch(Event(0, "note", note=line)))
         if folder and not folder.new:
             amend(folder, setup.config)
-        if state.done and not is_last(setup, state.purchase - 2, info.row):
+        if state.done and not is_last(setup, state.purchase - 2) and not stopping.why(setup, info.row):
             state, info = reopen(setup, state, info, watch)
             recorder.save_asked(state, info)
         _report(folder, setup, recorder.snapshot, watch)
@@ -207,9 +205,9 @@ def propose(
 def choose(setup: Setup, state: State, info: Info, watch: Watch) -> tuple[State, Info]:
     """What the model of a round asks for next: nothing after the last."""
     round, pool, row = state.purchase - 1, state.pool, info.row
-    pending, last = Pending(nothing()), is_last(setup, round, row)
-    row = row | {"stopped": int(last and round < setup.config.rounds)}
-    if not last:
+    pending, last = Pending(nothing()), is_last(setup, round)
+    row = row | {"stopped": int(not last and bool(stopping.why(setup, row)))}
+    if not last and not row["stopped"]:
         assert state.model is not None
         assert state.objective is not None
         began = time.perf_counter()
@@ -232,7 +230,7 @@ def absorb(setup: Setup, state: State, info: Info, request: Request, answers: di
     """Pays for the answers; the next state, and the round's row, complete."""
     pool, lines, labelled = pay(setup, state, request, answers)
     row = info.row | curve_row.of_purchase(setup, state, pool, labelled) if info.row else info.row
-    done = state.model is not None and bool(info.row["stopped"] or is_last(setup, state.purchase - 1))
+    done = state.model is not None and bool(is_last(setup, state.purchase - 1) or info.row["stopped"])
     after = State(state.purchase + 1, pool, None, state.model, state.objective, done)
     return after, info._replace(row=row, queries=lines)
 
@@ -242,9 +240,9 @@ def next_fit(state: State) -> int:
     return max(0, state.purchase - (state.pending is None))
 
 
-def is_last(setup: Setup, round: int, row: Mapping[str, Any] = MappingProxyType({})) -> bool:
-    """Whether the model of a round, by its row too if given, asks for nothing more. The one place where a run ends."""
-    return round >= setup.config.rounds or bool(row and stopping.why(setup.config, row, setup.source.classes))
+def is_last(setup: Setup, round: int) -> bool:
+    """Whether the model of a round asks for nothing more, since no round is left; a stopping rule may end it before."""
+    return round >= setup.config.rounds
 
 
 def evaluate_all(setup: Setup, model: Model, pool: Pool, round: int, watch: Watch) -> Tally:

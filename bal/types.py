@@ -61,6 +61,13 @@ def confusion(label: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndar
     return np.bincount(pairs.ravel(), minlength=classes**2).reshape(classes, classes)
 
 
+def jaccard(table: np.ndarray) -> np.ndarray:
+    """[..., C, C] pixels by one labelling, then another → [..., C] intersection over union; NaN of what neither has."""
+    hit = np.diagonal(table, axis1=-2, axis2=-1)
+    union = np.asarray(table.sum(-1) + table.sum(-2) - hit, np.float64)
+    return hit / np.where(union > 0, union, np.nan)
+
+
 class BadInput(ValueError):
     """Something a person gave us cannot be used. The message is one clear line: what, where, what to do."""
 

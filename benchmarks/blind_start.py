@@ -13,7 +13,6 @@ import dataclasses
 import shutil
 import statistics
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,16 +32,6 @@ BEFORE = "score_first"
 LAST = 2  # purchase, of which the first is that of a model which may have seen no foreground
 ENLARGED = {"noisyoffice": 3}  # a finer scan, of which the middle is kept, since text is dense
 THIN = rows.FOLDER.parent / "runs" / "thinned"  # where copies with thinned masks lie
-
-
-@dataclass(frozen=True)
-class Settings:
-    workers: int = 2
-    """Processes side by side, each on its share of the cores."""
-    seeds: int = 0
-    """How many of the seeds; 0 for those of the file."""
-    datasets: tuple[str, ...] = ()
-    """Which; all unless given."""
 
 
 class Job(NamedTuple):
@@ -104,7 +93,7 @@ def run(job: Job) -> Iterator[dict[str, Any]]:
             yield {**what, "round": record.row["round"], **shown}
 
 
-def jobs(settings: Settings) -> list[Job]:
+def jobs(settings: rounds.Settings) -> list[Job]:
     """What is missing, seed by seed."""
     of = plan.read(rows.FOLDER / "blind_start.yaml")
     last = rounds.newest(NAME, KEY)
@@ -116,7 +105,7 @@ def jobs(settings: Settings) -> list[Job]:
     return wanted
 
 
-def measure(settings: Settings) -> None:
+def measure(settings: rounds.Settings) -> None:
     """Computes what is missing."""
     rounds.collect(NAME, KEY, run, jobs(settings), settings.workers)
 
@@ -155,7 +144,5 @@ def area(found: Mapping[tuple, Mapping[str, Any]], dataset: str, arm: str, seed:
 
 
 if __name__ == "__main__":
-    measure(tyro.cli(Settings, description=__doc__))
-    text = table()
-    rows.publish(NAME, text)
-    print(text)
+    measure(tyro.cli(rounds.Settings, description=__doc__))
+    rounds.publish(NAME, table())

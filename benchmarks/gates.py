@@ -193,6 +193,4 @@ def table() -> str:
 if __name__ == "__main__":
     asked = tyro.cli(Settings, description=__doc__)
     rounds.collect(NAME, KEY, run, jobs(asked), asked.workers)
-    text = table()
-    rows.publish(NAME, text)
-    print(text)
+    rounds.publish(NAME, table())

@@ -23,7 +23,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-import tyro
 from support import rounds, rows
 from support.rounds import iou
 
@@ -120,8 +119,7 @@ def rules(of: Run, price: float, shares: Shares) -> dict[str, int]:
     found = {"never": len(of) - 1, "gain": stops_at(of, lambda n: gains[n].mean < each)}
     for least in AGREEMENTS:
         found[f"agreement {least:g}"] = stops_at(of, lambda n, least=least: same[n] >= least)
-    fixed = range(len(of))
-    return found | {f"after round {n}": n for n in fixed if n in (2, 4)}
+    return found | {f"after round {n}": n for n in (2, 4)}
 
 
 def others(every: Mapping[str, list[Run]], dataset: str) -> Shares:
@@ -134,19 +132,12 @@ def table() -> str:
     every = complete()
     if len(every) < 2:
         return "## When to stop\n\nTwo sources, at least, have to be run first.\n"
-    lines = []
-    for name, runs in {**every, "all": [own for of in every.values() for own in of]}.items():
-        lines.append(
-            [
-                name,
-                str(len(runs)),
-                *(f"{value:.2f}".replace("nan", "–") for value in shares_of(runs)),
-                *seen_against(every, name),
-            ]
-        )
-    first = rows.markdown(
-        ["source", "runs", "now", "next", "noise", "spread", "correlation", "95 % interval holds"], lines
-    )
+    lines, whole = [], {**every, "all": [own for of in every.values() for own in of]}
+    for name, runs in whole.items():
+        shares = [f"{value:.2f}".replace("nan", "–") for value in shares_of(runs)]
+        lines.append([name, str(len(runs)), *shares, *seen_against(every, name)])
+    header = ["source", "runs", *Shares._fields, "correlation", "95 % interval holds"]
+    first = rows.markdown(header, lines)
     lines = []
     for price in PRICES:
         lost: dict[str, list[float]] = {}
@@ -178,17 +169,13 @@ def seen_against(every: Mapping[str, list[Run]], name: str) -> tuple[str, str]:
             shares = others(every, dataset)
             for own in runs:
                 gains = [iou(after) - iou(before) for before, after in pairwise(own)]
-                both += [
-                    pair for pair in zip(foreseen(own, shares), gains, strict=False) if math.isfinite(pair[0].mean)
-                ]
+                known = zip(foreseen(own, shares), gains, strict=False)
+                both += [(gain, value) for gain, value in known if math.isfinite(gain.mean)]
     means = np.corrcoef([gain.mean for gain, _ in both], [value for _, value in both])[0, 1]
     holds = statistics.mean(gain.low <= value <= gain.high for gain, value in both)
     return f"{means:.2f}", f"{100 * holds:.0f} % of {len(both)}"
 
 
 if __name__ == "__main__":
-    asked = tyro.cli(rounds.Settings, description=__doc__)
-    rounds.collect(NAME, KEY, run, rounds.missing(NAME, KEY, asked, FIRST_SEED), asked.workers)
-    text = table()
-    rows.publish(NAME, text)
-    print(text)
+    rounds.measure(NAME, KEY, run, FIRST_SEED, __doc__)
+    rounds.publish(NAME, table())

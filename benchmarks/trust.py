@@ -22,7 +22,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import tyro
 from support import rounds, rows
 
 from bal import Record, run_loop
@@ -92,8 +91,8 @@ def run(job: rounds.Job) -> Iterator[dict[str, Any]]:
 def audited(setup: Setup, pool: Pool, lines: Sequence[Mapping[str, Any]]) -> Pool:
     """The pool with the audited regions of some lines of the ledger, and nothing else."""
     own = [line for line in lines if line["policy"] == "audit"]
-    place = {id: n for n, id in enumerate(setup.regions.ids)}
-    index = [int(np.flatnonzero(setup.regions.image == place[line["image"]])[line["region"]]) for line in own]
+    first = dict(zip(setup.regions.ids, setup.regions.start.tolist(), strict=False))
+    index = [first[line["image"]] + line["region"] for line in own]
     if not index:
         return pool
     described = setup.regions.describe(index, setup.source.image)
@@ -131,21 +130,11 @@ def gate(found: Sequence[Mapping[str, Any]]) -> str:
         for n in sorted({row["round"] for row in found if row["dataset"] == dataset}):
             own = [row for row in found if (row["dataset"], row["round"]) == (dataset, n)]
             caught = [share_of(own, lambda row, name=name: row[f"earned_{name}"] < CAUGHT) for name in SABOTAGE]
-            honest = [
-                share_of(own, lambda row, least=least: row["earned_honest"] < least) for least in (CAUGHT, DOUBTED)
-            ]
+            honest = [share_of(own, lambda row, x=x: row["earned_honest"] < x) for x in (CAUGHT, DOUBTED)]
             audits = statistics.mean(row["regions_audit"] for row in own)
             lines.append([dataset, str(n), str(len(own)), f"{audits:.0f}", *caught, *honest])
-    header = [
-        "source",
-        "round",
-        "runs",
-        "audited",
-        *(f"{name} caught" for name in SABOTAGE),
-        "honest caught",
-        "doubted",
-    ]
-    return rows.markdown(header, lines)
+    scores = [f"{name} caught" for name in (*SABOTAGE, "honest")]
+    return rows.markdown(["source", "round", "runs", "audited", *scores, "doubted"], lines)
 
 
 def calibration(found: Sequence[Mapping[str, Any]]) -> str:
@@ -171,7 +160,7 @@ def calibration(found: Sequence[Mapping[str, Any]]) -> str:
 
 def table() -> str:
     """What the gate and the audit said, over seeds."""
-    found = [row for row in rows.read(NAME) if "dataset" in row]
+    found = rows.read(NAME)
     return (
         "## The trust gate\n\n`python benchmarks/trust.py`: runs of the default with `--steer auto`. After every round "
         "the audit judges the run's score and three that are sabotaged, on the same model: BALD at other pixels, "
@@ -183,8 +172,5 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    asked = tyro.cli(rounds.Settings, description=__doc__)
-    rounds.collect(NAME, KEY, run, rounds.missing(NAME, KEY, asked, FIRST_SEED), asked.workers)
-    text = table()
-    rows.publish(NAME, text)
-    print(text)
+    rounds.measure(NAME, KEY, run, FIRST_SEED, __doc__)
+    rounds.publish(NAME, table())

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bal.annotation.inbox import Inbox
-from bal.types import IGNORE
+from bal.types import IGNORE, confusion, jaccard
 
 
 class Agreement(NamedTuple):
@@ -31,12 +31,8 @@ def agreement(inbox: Inbox) -> Agreement:
         regions += len(labels) > 1
         for one, two in combinations(labels, 2):
             known = (one != IGNORE) & (two != IGNORE)
-            pairs = one[known].astype(np.int64) * len(classes) + two[known]
-            table += np.bincount(pairs, minlength=len(classes) ** 2).reshape(table.shape)
-    both = np.diag(table)
-    either = table.sum(0) + table.sum(1) - both
-    iou = np.where(either > 0, both / np.maximum(either, 1), np.nan)
-    return Agreement(regions, {name: float(value) for name, value in zip(classes, iou, strict=True)})
+            table += confusion(one[known], two[known], len(classes))
+    return Agreement(regions, {name: float(value) for name, value in zip(classes, jaccard(table), strict=True)})
 
 
 class Person(NamedTuple):

@@ -23,13 +23,13 @@ from bal.posterior.calibrators import Identity
 from bal.posterior.calibrators.base import Calibrator
 from bal.posterior.heads.base import Head
 from bal.posterior.model import Model
-from bal.posterior.nets.base import Net
+from bal.posterior.nets.base import Net, NetSettings
 from bal.scoring import descriptors
 from bal.scoring.acquisitions.base import Acquisition, Learns
 from bal.scoring.objective import Objective
 from bal.scoring.score import score_regions, stride, survey
 from bal.selection.selectors.base import NOTHING, Offer, Query, Selector
-from bal.sources.base import Source, pixels
+from bal.sources.base import Source, SourceSettings, pixels
 from bal.sources.batches import ImagesDone, first_shape
 from bal.types import BadInput, Key, Params
 
@@ -139,9 +139,9 @@ def score_pool(
     """
     asked: Acquisition = _entry(acquisition, "acq")
     cut: Unit = Tile() if unit is None else _entry(unit, "unit")
-    if hasattr(source, "open"):
+    if isinstance(source, SourceSettings):
         raise BadInput(f"source: {source!r:.80} is not opened: give source.open()")
-    if hasattr(net, "bind"):
+    if isinstance(net, NetSettings):
         raise BadInput(f"net: {net!r:.80} is not bound: give net.bind({source.channels}, {len(source.classes)})")
     _check_is("head", head, (Head,))
     _check_is("source", source, (Source,), but=("mask", "test", *(("pool",) if ids is not None else ())))

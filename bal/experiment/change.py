@@ -14,13 +14,12 @@ import numpy as np
 
 from bal.experiment.setup import Setup
 from bal.metrics.bootstrap import LEAST
-from bal.metrics.overlap import iou
 from bal.pool.labels import AUDIT, Pool
 from bal.posterior.model import Model
 from bal.scoring.held_out import predict_regions
 from bal.scoring.maps import cross_table
 from bal.scoring.objective import Objective
-from bal.types import RegionPrediction
+from bal.types import RegionPrediction, jaccard
 
 IMAGES = 8  # of the pool, on which models are compared; a power of two, as other batches are
 PIXELS = 2**24  # that they have together, at most, where there is more than one
@@ -58,7 +57,7 @@ def columns(
     classes, answers = setup.source.classes, pool.bought(AUDIT)
     same, gain, error = np.full(len(classes), np.nan), math.nan, math.nan
     if before is not None:
-        same = iou(cross_table(before, model, setup.source, compared(setup), objective))
+        same = jaccard(cross_table(before, model, setup.source, compared(setup), objective))
         old = predict_regions(before, setup.source, setup.regions, answers, objective)
         if answers:
             tables = [np.stack([s.confusion for s in each]) for each in (old.values(), seen)]
@@ -83,17 +82,17 @@ def paired_gain(before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> tu
         Efron and Stein 1981, "The jackknife estimate of variance", The Annals of Statistics 9.
     """
     own = np.stack([before, after]) * weight[:, None, None]  # [2, K, C, C]
-    whole = own.sum(1)
-    gain = _gain(whole)
-    without = np.array([_gain(whole - own[:, k]) for k in range(len(weight))])
+    whole = own.sum(1, keepdims=True)
+    gain, without = float(_gain(whole)[0]), _gain(whole - own)
     known = without[np.isfinite(without)]
     if math.isnan(gain) or len(known) < LEAST:
         return gain, math.nan
     return gain, math.sqrt((len(known) - 1) / len(known) * float(((known - known.mean()) ** 2).sum()))
 
 
-def _gain(tables: np.ndarray) -> float:
-    """Of the two [C, C]: the rise of the mean IoU of the foreground, over the classes that either shows."""
-    old, new = iou(tables)[:, 1:]
-    both = np.isfinite(old) & np.isfinite(new)
-    return float((new - old)[both].mean()) if both.any() else math.nan
+def _gain(tables: np.ndarray) -> np.ndarray:
+    """[2, K, C, C] → [K] the rise of the mean IoU of the foreground, over the classes that both show; or else NaN."""
+    old, new = jaccard(tables)[..., 1:]
+    rise = new - old
+    known = np.isfinite(rise)
+    return np.where(known, rise, 0.0).sum(-1) / np.where(known.any(-1), known.sum(-1), np.nan)

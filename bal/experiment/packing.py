@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bal.config.dump import to_dict
+from bal.config.resolve import MORE
 from bal.experiment.checkpoint import flat, unflat
 from bal.experiment.setup import Setup
 from bal.experiment.state import Info, Pending, State
@@ -22,7 +23,6 @@ from bal.scoring.objective import Objective
 from bal.selection.budget import Plan, Purchase
 from bal.types import BadInput
 
-PLAN = ("rounds", "budget", "history")
 LEARNT = ("state", "weight")  # the arrays of an objective
 
 Saved = Mapping[str, Any]
@@ -36,8 +36,8 @@ def fingerprint(setup: Setup) -> np.ndarray:
 
 
 def settings(setup: Setup) -> np.ndarray:
-    """A number that differs where the configurations do, but for how much is bought when; 10 is 10.0."""
-    kept = {name: value for name, value in to_dict(setup.config).items() if name not in (*PLAN, "stop")}
+    """A number that differs where the configurations do, but for what may change when a run is resumed; 10 is 10.0."""
+    kept = {name: value for name, value in to_dict(setup.config).items() if name not in (*MORE, "history")}
     plain = json.dumps(kept, default=str)
     numbers = json.dumps(json.loads(plain, parse_int=float), sort_keys=True)
     return np.array(zlib.crc32(numbers.encode()), np.int64)

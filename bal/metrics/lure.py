@@ -31,8 +31,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bal.metrics.overlap import iou
-from bal.types import BadInput
+from bal.types import BadInput, jaccard
 
 LEAST = 4  # draws that may stand for a pool
 
@@ -105,4 +104,4 @@ def estimates(
     table = np.tensordot(weight, counts, 1)  # [C, C]
     pixels = float(table.sum())
     risk = float(np.dot(weight, nll)) / pixels if pixels > 0 else float("nan")
-    return {f"risk_{name}": risk} | {f"iou_{name}_{c}": float(r) for c, r in zip(classes, iou(table), strict=True)}
+    return {f"risk_{name}": risk} | {f"iou_{name}_{c}": float(r) for c, r in zip(classes, jaccard(table), strict=True)}

@@ -10,7 +10,7 @@ import numpy as np
 
 from bal.metrics.base import Cell, Headline, LabelledImage, of_classes
 from bal.metrics.histograms import ratio
-from bal.types import confusion
+from bal.types import confusion, jaccard
 
 
 class Sums(NamedTuple):
@@ -45,7 +45,7 @@ class Overlap:
         table = np.asarray(sums.confusion, np.float64)
         hit, union = _hit(table), _union(table)
         found = {
-            "iou": iou(table),
+            "iou": jaccard(table),
             "f1": ratio(2 * hit, union + hit),
             "iou_image": ratio(sums.iou_sum, sums.iou_images),
         }
@@ -73,11 +73,6 @@ _MEANINGS = {
     "iou_image_{}": "IoU of “{}”, computed on each test image and then averaged over those that show or predict it. "
     "Not the same quantity as the pooled one, and neither bounds the other.",
 }
-
-
-def iou(table: np.ndarray) -> np.ndarray:
-    """[..., C, C] pixels by one labelling, then another → [..., C] Jaccard index; NaN where a class is in neither."""
-    return ratio(_hit(table), _union(table))
 
 
 def _hit(table: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bal.config.schema import Config
 from bal.experiment.events import Record
-from bal.experiment.stopping import prospect
+from bal.experiment.stopping import forecast
 from bal.pool.cost import COUNTED
 from bal.report.columns import NO_CANDIDATE, on_audit, told
 
@@ -88,7 +88,7 @@ def round_parts(
     raw, ece = row["ece_foreground_raw"], row["ece_foreground"]
     none = math.isnan(raw) and math.isnan(ece)
     parts.append(f" | {NO_CANDIDATE}" if none else f" | foreground ECE {digits(raw)} → {digits(ece)}")
-    if said := prospect(row, before, config):
+    if said := forecast(row, before, config):
         parts.append(f" | {said}")
     parts.append(f" | fit {row['seconds_fit']:.0f} s, score {row['seconds_score']:.0f} s")
     return parts

@@ -1,4 +1,4 @@
-"""What a model would label, pixel by pixel, and and two models side by side."""
+"""What a model would label, pixel by pixel, and two models side by side."""
 
 from __future__ import annotations
 

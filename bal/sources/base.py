@@ -182,6 +182,7 @@ def check_ids(ids: Sequence[str]) -> None:
         raise BadInput(f"two images are called {brief(twice[0])}; ids are different, also between pool and test set")
 
 
+@runtime_checkable
 class SourceSettings(Protocol):
     """Where images come from; an entry of `bal.sources.SOURCES`."""
 

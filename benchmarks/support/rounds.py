@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import tyro
 from support import plan, rows, workers
 
 from bal import Config
@@ -59,6 +60,20 @@ def missing(name: str, key: Sequence[str], settings: Settings, first_seed: int) 
                 if last.get(tuple(what[k] for k in key), -1) < config.rounds:
                     wanted.append(Job({**what, "rounds": config.rounds}, config))
     return wanted
+
+
+def measure(
+    name: str, key: Sequence[str], run: Callable[[Job], Iterator[dict[str, Any]]], first_seed: int, told: str | None
+) -> None:
+    """Runs what is missing of NAME.yaml, as a command line asks for it, which `told` says the use of."""
+    settings = tyro.cli(Settings, description=told)
+    collect(name, key, run, missing(name, key, settings, first_seed), settings.workers)
+
+
+def publish(name: str, text: str) -> None:
+    """Puts a table into the README, and shows it."""
+    rows.publish(name, text)
+    print(text)
 
 
 def collect(

@@ -15,13 +15,12 @@ from runs import run, tiny
 from bal.experiment import change
 from bal.experiment.setup import set_up
 from bal.metrics.bootstrap import LEAST
-from bal.metrics.overlap import iou
 from bal.report.columns import meaning
 from bal.scoring import maps
 from bal.scoring.acquisitions import BALD
 from bal.scoring.objective import as_objective
 from bal.sources import WellLog
-from bal.types import confusion
+from bal.types import confusion, jaccard
 
 CLASSES = 3
 labelling = arrays(np.int32, 40, elements=st.integers(0, CLASSES - 1))
@@ -29,8 +28,8 @@ labelling = arrays(np.int32, 40, elements=st.integers(0, CLASSES - 1))
 
 @given(truth=labelling, one=labelling, other=labelling)
 def test_agreement_bounds_the_change_of_iou_whatever_the_truth_is(truth, one, other):
-    same = iou(confusion(one, other, CLASSES))
-    a, b = (iou(confusion(truth, labels, CLASSES)) for labels in (one, other))
+    same = jaccard(confusion(one, other, CLASSES))
+    a, b = (jaccard(confusion(truth, labels, CLASSES)) for labels in (one, other))
     known = np.isfinite(same) & np.isfinite(a) & np.isfinite(b)
     assert (np.abs(a - b)[known] <= 1 - same[known] + 1e-12).all()
     for c in range(CLASSES):

@@ -99,8 +99,8 @@ def test_on_a_command_line(tmp_path, capsys):
 
 def test_what_is_expected_is_said_with_its_interval_and_by_the_hour():
     row = {"cost": 90.0, "gain_next": 0.02, "gain_next_low": -0.01, "gain_next_high": 0.05}
-    assert stopping.prospect(row, {"cost": 60.0}, tiny()) == "another 30 regions: +0.020 IoU expected (-0.010 … +0.050)"
-    hourly = stopping.prospect(row, {"cost": 60.0}, tiny(cost="effort"))
+    assert stopping.forecast(row, {"cost": 60.0}, tiny()) == "another 30 regions: +0.020 IoU expected (-0.010 … +0.050)"
+    hourly = stopping.forecast(row, {"cost": 60.0}, tiny(cost="effort"))
     assert hourly == "another 30 seconds: +0.020 IoU expected (-0.010 … +0.050), +2.400 an hour"
-    assert stopping.prospect({"cost": 90.0}, {"cost": 60.0}, tiny()) == ""
-    assert stopping.prospect(row, None, tiny()) == ""
+    assert stopping.forecast({"cost": 90.0}, {"cost": 60.0}, tiny()) == ""
+    assert stopping.forecast(row, None, tiny()) == ""

@@ -81,6 +81,7 @@ class HasFeatures(Protocol):
         ...
 
 
+@runtime_checkable
 class NetSettings(Protocol):
     """A family of networks; an entry of `bal.posterior.nets.NETS`."""
 
